@@ -1,0 +1,30 @@
+// The commands of the tessera binary. Each file adds its commands to the parser; a parsed command leaves its action in
+// `action`.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace tessera::app {
+
+/// Exit codes, the same for every command.
+enum ExitCode : int {
+  exit_ok = 0,
+  exit_failure = 1,    ///< the machine or the storage failed
+  exit_usage = 2,      ///< bad arguments or options
+  exit_bad_input = 3,  ///< a file is damaged, foreign or not supported
+  exit_interrupted = 130,
+};
+
+/// What main runs after parsing; returns the exit code.
+using Action = std::function<int()>;
+
+void add_import_commands(CLI::App& app, Action& action);     // import, synth
+void add_inspect_commands(CLI::App& app, Action& action);    // inspect, verify
+void add_run_command(CLI::App& app, Action& action);         // run
+void add_perplexity_command(CLI::App& app, Action& action);  // perplexity
+
+}  // namespace tessera::app

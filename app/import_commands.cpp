@@ -1,0 +1,137 @@
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.hpp"
+#include "app/interrupt.hpp"
+#include "app/progress_bar.hpp"
+#include "app/report.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/importers/import_model.hpp"
+#include "runtime/importers/synthetic.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace tessera::app {
+
+namespace {
+
+struct ImportCommand {
+  std::string source, destination, dtype = "f32";
+  std::string tokenizer, name;
+  bool json = false;
+};
+
+struct SynthCommand {
+  std::string shape, destination, dtype = "q8", format = "tessera";
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+
+int print_report(const Result<ImportReport>& report, const std::string& destination, double seconds, bool json) {
+  if (!report) return fail(report.error());
+  if (json) {
+    const bool printed = print_json({{"path", destination},
+                                     {"content_id", report->content_id},
+                                     {"bytes", report->bytes_written},
+                                     {"timings", {{"seconds", seconds}}}});
+    return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
+  }
+  std::printf("%s: %s in %.1f s", destination.c_str(), human_bytes(static_cast<double>(report->bytes_written)).c_str(),
+              seconds);
+  if (!report->content_id.empty()) std::printf(", content id %s", report->content_id.c_str());
+  std::printf("\n");
+  return exit_ok;
+}
+
+ImportOptions import_options(const std::string& dtype, const std::string& name, ProgressBar& bar) {
+  ImportOptions options;
+  options.dtype = *parse_dtype(dtype);
+  options.name = name;
+  options.progress = [&bar](std::uint64_t done, std::uint64_t total) {
+    bar.update(done, total);
+    return !interrupted();
+  };
+  return options;
+}
+
+int run_import(const ImportCommand& command) {
+  const SystemClock clock;
+  const TimePoint start = clock.now();
+  ProgressBar bar("importing", clock);
+  ImportOptions options = import_options(command.dtype, command.name, bar);
+  options.tokenizer_path = command.tokenizer;
+  const Result<ImportReport> report = import_model(command.source, command.destination, options);
+  bar.clear();
+  return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
+}
+
+Result<ImportReport> synthesise(const SynthCommand& command, ProgressBar& bar) {
+  TESSERA_TRY(auto shape, synthetic_shape(command.shape));
+  TESSERA_TRY(auto tokenizer_data, synthetic_byte_tokenizer(shape.vocab_size));
+  TESSERA_TRY(auto tokenizer, Tokenizer::create(std::move(tokenizer_data), command.shape));
+  const std::unique_ptr<WeightSource> source = synthetic_source(shape, command.seed);
+  const ImportOptions options = import_options(command.dtype, command.shape, bar);
+  if (command.format == "gguf") return write_gguf(*source, command.destination, options);
+  return write_checkpoint(*source, command.destination, options, tokenizer.serialize());
+}
+
+int run_synth(const SynthCommand& command) {
+  const SystemClock clock;
+  const TimePoint start = clock.now();
+  ProgressBar bar("writing", clock);
+  const Result<ImportReport> report = synthesise(command, bar);
+  bar.clear();
+  return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
+}
+
+void add_import(CLI::App& app, Action& action) {
+  auto* const command =
+      app.add_subcommand("import", "Turn a llama2.c .bin or Hugging Face safetensors model into a checkpoint");
+  auto options = std::make_shared<ImportCommand>();
+  command
+      ->add_option("SRC", options->source, "A .bin or .safetensors file, an index .json, or a folder with config.json")
+      ->required();
+  command->add_option("DST", options->destination, "Checkpoint to write (.h5); appears only when it is complete")
+      ->required();
+  command->add_option("--dtype", options->dtype, "Storage of the weights")
+      ->check(CLI::IsMember({"f32", "q8"}))
+      ->capture_default_str();
+  command->add_option("--tokenizer", options->tokenizer, "llama2.c tokenizer .bin to put inside");
+  command->add_option("--name", options->name, "Name of the model (default: from the file name)");
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->callback([=, &action] { action = [options] { return run_import(*options); }; });
+}
+
+void add_synth(CLI::App& app, Action& action) {
+  auto* const command =
+      app.add_subcommand("synth", "Write a model of random weights, for measurements; its text is noise");
+  auto options = std::make_shared<SynthCommand>();
+  std::string names;
+  for (const std::string& name : synthetic_shape_names()) names += (names.empty() ? "" : ", ") + name;
+  command->add_option("SHAPE", options->shape, "One of: " + names)->required();
+  command->add_option("DST", options->destination, "File to write; appears only when it is complete")->required();
+  command->add_option("--dtype", options->dtype, "Storage of the weights")
+      ->check(CLI::IsMember({"f32", "q8"}))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Same seed, same weights")->capture_default_str();
+  command->add_option("--format", options->format, "tessera, or gguf with the same weights for other programs")
+      ->check(CLI::IsMember({"tessera", "gguf"}))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->callback([=, &action] { action = [options] { return run_synth(*options); }; });
+}
+
+}  // namespace
+
+void add_import_commands(CLI::App& app, Action& action) {
+  add_import(app, action);
+  add_synth(app, action);
+}
+
+}  // namespace tessera::app

@@ -1,0 +1,11 @@
+// Ctrl-C and SIGTERM: the first asks the command to stop cleanly, the second ends the process at once.
+#pragma once
+
+namespace tessera::app {
+
+/// SIGINT, SIGTERM as above; SIGPIPE is ignored so that a closed stdout is an error of the write. Called once by main.
+void install_interrupt_handlers();
+/// True once the user asked to stop. Any thread.
+bool interrupted();
+
+}  // namespace tessera::app

@@ -1,0 +1,25 @@
+// What commands print besides their result: errors, and JSON numbers that round-trip.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "runtime/base/result.hpp"
+
+namespace tessera::app {
+
+/// "tessera: MESSAGE" on stderr; returns the exit code for the kind of error.
+int fail(const Error& error);
+
+/// A double whose shortest decimal form is the shortest one that reads back as the same float: so that JSON shows
+/// -1.25, not -1.2500000476837158, and loses no bit.
+double round_trip(float value);
+
+/// One line on stdout. False when stdout cannot take it.
+bool print_json(const nlohmann::json& json);
+
+/// "1.17 GB"
+std::string human_bytes(double bytes);
+
+}  // namespace tessera::app

@@ -1,0 +1,113 @@
+// tessera_bench: measures kernels and models against what the machine reaches in the same run, and prints one table.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+
+#include "bench/bench.hpp"
+
+namespace {
+
+using namespace tessera;
+using namespace tessera::bench;
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+void print_row(const Row& row, std::uint32_t threads) {
+  std::printf("| %s | %u | %s %s | %s | %.0f %% |\n", row.name.c_str(), threads, text_of(row.value, 1).c_str(),
+              row.unit.c_str(), text_of(row.roofline, 1).c_str(), row.value.over(row.roofline).median() * 100);
+  std::fflush(stdout);
+}
+
+struct Options {
+  std::vector<std::string> models = {"llama-134m", "llama-1.1b"};
+  std::vector<std::string> dtypes = {"q8", "f32"};
+  std::vector<std::uint32_t> threads;
+  std::uint32_t samples = 21;
+  std::string isa = "auto", cache_folder = "build/bench-models", commit = "unknown", json_file;
+  bool no_ops = false;
+};
+
+Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
+  Settings settings;
+  settings.samples = options.samples;
+  settings.cache_folder = options.cache_folder;
+  settings.clock = &clock;
+  TESSERA_TRY(settings.ops, select_kernels(options.isa == "auto" ? std::nullopt : parse_isa(options.isa)));
+  settings.isa = *parse_isa(settings.ops->name);
+  std::error_code error;
+  std::filesystem::create_directories(options.cache_folder, error);
+  std::vector<std::uint32_t> threads = options.threads;
+  if (threads.empty()) {
+    threads.push_back(1);
+    if (usable_cores() > 1) threads.push_back(usable_cores());
+  }
+  std::printf("Commit %s, %s, %u cores, kernels %s, medians of %u interleaved samples [95 %% interval].\n\n",
+              options.commit.c_str(), processor_name().c_str(), usable_cores(), settings.ops->name, options.samples);
+  std::printf("| what | threads | value | roofline, same run | share |\n|---|---|---|---|---|\n");
+  nlohmann::json json = nlohmann::json::array();
+  const auto add = [&](const std::vector<Row>& rows) {
+    for (const Row& row : rows) {
+      print_row(row, settings.threads);
+      json.push_back({{"name", row.name},
+                      {"unit", row.unit},
+                      {"threads", settings.threads},
+                      {"value", json_of(row.value)},
+                      {"roofline", json_of(row.roofline)},
+                      {"share", json_of(row.value.over(row.roofline))}});
+    }
+  };
+  for (const std::uint32_t count : threads) {
+    settings.threads = count;
+    if (!options.no_ops) add(bench_ops(settings));
+    for (const std::string& model : options.models) {
+      for (const std::string& dtype : options.dtypes) {
+        // 4.4 GB of f32 weights say nothing that the small model does not.
+        if (model == "llama-1.1b" && dtype == "f32" && options.dtypes.size() > 1) continue;
+        TESSERA_TRY(auto rows, bench_model(settings, model, *parse_dtype(dtype)));
+        add(rows);
+      }
+    }
+  }
+  return json;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App cli("Measures Tessera against the machine's own limits.", "tessera_bench");
+  Options options;
+  cli.add_option("--models", options.models, "Synthetic shapes")->delimiter(',')->capture_default_str();
+  cli.add_option("--dtypes", options.dtypes)
+      ->delimiter(',')
+      ->check(CLI::IsMember({"f32", "q8"}))
+      ->capture_default_str();
+  cli.add_option("--threads", options.threads, "Thread counts (default: 1 and all cores)")->delimiter(',');
+  cli.add_option("--samples", options.samples)->check(CLI::Range(1u, 1000u))->capture_default_str();
+  cli.add_option("--isa", options.isa)->check(CLI::IsMember({"auto", "avx2", "avx512"}))->capture_default_str();
+  cli.add_option("--cache", options.cache_folder, "Folder for synthetic models")->capture_default_str();
+  cli.add_option("--commit", options.commit, "Shown in the table");
+  cli.add_option("--json", options.json_file, "Write all figures to this file");
+  cli.add_flag("--no-ops", options.no_ops, "Only models");
+  CLI11_PARSE(cli, argc, argv);
+  const SystemClock clock;
+  const Result<nlohmann::json> json = measure(options, clock);
+  if (!json) {
+    std::fprintf(stderr, "tessera_bench: %s\n", json.error().message.c_str());
+    return 1;
+  }
+  if (!options.json_file.empty()) std::ofstream(options.json_file) << json->dump(1) << "\n";
+  return 0;
+}

@@ -1,0 +1,24 @@
+// The ops of this folder, one function per entry of the op table, in the namespace of the instruction set.
+#pragma once
+
+#include "kernels/abi/kernel_abi.h"
+#include "kernels/cpu/vec.hpp"
+
+namespace tessera::TESSERA_ISA {
+
+void matmul_f32(const tessera_matmul_f32_args* args);
+void matmul_q8(const tessera_matmul_q8_args* args);
+void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out);
+void unpack_row_f32(const void* tile, uint32_t lane, uint32_t k, float* out);
+void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out);
+void attention(const tessera_attention_args* args);
+void rms_norm(const float* x, const float* weight, float eps, uint32_t n, float* y);
+void rope(float* x, const float* cos, const float* sin, uint32_t half);
+void round_bf16(const float* x, size_t n, uint16_t* out);
+void swiglu(const float* gate, const float* up, size_t n, float* out);
+void add_rows(const float* a, const float* b, size_t n, float* out);
+float max_of(const float* x, size_t n);
+float exp_sum(const float* x, size_t n, float shift);
+void exp_rows(const float* x, size_t n, float* y);
+
+}  // namespace tessera::TESSERA_ISA

@@ -1,0 +1,35 @@
+#include "kernels/abi/kernel_tables.h"
+#include "kernels/cpu/ops.hpp"
+
+#if defined(__AVX512F__)
+#define TESSERA_TABLE tessera_avx512_table
+#define TESSERA_TABLE_NAME "avx512"
+#else
+#define TESSERA_TABLE tessera_avx2_table
+#define TESSERA_TABLE_NAME "avx2"
+#endif
+
+// Filled before the program starts, so that asking for the table runs no instruction of this set: the caller may do so
+// on any machine, and decides afterwards whether the functions can be used.
+const tessera_op_table* TESSERA_TABLE(void) {
+  namespace ops = tessera::TESSERA_ISA;
+  static constexpr tessera_op_table kTable = {
+      .abi_version = TESSERA_KERNEL_ABI_VERSION,
+      .name = TESSERA_TABLE_NAME,
+      .matmul_f32 = ops::matmul_f32,
+      .matmul_q8 = ops::matmul_q8,
+      .quantize_rows = ops::quantize_rows,
+      .unpack_row_f32 = ops::unpack_row_f32,
+      .unpack_row_q8 = ops::unpack_row_q8,
+      .rms_norm = ops::rms_norm,
+      .rope = ops::rope,
+      .round_bf16 = ops::round_bf16,
+      .attention = ops::attention,
+      .swiglu = ops::swiglu,
+      .add = ops::add_rows,
+      .max = ops::max_of,
+      .exp_sum = ops::exp_sum,
+      .exp = ops::exp_rows,
+  };
+  return &kTable;
+}

@@ -1,0 +1,136 @@
+// Sixteen lanes as one 512-bit register. Include vec.hpp, not this file.
+#pragma once
+
+namespace tessera::avx512 {
+namespace {
+
+using Lanes = __m512;
+using IntLanes = __m512i;
+
+// n < 16 below: the first n lanes.
+TESSERA_INLINE __mmask16 first_mask(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+
+TESSERA_INLINE Lanes zero() { return _mm512_setzero_ps(); }
+TESSERA_INLINE Lanes broadcast(float x) { return _mm512_set1_ps(x); }
+TESSERA_INLINE Lanes load(const float* p) { return _mm512_loadu_ps(p); }
+TESSERA_INLINE void store(float* p, Lanes x) { _mm512_storeu_ps(p, x); }
+/// Reads nothing beyond p[n - 1]; the other lanes are zero.
+TESSERA_INLINE Lanes load_first(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first_mask(n), p); }
+TESSERA_INLINE void store_first(float* p, size_t n, Lanes x) { _mm512_mask_storeu_ps(p, first_mask(n), x); }
+/// Lanes below n of a, the others of b.
+TESSERA_INLINE Lanes first_of(size_t n, Lanes a, Lanes b) { return _mm512_mask_mov_ps(b, first_mask(n), a); }
+
+TESSERA_INLINE Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
+TESSERA_INLINE Lanes sub(Lanes a, Lanes b) { return _mm512_sub_ps(a, b); }
+TESSERA_INLINE Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
+TESSERA_INLINE Lanes div(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
+TESSERA_INLINE Lanes square_root(Lanes x) { return _mm512_sqrt_ps(x); }
+TESSERA_INLINE Lanes min(Lanes a, Lanes b) { return _mm512_min_ps(a, b); }
+TESSERA_INLINE Lanes max(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
+TESSERA_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
+/// -a * b + c
+TESSERA_INLINE Lanes fnma(Lanes a, Lanes b, Lanes c) { return _mm512_fnmadd_ps(a, b, c); }
+/// 0 where x < bound, else y.
+TESSERA_INLINE Lanes zero_where_less(Lanes y, Lanes x, Lanes bound) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), y);
+}
+
+TESSERA_INLINE IntLanes round_to_int(Lanes x) { return _mm512_cvtps_epi32(x); }
+TESSERA_INLINE Lanes to_float(IntLanes x) { return _mm512_cvtepi32_ps(x); }
+TESSERA_INLINE Lanes power_of_two(IntLanes n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+}
+/// The bits of |x|: as integers they order like the values.
+TESSERA_INLINE IntLanes magnitude_bits(Lanes x) {
+  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+TESSERA_INLINE IntLanes max_int(IntLanes a, IntLanes b) { return _mm512_max_epi32(a, b); }
+TESSERA_INLINE IntLanes add_int(IntLanes a, IntLanes b) { return _mm512_add_epi32(a, b); }
+TESSERA_INLINE IntLanes zero_int() { return _mm512_setzero_si512(); }
+TESSERA_INLINE int32_t largest_int(IntLanes x) { return _mm512_reduce_max_epi32(x); }
+TESSERA_INLINE int32_t sum_int(IntLanes x) { return _mm512_reduce_add_epi32(x); }
+/// Sixteen values that fit int8.
+TESSERA_INLINE void store_int8(int8_t* p, IntLanes x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x));
+}
+
+/// The four folds of a reduction.
+TESSERA_INLINE float fold(Lanes x) {
+  const __m256 eight =
+      _mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/// What is kept of an accumulator until sixteen of them are folded together.
+using Partial = __m512;
+TESSERA_INLINE Partial to_partial(Lanes x) { return x; }
+
+/// Lane j of the result is fold(x[j]): the same additions, made for several accumulators at once.
+TESSERA_INLINE Lanes fold_each(const Partial x[16]) {
+  Lanes by_four[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const Lanes a = _mm512_add_ps(_mm512_shuffle_f32x4(x[i], x[i + 4], 0x44),  //
+                                  _mm512_shuffle_f32x4(x[i], x[i + 4], 0xee));
+    const Lanes b =
+        _mm512_add_ps(_mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0x44), _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0xee));
+    by_four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  }
+  const Lanes c = _mm512_add_ps(_mm512_shuffle_ps(by_four[0], by_four[1], 0x44),  //
+                                _mm512_shuffle_ps(by_four[0], by_four[1], 0xee));
+  const Lanes d = _mm512_add_ps(_mm512_shuffle_ps(by_four[2], by_four[3], 0x44),  //
+                                _mm512_shuffle_ps(by_four[2], by_four[3], 0xee));
+  return _mm512_add_ps(_mm512_shuffle_ps(c, d, 0x88), _mm512_shuffle_ps(c, d, 0xdd));
+}
+
+TESSERA_INLINE float largest(Lanes x) { return _mm512_reduce_max_ps(x); }
+
+TESSERA_INLINE Lanes widen_f16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+TESSERA_INLINE Lanes widen_bf16_register(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+TESSERA_INLINE Lanes load(const uint16_t* p) {
+  return widen_bf16_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
+  return widen_bf16_register(_mm256_maskz_loadu_epi16(first_mask(n), p));
+}
+/// To bf16, nearest even, on the bits.
+TESSERA_INLINE void store_bf16(uint16_t* p, Lanes x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  const __m512i result = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16)));
+}
+
+// Integer dot products of q8. One step multiplies the weights of four columns of K and sixteen rows by four
+// activations.
+
+using Q8Weights = __m512i;
+TESSERA_INLINE Q8Weights load_q8_weights(const uint8_t* p) { return _mm512_loadu_si512(p); }
+
+/// The 32 activations of a block, ready to be broadcast four at a time.
+struct Q8Activations {
+  const int8_t* values;
+  TESSERA_INLINE void prepare(const int8_t* p) { values = p; }
+  TESSERA_INLINE __m512i step(int index) const {
+    int32_t four;
+    __builtin_memcpy(&four, values + index * 4, 4);
+    return _mm512_set1_epi32(four);
+  }
+};
+using Q8Step = __m512i;
+
+TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
+TESSERA_INLINE IntLanes q8_dot(IntLanes acc, Q8Weights weights, Q8Step x) {
+  return _mm512_dpbusd_epi32(acc, weights, x);
+}
+
+}  // namespace
+}  // namespace tessera::avx512

@@ -1,0 +1,109 @@
+// Matrices over packed weights, and the rows of an embedding. Layouts: kernels/abi/kernel_abi.h.
+#include "kernels/reference/numerics.hpp"
+#include "kernels/reference/reference.hpp"
+
+namespace tessera::reference {
+namespace {
+
+/// One q8 tile: scales [blocks][16] padded to 64 bytes, then weights [blocks][8][16][4].
+class Q8Tile {
+ public:
+  Q8Tile(const void* tile, uint32_t blocks)
+      : scales_(static_cast<const uint16_t*>(tile)),
+        weights_(static_cast<const uint8_t*>(tile) + (size_t{blocks} * TESSERA_LANES * 2 + 63) / 64 * 64) {}
+
+  float scale(size_t block, size_t lane) const { return widen_f16(scales_[block * TESSERA_LANES + lane]); }
+
+  /// The signed weight of column i of the block.
+  int32_t weight(size_t block, size_t lane, size_t i) const {
+    const size_t group = i / 4;
+    return int32_t{weights_[((block * 8 + group) * TESSERA_LANES + lane) * 4 + i % 4]} - 128;
+  }
+
+ private:
+  const uint16_t* scales_;
+  const uint8_t* weights_;
+};
+
+}  // namespace
+
+void matmul_f32(const tessera_matmul_f32_args* args) {
+  for (uint32_t token = 0; token < args->tokens; ++token) {
+    const float* x = args->x + token * args->ldx;
+    float* y = args->y + token * args->ldy;
+    for (uint32_t tile = args->tile_begin; tile < args->tile_end; ++tile) {
+      const auto* w =
+          reinterpret_cast<const float*>(static_cast<const char*>(args->weights) + tile * args->tile_stride);
+      for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
+        float acc = 0.0f;
+        for (size_t k = 0; k < args->k; ++k) acc = fma(w[k * TESSERA_LANES + lane], x[k], acc);
+        *y++ = acc;
+      }
+    }
+  }
+}
+
+void matmul_q8(const tessera_matmul_q8_args* args) {
+  for (uint32_t token = 0; token < args->tokens; ++token) {
+    const int8_t* x = args->x.values + token * args->x.ld_values;
+    const float* x_scales = args->x.scales + token * args->x.ld_blocks;
+    float* y = args->y + token * args->ldy;
+    for (uint32_t tile = args->tile_begin; tile < args->tile_end; ++tile) {
+      const Q8Tile weights(static_cast<const char*>(args->weights) + tile * args->tile_stride, args->blocks);
+      for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
+        float acc = 0.0f;
+        for (size_t block = 0; block < args->blocks; ++block) {
+          int32_t dot = 0;
+          for (size_t i = 0; i < TESSERA_BLOCK; ++i) {
+            dot += weights.weight(block, lane, i) * x[block * TESSERA_BLOCK + i];
+          }
+          acc = fma(static_cast<float>(dot), weights.scale(block, lane) * x_scales[block], acc);
+        }
+        *y++ = acc;
+      }
+    }
+  }
+}
+
+void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out) {
+  const size_t blocks = (size_t{k} + TESSERA_BLOCK - 1) / TESSERA_BLOCK;
+  for (uint32_t row = 0; row < rows; ++row) {
+    for (size_t block = 0; block < blocks; ++block) {
+      const float* values = x + row * ldx + block * TESSERA_BLOCK;
+      const size_t left = k - block * TESSERA_BLOCK;
+      const size_t count = left < TESSERA_BLOCK ? left : TESSERA_BLOCK;
+      // The bits of absolute values order like the values, and put a NaN on top, where it spoils the scale and so
+      // shows.
+      uint32_t amax_bits = 0;
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t bits = std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu;
+        if (bits > amax_bits) amax_bits = bits;
+      }
+      const float amax = std::bit_cast<float>(amax_bits);
+      const bool is_zero = amax < 1e-30f;
+      const float inv = is_zero ? 0.0f : 127.0f / amax;
+      int32_t sum = 0;
+      for (size_t i = 0; i < TESSERA_BLOCK; ++i) {
+        const int32_t q = i < count && !is_zero ? round_half_even(values[i] * inv) : 0;
+        out->values[row * out->ld_values + block * TESSERA_BLOCK + i] = static_cast<int8_t>(q);
+        sum += static_cast<int8_t>(q);
+      }
+      out->scales[row * out->ld_blocks + block] = is_zero ? 0.0f : amax / 127.0f;
+      out->corrections[row * out->ld_blocks + block] = -128 * sum;
+    }
+  }
+}
+
+void unpack_row_f32(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  for (size_t i = 0; i < k; ++i) out[i] = static_cast<const float*>(tile)[i * TESSERA_LANES + lane];
+}
+
+void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  const Q8Tile weights(tile, (k + TESSERA_BLOCK - 1) / TESSERA_BLOCK);
+  for (size_t i = 0; i < k; ++i) {
+    const size_t block = i / TESSERA_BLOCK;
+    out[i] = static_cast<float>(weights.weight(block, lane, i % TESSERA_BLOCK)) * weights.scale(block, lane);
+  }
+}
+
+}  // namespace tessera::reference

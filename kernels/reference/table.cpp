@@ -1,0 +1,25 @@
+#include "kernels/abi/kernel_tables.h"
+#include "kernels/reference/reference.hpp"
+
+const tessera_op_table* tessera_scalar_table(void) {
+  namespace ops = tessera::reference;
+  static constexpr tessera_op_table kTable = {
+      .abi_version = TESSERA_KERNEL_ABI_VERSION,
+      .name = "scalar",
+      .matmul_f32 = ops::matmul_f32,
+      .matmul_q8 = ops::matmul_q8,
+      .quantize_rows = ops::quantize_rows,
+      .unpack_row_f32 = ops::unpack_row_f32,
+      .unpack_row_q8 = ops::unpack_row_q8,
+      .rms_norm = ops::rms_norm,
+      .rope = ops::rope,
+      .round_bf16 = ops::round_bf16,
+      .attention = ops::attention,
+      .swiglu = ops::swiglu,
+      .add = ops::add,
+      .max = ops::max,
+      .exp_sum = ops::exp_sum,
+      .exp = ops::exp,
+  };
+  return &kTable;
+}

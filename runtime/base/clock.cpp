@@ -1,0 +1,7 @@
+#include "runtime/base/clock.hpp"
+
+namespace tessera {
+
+TimePoint SystemClock::now() const { return std::chrono::steady_clock::now(); }
+
+}  // namespace tessera

@@ -1,0 +1,38 @@
+// Clock: the only source of time. Passed in wherever time is needed, so that tests and simulation own it.
+#pragma once
+
+#include <chrono>
+
+namespace tessera {
+
+/// A point on a monotonic time line with an arbitrary origin.
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+
+/// Any thread. Lives as long as everything that was handed a reference to it.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  /// Never goes back.
+  virtual TimePoint now() const = 0;
+};
+
+/// The machine's monotonic clock.
+class SystemClock final : public Clock {
+ public:
+  TimePoint now() const override;
+};
+
+/// Moves only when told. Not synchronised: for single-threaded tests and simulation.
+class ManualClock final : public Clock {
+ public:
+  TimePoint now() const override { return now_; }
+  void advance(std::chrono::nanoseconds step) { now_ += step; }
+
+ private:
+  TimePoint now_{};
+};
+
+/// Seconds between two points.
+inline double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
+
+}  // namespace tessera

@@ -1,0 +1,173 @@
+#include "runtime/importers/gguf_header.hpp"
+
+#include <string_view>
+#include <utility>
+
+#include "runtime/base/ensure.hpp"
+#include "runtime/tensor/model_tensors.hpp"
+
+namespace tessera {
+
+namespace {
+
+enum class ValueType : std::uint32_t { u32 = 4, i32 = 5, f32 = 6, boolean = 7, text = 8, array = 9 };
+enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, byte = 6 };
+enum class FileType : std::uint32_t { all_f32 = 0, mostly_q8_0 = 7 };
+
+constexpr std::pair<std::string_view, std::string_view> layer_names[] = {
+    {"attn_norm", "attn_norm"}, {"attn_q", "attn_q"},        {"attn_k", "attn_k"},
+    {"attn_v", "attn_v"},       {"attn_out", "attn_output"}, {"ffn_norm", "ffn_norm"},
+    {"ffn_gate", "ffn_gate"},   {"ffn_up", "ffn_up"},        {"ffn_down", "ffn_down"},
+};
+
+/// "layers.3.attn_out" → "blk.3.attn_output.weight"
+std::string gguf_name_of(const std::string& name) {
+  if (name == embedding_name) return "token_embd.weight";
+  if (name == final_norm_name) return "output_norm.weight";
+  if (name == head_name) return "output.weight";
+  constexpr std::string_view prefix = "layers.";
+  const std::size_t dot = name.rfind('.') + 1;
+  for (const auto& [ours, theirs] : layer_names) {
+    if (std::string_view(name).substr(dot) == ours) {
+      return "blk." + name.substr(prefix.size(), dot - prefix.size()) + std::string(theirs) + ".weight";
+    }
+  }
+  TESSERA_ENSURE(false);
+}
+
+/// Appends values, and counts the pairs of the metadata.
+class HeaderBytes {
+ public:
+  template <typename Number>
+  void number(Number value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void raw(std::string_view value) { bytes_.append(value); }
+  void text(std::string_view value) {
+    number(std::uint64_t{value.size()});
+    raw(value);
+  }
+
+  void pair(std::string_view key, std::uint32_t value) { start(key, ValueType::u32), number(value); }
+  void pair(std::string_view key, float value) { start(key, ValueType::f32), number(value); }
+  void pair(std::string_view key, std::string_view value) { start(key, ValueType::text), text(value); }
+  void flag(std::string_view key, bool value) {
+    start(key, ValueType::boolean);
+    number(static_cast<std::uint8_t>(value));
+  }
+  /// `count` values of the type follow.
+  void array(std::string_view key, ValueType type, std::uint64_t count) {
+    start(key, ValueType::array);
+    number(type);
+    number(count);
+  }
+
+  std::uint64_t pairs() const { return pairs_; }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  void start(std::string_view key, ValueType type) {
+    ++pairs_;
+    text(key);
+    number(type);
+  }
+
+  std::string bytes_;
+  std::uint64_t pairs_ = 0;
+};
+
+void add_shape(HeaderBytes& header, const ModelShape& shape, const ImportOptions& options) {
+  const FileType file_type = options.dtype == DType::f32 ? FileType::all_f32 : FileType::mostly_q8_0;
+  header.pair("general.architecture", std::string_view("llama"));
+  header.pair("general.name", std::string_view(options.name));
+  header.pair("general.alignment", static_cast<std::uint32_t>(gguf_alignment));
+  header.pair("general.file_type", static_cast<std::uint32_t>(file_type));
+  header.pair("llama.context_length", shape.context_length);
+  header.pair("llama.embedding_length", shape.dim);
+  header.pair("llama.block_count", shape.layers);
+  header.pair("llama.feed_forward_length", shape.ffn_dim);
+  header.pair("llama.attention.head_count", shape.heads);
+  header.pair("llama.attention.head_count_kv", shape.kv_heads);
+  header.pair("llama.attention.key_length", shape.head_dim);
+  header.pair("llama.attention.value_length", shape.head_dim);
+  header.pair("llama.attention.layer_norm_rms_epsilon", shape.norm_eps);
+  header.pair("llama.rope.dimension_count", shape.head_dim);
+  header.pair("llama.rope.freq_base", static_cast<float>(shape.rope_theta));
+  header.pair("llama.vocab_size", shape.vocab_size);
+}
+
+bool is_byte(const TokenizerData& data, std::size_t id) {
+  if (data.first_byte < 0) return false;
+  const auto first = static_cast<std::size_t>(data.first_byte);
+  return id >= first && id - first < 256;
+}
+
+TokenType type_of(const TokenizerData& data, std::size_t id) {
+  if (static_cast<TokenId>(id) == data.unknown) return TokenType::unknown;
+  if (data.special[id]) return TokenType::control;
+  return is_byte(data, id) ? TokenType::byte : TokenType::normal;
+}
+
+/// As the "llama" vocabulary spells it: bytes as <0xNN>, spaces as U+2581.
+std::string gguf_piece(const TokenizerData& data, std::size_t id) {
+  constexpr char digits[] = "0123456789ABCDEF";
+  if (is_byte(data, id)) {
+    const std::size_t value = id - static_cast<std::size_t>(data.first_byte);
+    return std::string("<0x") + digits[value / 16] + digits[value % 16] + ">";
+  }
+  std::string text;
+  for (const char character : data.pieces[id]) {
+    if (character == ' ') {
+      text += "\xe2\x96\x81";
+    } else {
+      text += character;
+    }
+  }
+  return text;
+}
+
+void add_tokenizer(HeaderBytes& header, const TokenizerData& data) {
+  const std::size_t count = data.pieces.size();
+  header.pair("tokenizer.ggml.model", std::string_view("llama"));
+  header.array("tokenizer.ggml.tokens", ValueType::text, count);
+  for (std::size_t id = 0; id < count; ++id) header.text(gguf_piece(data, id));
+  header.array("tokenizer.ggml.scores", ValueType::f32, count);
+  for (std::size_t id = 0; id < count; ++id) {
+    header.number(data.scores.empty() ? -static_cast<float>(id) : data.scores[id]);
+  }
+  header.array("tokenizer.ggml.token_type", ValueType::i32, count);
+  for (std::size_t id = 0; id < count; ++id) header.number(type_of(data, id));
+  if (data.bos >= 0) header.pair("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(data.bos));
+  if (!data.eos.empty()) header.pair("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(data.eos.front()));
+  if (data.unknown >= 0) header.pair("tokenizer.ggml.unknown_token_id", static_cast<std::uint32_t>(data.unknown));
+  header.flag("tokenizer.ggml.add_bos_token", data.bos >= 0);
+  header.flag("tokenizer.ggml.add_space_prefix", data.add_space_prefix);
+}
+
+}  // namespace
+
+std::string gguf_header(const ModelShape& shape, const ImportOptions& options, const TokenizerData& tokenizer,
+                        const std::vector<GgufTensor>& tensors) {
+  HeaderBytes metadata;
+  add_shape(metadata, shape, options);
+  add_tokenizer(metadata, tokenizer);
+  HeaderBytes header;
+  header.raw("GGUF");
+  header.number(std::uint32_t{3});
+  header.number(std::uint64_t{tensors.size()});
+  header.number(metadata.pairs());
+  header.raw(metadata.bytes());
+  for (const GgufTensor& tensor : tensors) {
+    header.text(gguf_name_of(tensor.matrix.name));
+    header.number(tensor.matrix.is_vector ? 1u : 2u);
+    header.number(std::uint64_t{tensor.matrix.size.columns});
+    if (!tensor.matrix.is_vector) header.number(std::uint64_t{tensor.matrix.size.rows});
+    header.number(tensor.type);
+    header.number(tensor.offset);
+  }
+  std::string bytes = header.bytes();
+  bytes.resize(gguf_aligned(bytes.size()));
+  return bytes;
+}
+
+}  // namespace tessera

@@ -1,0 +1,50 @@
+// The part of a GGUF file before the tensors' data. GGUF version 3 (github.com/ggml-org/ggml, docs/gguf.md):
+//
+//   | "GGUF" | u32 3 | u64 tensors | u64 pairs | metadata: key, type, value … | tensors: name, dimensions, type, offset
+//   … | data |
+//
+// All little-endian; offsets count from the start of the data, and data and tensors start at multiples of 32. A text is
+// a u64 length and its bytes. Dimensions are listed fastest first: columns, then rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/importers/import_model.hpp"
+#include "runtime/importers/tensor_values.hpp"
+#include "runtime/tensor/model_shape.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace tessera {
+
+inline constexpr std::size_t gguf_alignment = 32;
+inline constexpr std::uint32_t gguf_block_values = 32;
+/// Q8_0: f16 scale, 32 × int8.
+inline constexpr std::size_t gguf_block_bytes = 2 + gguf_block_values;
+
+inline std::size_t gguf_aligned(std::size_t bytes) {
+  return (bytes + gguf_alignment - 1) / gguf_alignment * gguf_alignment;
+}
+
+enum class GgufType : std::uint32_t { f32 = 0, q8_0 = 8 };
+
+/// One tensor in the file: vectors are always f32.
+struct GgufTensor {
+  NamedMatrix matrix;
+  GgufType type = GgufType::f32;
+  std::uint64_t offset = 0;
+
+  std::size_t row_bytes() const {
+    return type == GgufType::f32 ? sizeof(float) * matrix.size.columns
+                                 : matrix.size.columns / gguf_block_values * gguf_block_bytes;
+  }
+  std::size_t bytes() const { return row_bytes() * matrix.size.rows; }
+};
+
+/// The whole part, padded so that the data follows it. `options`: name and dtype.
+std::string gguf_header(const ModelShape& shape, const ImportOptions& options, const TokenizerData& tokenizer,
+                        const std::vector<GgufTensor>& tensors);
+
+}  // namespace tessera

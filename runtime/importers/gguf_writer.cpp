@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/ensure.hpp"
+#include "runtime/base/limits.hpp"
+#include "runtime/importers/byte_source.hpp"
+#include "runtime/importers/gguf_header.hpp"
+#include "runtime/importers/llama2c_tokenizer.hpp"
+#include "runtime/importers/output_file.hpp"
+#include "runtime/importers/packing.hpp"
+#include "runtime/importers/synthetic.hpp"
+#include "runtime/importers/tensor_values.hpp"
+#include "runtime/tensor/packed_layout.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// Values of a matrix that one thread encodes at a time.
+constexpr std::size_t piece_values = std::size_t{1} << 18;
+
+Result<std::vector<GgufTensor>> lay_out(const ModelShape& shape, DType dtype, const std::string& destination) {
+  std::vector<GgufTensor> tensors;
+  std::uint64_t offset = 0;
+  for (NamedMatrix& matrix : model_matrices(shape)) {
+    GgufTensor tensor{std::move(matrix), GgufType::f32, offset};
+    if (dtype == DType::q8 && !tensor.matrix.is_vector) tensor.type = GgufType::q8_0;
+    if (tensor.type == GgufType::q8_0 && tensor.matrix.size.columns % gguf_block_values != 0) {
+      return Error{ErrorCode::unsupported, destination + ": the rows of " + tensor.matrix.name + " have " +
+                                               std::to_string(tensor.matrix.size.columns) +
+                                               " values; Q8_0 in a GGUF file needs a multiple of " +
+                                               std::to_string(gguf_block_values) + ": use f32"};
+    }
+    offset += gguf_aligned(tensor.bytes());
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+/// Which canonical row comes at `row`: GGUF's "llama" has the rows of Q and K that turn together side by side.
+std::uint32_t canonical_row(const std::string& name, std::uint32_t row, std::uint32_t head_dim) {
+  if (!name.ends_with(".attn_q") && !name.ends_with(".attn_k")) return row;
+  const std::uint32_t inside = row % head_dim;
+  return row - inside + inside / 2 + inside % 2 * (head_dim / 2);
+}
+
+void encode_row(const GgufTensor& tensor, const float* values, std::byte* out) {
+  if (tensor.type == GgufType::f32) {
+    std::memcpy(out, values, tensor.row_bytes());
+    return;
+  }
+  for (std::uint32_t column = 0; column < tensor.matrix.size.columns;
+       column += gguf_block_values, out += gguf_block_bytes) {
+    std::int8_t quantised[gguf_block_values];
+    const std::uint16_t scale = quantize_q8_block(values + column, gguf_block_values, quantised);
+    std::memcpy(out, &scale, sizeof scale);
+    std::memcpy(out + sizeof scale, quantised, sizeof quantised);
+  }
+}
+
+/// Writes one tensor after the other.
+class TensorWriter {
+ public:
+  TensorWriter(WeightSource& source, OutputFile& file, ProgressMeter& meter, const std::string& destination)
+      : source_(source), file_(file), meter_(meter), destination_(destination) {}
+
+  Result<void> write(const GgufTensor& tensor) {
+    const std::string& name = tensor.matrix.name;
+    const MatrixSize& size = tensor.matrix.size;
+    TESSERA_CHECK(source_.read_tensor(name, values_));
+    const DType dtype = tensor.type == GgufType::f32 ? DType::f32 : DType::q8;
+    TESSERA_CHECK(check_values(dtype, values_, size, source_.describe(name)));
+    const auto piece_rows = static_cast<std::uint32_t>(std::max<std::size_t>(1, piece_values / size.columns));
+    const std::uint32_t pieces = (size.rows + piece_rows - 1) / piece_rows;
+    const auto first_row = [&](std::uint32_t piece) { return std::min(size.rows, piece * piece_rows); };
+    TESSERA_CHECK(make_and_write(
+        pieces, [&](std::uint32_t piece) { return first_row(piece) * tensor.row_bytes(); }, buffer_,
+        [&](std::uint32_t piece, std::byte* out) {
+          for (std::uint32_t row = first_row(piece); row < first_row(piece + 1); ++row, out += tensor.row_bytes()) {
+            const std::size_t from = canonical_row(name, row, source_.shape().head_dim);
+            encode_row(tensor, values_.data() + from * size.columns, out);
+          }
+        },
+        [&](std::uint32_t, std::span<const std::byte> bytes) { return append(bytes); }));
+    constexpr std::array<std::byte, gguf_alignment> zeros{};
+    return append(std::span(zeros).first(gguf_aligned(tensor.bytes()) - tensor.bytes()));
+  }
+
+ private:
+  Result<void> append(std::span<const std::byte> bytes) {
+    TESSERA_CHECK(file_.append(bytes));
+    return meter_.add(bytes.size(), destination_);
+  }
+
+  WeightSource& source_;
+  OutputFile& file_;
+  ProgressMeter& meter_;
+  const std::string& destination_;
+  std::vector<float> values_;
+  PackBuffer buffer_;
+};
+
+Result<TokenizerData> tokenizer_for(const ImportOptions& options, std::uint32_t vocab_size) {
+  if (options.tokenizer_path.empty()) return synthetic_byte_tokenizer(vocab_size);
+  TESSERA_TRY(const auto file, open_byte_source(options.tokenizer_path));
+  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, limits::tokenizer_bytes_max, "a tokenizer"));
+  return parse_llama2c_tokenizer(bytes, vocab_size, options.tokenizer_path);
+}
+
+Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options) {
+  TESSERA_TRY(const TokenizerData tokenizer, tokenizer_for(options, source.shape().vocab_size));
+  TESSERA_TRY(const std::vector<GgufTensor> tensors, lay_out(source.shape(), options.dtype, destination));
+  const std::string header = gguf_header(source.shape(), options, tokenizer, tensors);
+  ProgressMeter meter(options.progress, header.size() + tensors.back().offset + gguf_aligned(tensors.back().bytes()));
+  TESSERA_TRY(OutputFile file, OutputFile::create(destination));
+  TESSERA_CHECK(file.append(std::as_bytes(std::span(header))));
+  TESSERA_CHECK(meter.add(header.size(), destination));
+  TensorWriter writer(source, file, meter, destination);
+  for (const GgufTensor& tensor : tensors) {
+    TESSERA_ENSURE(file.size() == header.size() + tensor.offset);
+    TESSERA_CHECK(writer.write(tensor));
+  }
+  TESSERA_CHECK(file.publish());
+  return ImportReport{{}, file.size()};
+}
+
+}  // namespace
+
+Result<ImportReport> write_gguf(WeightSource& source, const std::string& destination, const ImportOptions& options) {
+  try {
+    return write_all(source, destination, options);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::exhausted, destination + ": not enough memory to encode a tensor; close other programs"};
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,24 @@
+// JSON from outside, read with limits: nesting, number of values, no key twice. Memory stays a small multiple of the
+// text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "runtime/base/result.hpp"
+
+namespace tessera {
+
+namespace limits {
+/// Levels of objects and arrays in the JSON of foreign models.
+inline constexpr std::size_t foreign_json_depth_max = 16;
+/// Values in one JSON text; a model of 1,024 layers takes a third of this.
+inline constexpr std::size_t foreign_json_values_max = std::size_t{1} << 18;
+}  // namespace limits
+
+/// The error (corrupt) says what is wrong and where. Never throws. Any thread.
+Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where);
+
+}  // namespace tessera

@@ -1,0 +1,42 @@
+// What the importers share about one tensor: its size, and the memory for its values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/base/result.hpp"
+#include "runtime/tensor/dtype.hpp"
+#include "runtime/tensor/model_shape.hpp"
+#include "runtime/tensor/model_tensors.hpp"
+
+namespace tessera {
+
+struct MatrixSize {
+  std::uint32_t rows = 0;  ///< 1 for a vector
+  std::uint32_t columns = 0;
+  std::uint64_t count() const { return std::uint64_t{rows} * columns; }
+};
+
+struct NamedMatrix {
+  std::string name;  ///< of model_tensors()
+  MatrixSize size;
+  bool is_vector = false;
+};
+
+MatrixSize matrix_size(const TensorLayout& layout);
+
+/// The tensors of a model with their sizes, in the order of model_tensors().
+std::vector<NamedMatrix> model_matrices(const ModelShape& shape);
+
+/// Makes `out` hold `count` values, without keeping a smaller old buffer beside the new one. Errors: exhausted; `what`
+/// names the tensor.
+Result<void> resize_values(std::vector<float>& out, std::uint64_t count, const std::string& what);
+
+/// Errors: corrupt, when a value is not finite or, for q8, too large; names row and column. `what` names file and
+/// tensor. Parallel.
+Result<void> check_values(DType dtype, const std::vector<float>& values, const MatrixSize& size,
+                          const std::string& what);
+
+}  // namespace tessera

@@ -1,0 +1,184 @@
+#include "runtime/model/matrix_ops.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/base/ensure.hpp"
+
+namespace tessera {
+
+namespace {
+
+constexpr std::uint32_t lanes = TESSERA_LANES;
+
+/// Tasks per thread: more than one, so that a core that other programs use delays only its share.
+constexpr std::uint32_t tasks_per_thread = 4;
+/// Weights below this are not worth a second task.
+constexpr std::size_t task_bytes_min = 64 << 10;
+/// A worker's stack of partials should stay in its L2 cache.
+constexpr std::size_t stack_bytes_max = 384 << 10;
+
+std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
+
+/// In how many tasks to cut `tiles` tiles of `tile_bytes` each for `rows` tokens.
+std::uint32_t task_count(const ThreadPool& pool, std::uint32_t tiles, std::size_t tile_bytes, std::uint32_t rows) {
+  if (pool.threads() == 1) return 1;
+  const std::size_t work = tiles * tile_bytes * std::min(rows, 16u);
+  const auto worthwhile = static_cast<std::uint32_t>(std::clamp<std::size_t>(work / task_bytes_min, 1, 1u << 20));
+  return std::min({tiles, worthwhile, pool.threads() * tasks_per_thread});
+}
+
+struct MatmulCall {
+  const MappedTensor* weights;
+  std::uint32_t unit;
+  std::uint32_t tile_begin, tile_end;
+  std::size_t x_column;
+  float* y;
+  std::size_t ldy;
+};
+
+void matmul(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
+  const PackedLayout& layout = call.weights->packed();
+  if (layout.dtype == DType::f32) {
+    const tessera_matmul_f32_args args{call.weights->unit(call.unit),
+                                       layout.tile_bytes(),
+                                       call.tile_begin,
+                                       call.tile_end,
+                                       layout.unit_k(),
+                                       x.rows(),
+                                       x.f32(call.x_column),
+                                       x.ldx(),
+                                       call.y,
+                                       call.ldy};
+    ops.matmul_f32(&args);
+  } else {
+    const tessera_matmul_q8_args args{call.weights->unit(call.unit),
+                                      layout.tile_bytes(),
+                                      call.tile_begin,
+                                      call.tile_end,
+                                      layout.unit_blocks(),
+                                      x.rows(),
+                                      x.q8(call.x_column),
+                                      call.y,
+                                      call.ldy};
+    ops.matmul_q8(&args);
+  }
+}
+
+}  // namespace
+
+Activations::Activations(DType weights, std::uint32_t rows, std::uint32_t k) : weights_(weights), k_(k) {
+  if (weights == DType::f32) return;
+  const std::size_t blocks = divide_up(k, TESSERA_BLOCK);
+  values_ = AlignedBuffer<std::int8_t>(rows * blocks * TESSERA_BLOCK);
+  scales_ = AlignedBuffer<float>(rows * blocks);
+  corrections_ = AlignedBuffer<std::int32_t>(rows * blocks);
+}
+
+tessera_q8_rows Activations::q8(std::size_t column) const {
+  const std::size_t blocks = divide_up(k_, TESSERA_BLOCK), block = column / TESSERA_BLOCK;
+  return {values_.data() + column, scales_.data() + block, corrections_.data() + block, blocks * TESSERA_BLOCK, blocks};
+}
+
+void Activations::prepare(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows) {
+  x_ = x;
+  ldx_ = ldx;
+  rows_ = rows;
+  if (weights_ == DType::f32) return;
+  constexpr std::uint32_t rows_per_task = 16;
+  context.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
+    const std::uint32_t begin = task * rows_per_task, count = std::min(rows_per_task, rows - begin);
+    tessera_q8_rows out = q8(0);
+    out.values += begin * out.ld_values;
+    out.scales += begin * out.ld_blocks;
+    out.corrections += begin * out.ld_blocks;
+    context.ops->quantize_rows(x + begin * ldx, ldx, count, k_, &out);
+  });
+}
+
+std::uint32_t unit_output_stride(const PackedLayout& layout) { return divide_up(layout.slice, lanes) * lanes; }
+
+void column_parallel(const ComputeContext& context, const MappedTensor& weights, SliceRange units, const Activations& x,
+                     float* y, std::size_t ldy) {
+  if (units.empty()) return;
+  const PackedLayout& layout = weights.packed();
+  TESSERA_ENSURE(layout.split == SplitAxis::rows);
+  const std::uint32_t unit_tiles = divide_up(layout.slice, lanes);
+  const std::uint32_t tiles = (units.count() - 1) * unit_tiles + layout.unit_tiles(units.end - 1);
+  const std::uint32_t tasks = task_count(*context.pool, tiles, layout.tile_bytes(), x.rows());
+  context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
+    // Cut at even tiles where possible: kernels take two tiles at a time.
+    const auto cut = [&](std::uint32_t t) {
+      return t == tasks ? tiles : static_cast<std::uint32_t>(std::uint64_t{tiles} * t / tasks) / 2 * 2;
+    };
+    for (std::uint32_t tile = cut(task); tile < cut(task + 1);) {
+      const std::uint32_t unit = tile / unit_tiles, first = tile % unit_tiles;
+      const std::uint32_t last = std::min(first + cut(task + 1) - tile, layout.unit_tiles(units.begin + unit));
+      matmul(*context.ops, x, {&weights, units.begin + unit, first, last, 0, y + std::size_t{tile} * lanes, ldy});
+      tile += last - first;
+    }
+  });
+}
+
+void RowParallel::run(const ComputeContext& context, const MappedTensor& weights, const TreeSchedule& schedule,
+                      const Activations& x, float* results) {
+  const PackedLayout& layout = weights.packed();
+  TESSERA_ENSURE(layout.split == SplitAxis::columns && schedule.merges_after.size() == weights.units().count());
+  const std::uint32_t tiles = layout.unit_tiles(0), rows = x.rows(), slices = weights.units().count();
+  // Few tokens: each task keeps its whole share of tiles, so that slices are read in file order. Many: blocks whose
+  // stack fits the cache.
+  const std::size_t tile_stack_bytes = std::size_t{schedule.depth_max} * rows * lanes * sizeof(float);
+  const auto tiles_that_fit = static_cast<std::uint32_t>(std::max<std::size_t>(2, stack_bytes_max / tile_stack_bytes));
+  const std::uint32_t wanted = task_count(*context.pool, tiles, layout.tile_bytes() * slices, rows);
+  const std::uint32_t tiles_per_task = std::min(divide_up(divide_up(tiles, wanted), 2) * 2, tiles_that_fit);
+  const std::size_t stack_floats = std::size_t{schedule.depth_max} * rows * tiles_per_task * lanes;
+  if (stacks_.size() < stack_floats * context.pool->threads()) {
+    stacks_ = AlignedBuffer<float>(stack_floats * context.pool->threads());
+  }
+  const std::size_t result_stride = std::size_t{rows} * tiles * lanes;
+  context.pool->run(divide_up(tiles, tiles_per_task), [&](std::uint32_t task, std::uint32_t worker) {
+    const std::uint32_t begin = task * tiles_per_task, end = std::min(begin + tiles_per_task, tiles);
+    const std::size_t width = std::size_t{end - begin} * lanes, entry = width * rows;
+    float* const stack = stacks_.data() + worker * stack_floats;
+    std::size_t height = 0;
+    for (std::uint32_t slice = 0; slice < slices; ++slice) {
+      matmul(*context.ops, x,
+             {&weights, weights.units().begin + slice, begin, end, std::size_t{slice} * layout.unit_k(),
+              stack + height++ * entry, width});
+      for (std::uint8_t merge = schedule.merges_after[slice]; merge > 0; --merge) {
+        --height;
+        float* const left = stack + (height - 1) * entry;
+        context.ops->add(left, stack + height * entry, entry, left);
+      }
+    }
+    for (std::size_t result = 0; result < height; ++result) {
+      for (std::uint32_t row = 0; row < rows; ++row) {
+        std::memcpy(results + result * result_stride + row * std::size_t{tiles} * lanes + std::size_t{begin} * lanes,
+                    stack + result * entry + row * width, width * sizeof(float));
+      }
+    }
+  });
+}
+
+void finish_tree(const ComputeContext& context, const TreeSchedule& schedule, float* nodes, std::size_t count,
+                 float* into) {
+  constexpr std::size_t floats_per_task = 16 << 10;
+  const auto tasks = static_cast<std::uint32_t>((count + floats_per_task - 1) / floats_per_task);
+  context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
+    const std::size_t begin = task * floats_per_task, length = std::min(floats_per_task, count - begin);
+    // The stack holds numbers of nodes; a sum stays in the place of its left part.
+    std::size_t stack[64], height = 0;
+    for (std::size_t leaf = 0; leaf < schedule.merges_after.size(); ++leaf) {
+      TESSERA_ENSURE(height < 64);
+      stack[height++] = leaf;
+      for (std::uint8_t merge = schedule.merges_after[leaf]; merge > 0; --merge) {
+        --height;
+        float* const left = nodes + stack[height - 1] * count + begin;
+        context.ops->add(left, nodes + stack[height] * count + begin, length, left);
+      }
+    }
+    context.ops->add(into + begin, nodes + stack[0] * count + begin, length, into + begin);
+  });
+}
+
+}  // namespace tessera

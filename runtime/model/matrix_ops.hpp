@@ -1,0 +1,73 @@
+// The launchers: packed matrices times activations, spread over a thread pool, in the orders of docs/exactness.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/abi/kernel_abi.h"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/device/aligned_buffer.hpp"
+#include "runtime/device/thread_pool.hpp"
+#include "runtime/tensor/canonical_tree.hpp"
+
+namespace tessera {
+
+/// What a launcher computes with. Both outlive it.
+struct ComputeContext {
+  const tessera_op_table* ops;
+  ThreadPool* pool;
+};
+
+/// Rows of activations in the form that weights of one dtype multiply: f32 as they are, for q8 quantised by prepare().
+class Activations {
+ public:
+  Activations() = default;
+  /// For up to `rows` rows of k elements. For q8 k is padded to whole blocks.
+  Activations(DType weights, std::uint32_t rows, std::uint32_t k);
+
+  /// Takes rows of x [rows][ldx]; x must stay as it is until the matrices are done.
+  void prepare(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows);
+
+  std::uint32_t rows() const { return rows_; }
+  /// Reads columns [column, …) of every row; for q8 `column` is a multiple of 32.
+  const float* f32(std::size_t column) const { return x_ + column; }
+  std::size_t ldx() const { return ldx_; }
+  tessera_q8_rows q8(std::size_t column) const;
+
+ private:
+  DType weights_ = DType::f32;
+  std::uint32_t k_ = 0;
+  std::uint32_t rows_ = 0;
+  const float* x_ = nullptr;
+  std::size_t ldx_ = 0;
+  mutable AlignedBuffer<std::int8_t> values_;
+  mutable AlignedBuffer<float> scales_;
+  mutable AlignedBuffer<std::int32_t> corrections_;
+};
+
+/// Floats between the first outputs of two neighbouring units of a row-split matrix, as column_parallel writes them.
+std::uint32_t unit_output_stride(const PackedLayout& layout);
+
+/// Column-parallel: y[row][(u - units.begin) * unit_output_stride + i] = output row i of unit u, for u in units.
+/// Padding rows of a tile come out as zero; floats beyond the tiles of a short last unit are left as they are.
+void column_parallel(const ComputeContext& context, const MappedTensor& weights, SliceRange units, const Activations& x,
+                     float* y, std::size_t ldy);
+
+/// Row-parallel: multiplies the slices of weights.units() with their columns of x (slice s at column (s - units.begin)
+/// * unit_k) and adds them by `schedule`. results: [schedule.results.size()][rows][16 * tiles], contiguous.
+class RowParallel {
+ public:
+  RowParallel() = default;
+  void run(const ComputeContext& context, const MappedTensor& weights, const TreeSchedule& schedule,
+           const Activations& x, float* results);
+
+ private:
+  AlignedBuffer<float> stacks_;  // one stack of partials per worker
+};
+
+/// Adds vectors of `count` floats that lie one after the other in `nodes` by `schedule` (in place) and then the root to
+/// `into`.
+void finish_tree(const ComputeContext& context, const TreeSchedule& schedule, float* nodes, std::size_t count,
+                 float* into);
+
+}  // namespace tessera

@@ -1,0 +1,74 @@
+// Sampling: from the logits of one row to one token, the same on every machine (docs/exactness.md, "Sampling").
+//
+//   raw logits → bias → repeat, presence, frequency penalties → temperature → top-k → top-p → min-p → draw
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/abi/kernel_abi.h"
+#include "runtime/base/ids.hpp"
+#include "runtime/base/result.hpp"
+
+namespace tessera {
+
+struct SamplingParameters {
+  float temperature = 0.0f;     ///< 0: always the best token
+  std::uint32_t top_k = 0;      ///< 0: all
+  float top_p = 1.0f;           ///< (0, 1]
+  float min_p = 0.0f;           ///< [0, 1]: relative to the best token's probability
+  float repeat_penalty = 1.0f;  ///< > 0; divides positive and multiplies negative logits of tokens in prompt or output
+  float presence_penalty = 0.0f;                           ///< subtracted once from tokens in the output
+  float frequency_penalty = 0.0f;                          ///< subtracted per occurrence in the output
+  std::vector<std::pair<TokenId, float>> logit_bias = {};  ///< added to the raw logit
+  std::uint64_t seed = 0;
+};
+
+/// Ranges, finiteness, and ids inside the vocabulary; the error names the parameter.
+Result<void> validate(const SamplingParameters& parameters, std::uint32_t vocab_size);
+
+/// log softmax of the raw logits over the whole vocabulary; cheap to ask for several tokens.
+class LogProbabilities {
+ public:
+  /// `logits` are finite and outlive the object.
+  LogProbabilities(const tessera_op_table& ops, std::span<const float> logits);
+  float of(TokenId token) const;
+  /// The token with the largest logit, the lowest id among equals.
+  TokenId best() const { return best_; }
+
+ private:
+  std::span<const float> logits_;
+  TokenId best_;
+  double max_;
+  double log_sum_;
+};
+
+/// Draws the tokens of one choice of one stream. Confined to one thread.
+class Sampler {
+ public:
+  /// `prompt` counts for the repeat penalty. `choice` tells several completions of one request apart.
+  Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt,
+          std::uint32_t vocab_size, std::uint32_t choice = 0);
+
+  /// The token at `position` (of the whole sequence, prompt included), and takes it into the history for penalties. A
+  /// pure function of logits, parameters, history, choice and position.
+  TokenId sample(std::span<const float> logits, std::uint32_t position);
+
+ private:
+  void adjust(std::span<const float> logits);
+  TokenId draw(std::uint32_t position);
+
+  const tessera_op_table& ops_;
+  SamplingParameters parameters_;
+  std::uint32_t choice_;
+  std::vector<std::uint8_t> seen_;           ///< token occurs in prompt or output
+  std::vector<std::uint32_t> output_count_;  ///< per token
+  std::vector<float> values_;                ///< logits after bias, penalties and temperature
+};
+
+/// Sum of exp(x - shift) over the vocabulary: per vocabulary slice in lane order, slices by the canonical tree.
+float vocabulary_exp_sum(const tessera_op_table& ops, std::span<const float> x, float shift);
+
+}  // namespace tessera

@@ -1,0 +1,37 @@
+// ShardWeights: the mapped tensors that one shard reads. Only the units of its slices are mapped, so nothing else can
+// be touched.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "runtime/base/result.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/tensor/slices.hpp"
+
+namespace tessera {
+
+struct LayerWeights {
+  MappedTensor attn_norm, attn_q, attn_k, attn_v, attn_out;
+  MappedTensor ffn_norm, ffn_gate, ffn_up, ffn_down;
+};
+
+/// Immutable after load; any thread may read. Matrices of which the shard has no slice stay empty.
+struct ShardWeights {
+  MappedTensor embedding;  ///< all units: every shard of the first stage looks tokens up by itself
+  std::vector<LayerWeights> layers;
+  MappedTensor final_norm;
+  MappedTensor head;  ///< the shard's vocabulary slices; empty when tied: then the embedding is the head
+
+  const MappedTensor& head_or_embedding() const { return head.bytes() == 0 ? embedding : head; }
+  /// Bytes mapped in all.
+  std::size_t bytes() const;
+  /// True once a page of any of them could not be read (mapped_range.hpp): results since then are worthless.
+  bool failed() const;
+};
+
+/// Maps what `slices` needs. Touches no page of a matrix.
+Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardSlices& slices);
+
+}  // namespace tessera

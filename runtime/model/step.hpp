@@ -1,0 +1,44 @@
+// Step: one forward pass over a batch of tokens of many sequences. Plain data, the same on every shard of a replica.
+//
+//   row 0: sequence 0, position 17            (decode)
+//   row 1: sequence 1, position 5             (decode)
+//   row 2: sequence 2, position 0  ┐
+//   row 3: sequence 2, position 1  ├ a prefill chunk; only its last row wants logits
+//   row 4: sequence 2, position 2  ┘
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/base/ids.hpp"
+
+namespace tessera {
+
+/// One token of one sequence. Its K and V are written at `position`; it attends to positions 0..position.
+struct StepRow {
+  TokenId token = 0;
+  std::uint32_t position = 0;
+  std::uint32_t sequence = 0;  ///< index into Step::sequences
+  bool wants_logits = false;
+};
+
+/// Where a sequence's K and V lie: page i holds positions i * kv_page_positions ...
+struct StepSequence {
+  std::span<const PageId> pages;
+};
+
+/// Rows of one sequence are consecutive, with consecutive positions; earlier positions were written by earlier steps.
+struct Step {
+  std::uint64_t number = 0;
+  std::span<const StepRow> rows;  ///< 1 .. limits::step_rows_max
+  std::span<const StepSequence> sequences;
+
+  std::uint32_t logits_rows() const {
+    std::uint32_t count = 0;
+    for (const StepRow& row : rows) count += row.wants_logits ? 1 : 0;
+    return count;
+  }
+};
+
+}  // namespace tessera

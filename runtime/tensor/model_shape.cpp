@@ -1,0 +1,49 @@
+#include "runtime/tensor/model_shape.hpp"
+
+#include <cmath>
+
+#include "runtime/base/limits.hpp"
+
+namespace tessera {
+
+namespace {
+
+Error bad_field(const std::string& where, const char* field, const std::string& value, const std::string& rule) {
+  return Error{ErrorCode::corrupt, where + ": " + field + " is " + value + "; " + rule};
+}
+
+Result<void> in_range(const std::string& where, const char* field, std::uint32_t value, std::uint32_t maximum) {
+  if (value >= 1 && value <= maximum) return {};
+  return bad_field(where, field, std::to_string(value), "it must lie in 1.." + std::to_string(maximum));
+}
+
+}  // namespace
+
+Result<void> validate(const ModelShape& shape, const std::string& where) {
+  if (shape.family != "llama") {
+    return Error{ErrorCode::unsupported,
+                 where + ": model family '" + shape.family + "' is not supported; supported: llama"};
+  }
+  TESSERA_CHECK(in_range(where, "dim", shape.dim, limits::model_dim_max));
+  TESSERA_CHECK(in_range(where, "layers", shape.layers, limits::layers_max));
+  TESSERA_CHECK(in_range(where, "heads", shape.heads, limits::heads_max));
+  TESSERA_CHECK(in_range(where, "kv_heads", shape.kv_heads, limits::heads_max));
+  TESSERA_CHECK(in_range(where, "head_dim", shape.head_dim, limits::head_dim_max));
+  TESSERA_CHECK(in_range(where, "ffn_dim", shape.ffn_dim, limits::ffn_dim_max));
+  TESSERA_CHECK(in_range(where, "vocab_size", shape.vocab_size, limits::vocab_size_max));
+  TESSERA_CHECK(in_range(where, "context_length", shape.context_length, limits::context_length_max));
+  if (shape.heads % shape.kv_heads != 0) {
+    return bad_field(where, "kv_heads", std::to_string(shape.kv_heads),
+                     "it must divide the " + std::to_string(shape.heads) + " query heads");
+  }
+  if (shape.head_dim % 2 != 0) return bad_field(where, "head_dim", std::to_string(shape.head_dim), "it must be even");
+  if (!std::isfinite(shape.norm_eps) || shape.norm_eps <= 0 || shape.norm_eps > 1) {
+    return bad_field(where, "norm_eps", std::to_string(shape.norm_eps), "it must be positive and at most 1");
+  }
+  if (!std::isfinite(shape.rope_theta) || shape.rope_theta < 1 || shape.rope_theta > 1e12) {
+    return bad_field(where, "rope_theta", std::to_string(shape.rope_theta), "it must lie in 1..1e12");
+  }
+  return {};
+}
+
+}  // namespace tessera

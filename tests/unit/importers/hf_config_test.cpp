@@ -1,0 +1,166 @@
+#define BOOST_TEST_DYN_LINK
+#include <boost/test/unit_test.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/importers/hf_config.hpp"
+#include "tests/unit/importers/foreign_models.hpp"
+
+using namespace tessera;
+using namespace tessera::test;
+using nlohmann::json;
+
+namespace {
+
+using Change = std::function<void(json&)>;
+
+Result<HfConfig> parse(const Change& change) {
+  json config = hf_config(small_shape());
+  change(config);
+  return parse_hf_config(config.dump(), "config.json");
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(hugging_face_config)
+
+BOOST_AUTO_TEST_CASE(a_llama_config_gives_the_shape) {
+  const auto config = parse([](json&) {});
+  BOOST_REQUIRE_MESSAGE(config, message_of(config));
+  BOOST_TEST((config->shape == small_shape()));
+  BOOST_TEST(config->ids.bos == -1);
+  BOOST_TEST(config->ids.eos.empty());
+}
+
+BOOST_AUTO_TEST_CASE(absent_fields_take_the_defaults_of_llama) {
+  const auto config = parse([](json& c) {
+    for (const char* key : {"num_key_value_heads", "rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings", "architectures"}) c.erase(key);
+  });
+  BOOST_REQUIRE_MESSAGE(config, message_of(config));
+  BOOST_TEST(config->shape.kv_heads == 4u);
+  BOOST_TEST(config->shape.norm_eps == 1e-6f);
+  BOOST_TEST(config->shape.rope_theta == 10000.0);
+  BOOST_TEST(!config->shape.tied_head);
+}
+
+BOOST_AUTO_TEST_CASE(what_means_the_same_is_accepted) {
+  const Change harmless[] = {
+      [](json& c) { c["rope_scaling"] = nullptr; },
+      [](json& c) { c["rope_scaling"] = {{"rope_type", "default"}}; },
+      [](json& c) { c["attention_bias"] = false, c["mlp_bias"] = false; },
+      [](json& c) { c["head_dim"] = 8; },
+      [](json& c) { c["head_dim"] = nullptr; },
+      [](json& c) { c["torch_dtype"] = "bfloat16", c["use_cache"] = true, c["pretraining_tp"] = 1; },
+      [](json& c) { c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = nullptr; },
+      [](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 16; },
+      [](json& c) { c["model_type"] = "mistral"; },  // its default window of 4096 covers the context of 16
+  };
+  for (const Change& change : harmless) {
+    const auto config = parse(change);
+    BOOST_REQUIRE_MESSAGE(config, message_of(config));
+    BOOST_TEST((config->shape == small_shape()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(heads_need_not_fill_the_width) {
+  const auto config = parse([](json& c) { c["head_dim"] = 16; });
+  BOOST_REQUIRE_MESSAGE(config, message_of(config));
+  BOOST_TEST(config->shape.head_dim == 16u);
+  BOOST_TEST(config->shape.attention_width() == 64u);
+}
+
+BOOST_AUTO_TEST_CASE(theta_is_found_in_its_newer_place) {
+  const auto config = parse([](json& c) { c.erase("rope_theta"), c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500000.0}}; });
+  BOOST_REQUIRE_MESSAGE(config, message_of(config));
+  BOOST_TEST(config->shape.rope_theta == 500000.0);
+}
+
+BOOST_AUTO_TEST_CASE(special_ids_are_one_number_or_a_list) {
+  const auto one = parse([](json& c) { c["bos_token_id"] = 1, c["eos_token_id"] = 2; });
+  BOOST_REQUIRE_MESSAGE(one, message_of(one));
+  BOOST_TEST(one->ids.bos == 1);
+  BOOST_TEST(one->ids.eos == (std::vector<TokenId>{2}), boost::test_tools::per_element());
+  const auto list = parse([](json& c) { c["eos_token_id"] = {3, 19}; });
+  BOOST_REQUIRE_MESSAGE(list, message_of(list));
+  BOOST_TEST(list->ids.eos == (std::vector<TokenId>{3, 19}), boost::test_tools::per_element());
+  BOOST_TEST(fails_with(parse([](json& c) { c["eos_token_id"] = {3, 20}; }), ErrorCode::corrupt, "eos_token_id"));
+  BOOST_TEST(fails_with(parse([](json& c) { c["bos_token_id"] = -1; }), ErrorCode::corrupt, "bos_token_id"));
+}
+
+BOOST_AUTO_TEST_CASE(what_changes_the_mathematics_is_refused_by_name) {
+  const std::pair<Change, const char*> cases[] = {
+      {[](json& c) { c["model_type"] = "qwen2"; }, "model_type is 'qwen2'"},
+      {[](json& c) { c.erase("model_type"); }, "model_type is ''"},
+      {[](json& c) { c["architectures"] = {"LlamaForSequenceClassification"}; }, "LlamaForSequenceClassification"},
+      {[](json& c) { c["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}}; }, "rope_scaling"},
+      {[](json& c) { c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}}; }, "rope_scaling"},
+      {[](json& c) { c["rope_parameters"] = {{"rope_type", "yarn"}}; }, "rope_parameters"},
+      {[](json& c) { c["attention_bias"] = true; }, "attention_bias is true"},
+      {[](json& c) { c["mlp_bias"] = true; }, "mlp_bias is true"},
+      {[](json& c) { c["hidden_act"] = "gelu"; }, "hidden_act is 'gelu'"},
+      {[](json& c) { c["partial_rotary_factor"] = 0.5; }, "partial_rotary_factor"},
+      {[](json& c) { c["quantization_config"] = {{"quant_method", "gptq"}}; }, "gptq"},
+      {[](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 15; }, "sliding_window is 15"},
+  };
+  for (const auto& [change, part] : cases) {
+    const auto config = parse(change);
+    BOOST_TEST(fails_with(config, ErrorCode::unsupported, part), message_of(config) << " lacks: " << part);
+    BOOST_TEST(fails_with(config, ErrorCode::unsupported, "config.json: "));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(missing_and_senseless_fields_are_refused_by_name) {
+  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings"}) {
+    BOOST_TEST(fails_with(parse([&](json& c) { c.erase(key); }), ErrorCode::corrupt, std::string("has no ") + key));
+    BOOST_TEST(fails_with(parse([&](json& c) { c[key] = "12"; }), ErrorCode::corrupt, key));
+    BOOST_TEST(fails_with(parse([&](json& c) { c[key] = -1; }), ErrorCode::corrupt, key));
+    BOOST_TEST(fails_with(parse([&](json& c) { c[key] = 1.5; }), ErrorCode::corrupt, key));
+    BOOST_TEST(!parse([&](json& c) { c[key] = 0; }));
+    BOOST_TEST(!parse([&](json& c) { c[key] = UINT32_MAX; }));
+    BOOST_TEST(fails_with(parse([&](json& c) { c[key] = std::uint64_t{1} << 40; }), ErrorCode::corrupt, key));
+  }
+  BOOST_TEST(!parse([](json& c) { c["num_key_value_heads"] = 3; }));
+  BOOST_TEST(!parse([](json& c) { c["num_key_value_heads"] = 0; }));
+  BOOST_TEST(!parse([](json& c) { c["rms_norm_eps"] = 0; }));
+  BOOST_TEST(!parse([](json& c) { c["rope_theta"] = -1; }));
+  BOOST_TEST(!parse([](json& c) { c["rope_theta"] = "10000"; }));
+  BOOST_TEST(!parse([](json& c) { c["tie_word_embeddings"] = 1; }));
+  BOOST_TEST(!parse([](json& c) { c["num_attention_heads"] = 3; }));
+  BOOST_TEST(fails_with(parse([](json& c) { c["model_type"] = "mistral", c.erase("num_key_value_heads"); }), ErrorCode::corrupt, "num_key_value_heads"));
+  BOOST_TEST(fails_with(parse_hf_config("[]", "config.json"), ErrorCode::corrupt, "no JSON object"));
+  BOOST_TEST(fails_with(parse_hf_config("", "config.json"), ErrorCode::corrupt, "no valid JSON"));
+}
+
+BOOST_AUTO_TEST_CASE(an_index_gives_the_file_of_each_tensor) {
+  const auto files = parse_hf_index(R"({"metadata": {"total_size": 8}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})", "index");
+  BOOST_REQUIRE_MESSAGE(files, message_of(files));
+  BOOST_TEST(files->size() == 2u);
+  BOOST_TEST(files->at("b") == "two.safetensors");
+}
+
+BOOST_AUTO_TEST_CASE(an_index_cannot_name_files_elsewhere) {
+  for (const std::string name : {"../secret", "/etc/passwd", "..", ".", "", "a/b", "a\\b"}) {
+    const json index = {{"weight_map", {{"a", name}}}};
+    BOOST_TEST(fails_with(parse_hf_index(index.dump(), "index"), ErrorCode::corrupt, "beside the index"), name);
+  }
+  const json with_nul = {{"weight_map", {{"a", std::string("a\0b", 3)}}}};
+  BOOST_TEST(fails_with(parse_hf_index(with_nul.dump(), "index"), ErrorCode::corrupt, "beside the index"));
+  const json too_long = {{"weight_map", {{"a", std::string(256, 'x')}}}};
+  BOOST_TEST(fails_with(parse_hf_index(too_long.dump(), "index"), ErrorCode::corrupt, "beside the index"));
+  BOOST_TEST(fails_with(parse_hf_index(R"({"weight_map": {"a": 1}})", "index"), ErrorCode::corrupt, "beside the index"));
+}
+
+BOOST_AUTO_TEST_CASE(an_index_without_a_map_or_with_too_many_files_is_refused) {
+  for (const char* const text : {"{}", "[]", R"({"weight_map": []})"}) {
+    BOOST_TEST(fails_with(parse_hf_index(text, "index"), ErrorCode::corrupt, "no weight_map"));
+  }
+  json many = {{"weight_map", json::object()}};
+  for (std::size_t i = 0; i <= limits::hf_files_max; ++i) many["weight_map"]["t" + std::to_string(i)] = "f" + std::to_string(i);
+  BOOST_TEST(fails_with(parse_hf_index(many.dump(), "index"), ErrorCode::exhausted, "512 files"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,60 @@
+#include "runtime/model/kv_cache.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+using namespace tessera;
+
+BOOST_AUTO_TEST_CASE(heads_and_layers_have_their_own_memory) {
+  auto cache = KvCache::create({2, 3, 8, KvDType::f32, 5});
+  BOOST_REQUIRE(cache);
+  const std::size_t bytes = cache->page_bytes() * 5;
+  unsigned char mark = 0;
+  for (std::uint32_t layer = 0; layer < 2; ++layer) {
+    for (std::uint32_t head = 0; head < 3; ++head) {
+      std::memset(cache->k(layer, head), ++mark, bytes);
+      std::memset(cache->v(layer, head), ++mark, bytes);
+    }
+  }
+  mark = 0;
+  for (std::uint32_t layer = 0; layer < 2; ++layer) {
+    for (std::uint32_t head = 0; head < 3; ++head) {
+      for (const std::byte* memory : {cache->k(layer, head), cache->v(layer, head)}) {
+        ++mark;
+        BOOST_TEST(static_cast<unsigned char>(memory[0]) == mark);
+        BOOST_TEST(static_cast<unsigned char>(memory[bytes - 1]) == mark);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_that_cannot_be_reserved_is_refused_with_the_arithmetic) {
+  const auto cache = KvCache::create({1024, 1024, 1024, KvDType::f32, 0xffffffffu});
+  BOOST_REQUIRE(!cache);
+  BOOST_TEST((cache.error().code == ErrorCode::exhausted));
+  BOOST_TEST(cache.error().message.find("1024 layers x 1024 KV heads") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_without_heads_is_empty) { BOOST_TEST(bool(KvCache::create({2, 0, 8, KvDType::bf16, 5}))); }
+
+BOOST_AUTO_TEST_CASE(pages_are_handed_out_once_and_come_back) {
+  PageAllocator allocator(4);
+  std::vector<PageId> first, second;
+  BOOST_REQUIRE(allocator.grow(first, kv_page_positions + 1));
+  BOOST_TEST(first.size() == 2u);
+  BOOST_REQUIRE(allocator.grow(second, 1));
+  BOOST_REQUIRE(allocator.grow(first, 2 * kv_page_positions));  // still fits
+  BOOST_TEST(first.size() == 2u);
+  const auto full = allocator.grow(second, 4 * kv_page_positions);
+  BOOST_REQUIRE(!full);
+  BOOST_TEST((full.error().code == ErrorCode::exhausted));
+  BOOST_TEST(second.size() == 1u);
+  allocator.release(first);
+  BOOST_TEST(first.empty());
+  BOOST_TEST(allocator.free_pages() == 3u);
+  BOOST_TEST(bool(allocator.grow(second, 4 * kv_page_positions)));
+  for (const PageId page : second) BOOST_TEST(std::count(second.begin(), second.end(), page) == 1);
+}

@@ -1,0 +1,100 @@
+#include "tests/unit/model/model_fixture.hpp"
+
+#include <cstring>
+
+#include "runtime/base/ensure.hpp"
+#include "runtime/base/rng.hpp"
+#include "runtime/importers/import_model.hpp"
+#include "runtime/importers/synthetic.hpp"
+#include "runtime/model/generation.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace tessera::test {
+
+ModelShape awkward_shape() {
+  ModelShape shape;
+  shape.dim = 72;
+  shape.layers = 2;
+  shape.heads = 9;
+  shape.kv_heads = 3;
+  shape.head_dim = 8;
+  shape.ffn_dim = 172;
+  shape.vocab_size = 1100;
+  shape.context_length = 256;
+  shape.tied_head = true;
+  return shape;
+}
+
+std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path) {
+  auto source = open_source(path);
+  TESSERA_ENSURE(source);
+  auto checkpoint = Checkpoint::open(*source);
+  TESSERA_ENSURE(checkpoint);
+  return *checkpoint;
+}
+
+std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder, const ModelShape& shape, DType dtype,
+                                                  std::uint64_t seed) {
+  const std::string path = folder.file(std::string("model-") + to_string(dtype) + "-" + std::to_string(seed) + ".h5");
+  auto source = synthetic_source(shape, seed);
+  auto data = synthetic_byte_tokenizer(shape.vocab_size);
+  TESSERA_ENSURE(data);
+  auto tokenizer = Tokenizer::create(std::move(*data), "synthetic");
+  TESSERA_ENSURE(tokenizer);
+  ImportOptions options;
+  options.dtype = dtype;
+  options.name = "test";
+  TESSERA_ENSURE(write_checkpoint(*source, path, options, tokenizer->serialize()));
+  return open_checkpoint(path);
+}
+
+std::unique_ptr<LocalReplica> make_replica(const std::shared_ptr<const Checkpoint>& checkpoint,
+                                           const Execution& execution, std::uint32_t positions,
+                                           std::uint32_t sequences) {
+  auto ops = select_kernels(execution.isa);
+  TESSERA_ENSURE(ops);
+  ReplicaOptions options;
+  options.shards = execution.shards;
+  options.shard_weights = execution.shard_weights;
+  options.threads = execution.threads;
+  options.ops = *ops;
+  options.kv_positions = positions;
+  options.sequences_max = sequences;
+  auto replica = LocalReplica::create(checkpoint, options);
+  TESSERA_ENSURE(replica);
+  return std::move(*replica);
+}
+
+std::vector<float> all_logits(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                              std::span<const TokenId> tokens) {
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  const std::uint32_t vocab = checkpoint->manifest().shape.vocab_size;
+  const auto replica = make_replica(checkpoint, execution, count);
+  std::vector<PageId> pages;
+  TESSERA_ENSURE(replica->pages().grow(pages, count));
+  const StepSequence sequence{pages};
+  std::vector<float> logits(std::size_t{count} * vocab);
+  std::uint64_t number = 0;
+  for (std::uint32_t begin = 0; begin < count; begin += execution.chunk) {
+    const std::uint32_t end = std::min(count, begin + execution.chunk);
+    std::vector<StepRow> rows = sequence_rows(tokens, begin, end);
+    for (StepRow& row : rows) row.wants_logits = true;
+    const std::span<float> out(logits.data() + std::size_t{begin} * vocab, std::size_t{end - begin} * vocab);
+    TESSERA_ENSURE(replica->forward({number++, rows, {&sequence, 1}}, out));
+  }
+  return logits;
+}
+
+std::vector<TokenId> random_tokens(std::uint32_t count, std::uint32_t vocab_size, std::uint64_t seed) {
+  std::vector<TokenId> tokens;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    tokens.push_back(static_cast<TokenId>(philox(philox_key(seed), {i, 7, 0, 0})[0] % vocab_size));
+  }
+  return tokens;
+}
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,49 @@
+// Small models and the ways to run them, for the tests of runtime/model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/device/isa.hpp"
+#include "runtime/model/local_replica.hpp"
+#include "runtime/tensor/model_shape.hpp"
+#include "tests/support/paths.hpp"
+
+namespace tessera::test {
+
+/// The awkward shape of the golden model: nine heads of width 8 in groups of three, FFN 172, two vocabulary slices.
+ModelShape awkward_shape();
+
+/// A seeded synthetic model, written to `folder` and opened.
+std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder, const ModelShape& shape, DType dtype,
+                                                  std::uint64_t seed = 1);
+std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path);
+
+/// How a forward pass is carried out; none of this may change a bit.
+struct Execution {
+  Isa isa = Isa::scalar;
+  std::uint32_t shards = 1;
+  std::vector<double> shard_weights;
+  std::uint32_t threads = 1;
+  std::uint32_t chunk = 1;  ///< rows per step
+};
+
+std::unique_ptr<LocalReplica> make_replica(const std::shared_ptr<const Checkpoint>& checkpoint,
+                                           const Execution& execution, std::uint32_t positions,
+                                           std::uint32_t sequences = 1);
+
+/// Logits of every position of one sequence, [tokens][vocab].
+std::vector<float> all_logits(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                              std::span<const TokenId> tokens);
+
+/// Seeded tokens inside the vocabulary.
+std::vector<TokenId> random_tokens(std::uint32_t count, std::uint32_t vocab_size, std::uint64_t seed);
+
+/// Bit for bit; NaN compares by its bits too.
+bool same_bits(std::span<const float> a, std::span<const float> b);
+
+}  // namespace tessera::test

@@ -1,0 +1,158 @@
+#include "runtime/model/sampling.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "kernels/abi/kernel_tables.h"
+#include "runtime/base/rng.hpp"
+#include "runtime/device/isa.hpp"
+
+using namespace tessera;
+
+namespace {
+
+const tessera_op_table& scalar() { return *tessera_scalar_table(); }
+
+std::vector<float> random_logits(std::uint32_t count, std::uint32_t seed) {
+  std::vector<float> logits;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    logits.push_back(static_cast<float>(static_cast<std::int32_t>(philox({seed, 4}, {i, 0, 0, 0})[0])) * 0x1p-28f);
+  }
+  return logits;
+}
+
+TokenId sample_once(const SamplingParameters& parameters, const std::vector<float>& logits, std::uint32_t position = 0,
+                    const tessera_op_table& ops = scalar()) {
+  return Sampler(ops, parameters, {}, static_cast<std::uint32_t>(logits.size())).sample(logits, position);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(log_probabilities_match_float64_and_sum_to_one) {
+  for (const std::uint32_t vocab : {2u, 300u, 1024u, 5000u}) {
+    const auto logits = random_logits(vocab, vocab);
+    const LogProbabilities log_probabilities(scalar(), logits);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+    double total = 0;
+    for (std::uint32_t i = 0; i < vocab; ++i) {
+      const double expected = static_cast<double>(logits[i]) - std::log(sum);
+      BOOST_TEST(std::fabs(static_cast<double>(log_probabilities.of(static_cast<TokenId>(i))) - expected) < 2e-6);
+      total += std::exp(static_cast<double>(log_probabilities.of(static_cast<TokenId>(i))));
+    }
+    BOOST_TEST(std::fabs(total - 1) < 1e-5);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_isa_draws_the_same_tokens) {
+  const auto logits = random_logits(5000, 1);
+  for (const SamplingParameters& parameters : {SamplingParameters{.temperature = 1.0f, .seed = 9},
+                                               SamplingParameters{.temperature = 0.7f, .top_k = 40, .seed = 9},
+                                               SamplingParameters{.temperature = 1.3f, .top_p = 0.9f, .seed = 9},
+                                               SamplingParameters{.temperature = 2.0f, .min_p = 0.02f, .seed = 9}}) {
+    for (const Isa isa : available_isas()) {
+      const tessera_op_table& ops = **select_kernels(isa);
+      for (std::uint32_t position = 0; position < 50; ++position) {
+        BOOST_REQUIRE_EQUAL(sample_once(parameters, logits, position, ops), sample_once(parameters, logits, position));
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(seeded_draws_have_golden_values) {
+  const auto logits = random_logits(300, 2);
+  std::vector<TokenId> drawn;
+  for (std::uint32_t position = 0; position < 8; ++position) {
+    drawn.push_back(sample_once({.temperature = 3.0f, .seed = 42}, logits, position));
+  }
+  const std::vector<TokenId> golden = {207, 75, 54, 246, 126, 45, 196, 25};
+  BOOST_TEST(drawn == golden, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(greedy_takes_the_lowest_id_among_equals) {
+  BOOST_TEST(sample_once({}, {1.0f, 3.0f, 3.0f, 2.0f}) == 1);
+  BOOST_TEST(sample_once({}, {-0.0f, 0.0f}) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
+  // Weights 1 : 2 : 5 : 0.
+  const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(5.0f), -1000.0f};
+  std::map<TokenId, int> counts;
+  constexpr int draws = 40000;
+  for (std::uint32_t position = 0; position < draws; ++position)
+    ++counts[sample_once({.temperature = 1, .seed = 5}, logits, position)];
+  BOOST_TEST(counts[3] == 0);
+  // Six standard deviations.
+  for (const auto& [token, share] : std::map<TokenId, double>{{0, 0.125}, {1, 0.25}, {2, 0.625}}) {
+    BOOST_TEST(std::fabs(counts[token] - draws * share) < 6 * std::sqrt(draws * share * (1 - share)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(filters_keep_only_what_they_should) {
+  const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(5.0f), std::log(8.0f)};  // 1/16, 2/16, 5/16, 8/16
+  const auto drawn = [&](const SamplingParameters& parameters) {
+    std::map<TokenId, int> counts;
+    for (std::uint32_t position = 0; position < 2000; ++position) ++counts[sample_once(parameters, logits, position)];
+    std::vector<TokenId> tokens;
+    for (const auto& [token, count] : counts) tokens.push_back(token);
+    return tokens;
+  };
+  BOOST_TEST(drawn({.temperature = 1, .seed = 1}) == (std::vector<TokenId>{0, 1, 2, 3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(drawn({.temperature = 1, .top_k = 2, .seed = 1}) == (std::vector<TokenId>{2, 3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(drawn({.temperature = 1, .top_p = 0.5f, .seed = 1}) == (std::vector<TokenId>{3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(drawn({.temperature = 1, .top_p = 0.6f, .seed = 1}) == (std::vector<TokenId>{2, 3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(drawn({.temperature = 1, .min_p = 0.2f, .seed = 1}) == (std::vector<TokenId>{1, 2, 3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(drawn({.temperature = 1, .top_k = 1000, .seed = 1}).size() == 4u);
+  BOOST_TEST(drawn({.temperature = 1e-30f, .seed = 1}) == (std::vector<TokenId>{3}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_wide_draw_can_end_beyond_the_first_candidates) {
+  const std::vector<float> flat(5000, 1.0f);
+  TokenId largest = 0;
+  for (std::uint32_t position = 0; position < 50; ++position)
+    largest = std::max(largest, sample_once({.temperature = 1, .seed = 3}, flat, position));
+  BOOST_TEST(largest > 2000);
+}
+
+BOOST_AUTO_TEST_CASE(penalties_and_bias_move_the_choice) {
+  const std::vector<float> logits = {2.0f, 1.9f, -1.0f};
+  BOOST_TEST(sample_once({.logit_bias = {{2, 5.0f}}}, logits) == 2);
+  const std::vector<TokenId> prompt = {0};
+  // The repeat penalty sees the prompt, presence and frequency only the output.
+  BOOST_TEST(Sampler(scalar(), {.repeat_penalty = 1.5f}, prompt, 3).sample(logits, 1) == 1);
+  BOOST_TEST(Sampler(scalar(), {.presence_penalty = 1.0f}, prompt, 3).sample(logits, 1) == 0);
+  Sampler presence(scalar(), {.presence_penalty = 1.0f}, prompt, 3);
+  BOOST_TEST(presence.sample(logits, 1) == 0);
+  BOOST_TEST(presence.sample(logits, 2) == 1);
+  BOOST_TEST(presence.sample(logits, 3) == 0);  // both penalised once
+  Sampler frequency(scalar(), {.frequency_penalty = 0.3f}, prompt, 3);
+  BOOST_TEST(frequency.sample(logits, 1) == 0);
+  BOOST_TEST(frequency.sample(logits, 2) == 1);
+  BOOST_TEST(frequency.sample(logits, 3) == 0);
+  BOOST_TEST(frequency.sample(logits, 4) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(parameters_out_of_range_are_refused_by_name) {
+  const auto refused = [](const SamplingParameters& parameters, const std::string& name) {
+    const Result<void> result = validate(parameters, 100);
+    return !result && result.error().message.find(name) == 0;
+  };
+  BOOST_TEST(bool(validate(SamplingParameters{}, 100)));
+  BOOST_TEST(refused({.temperature = -1}, "temperature"));
+  BOOST_TEST(refused({.temperature = std::numeric_limits<float>::quiet_NaN()}, "temperature"));
+  BOOST_TEST(refused({.top_p = 0}, "top-p"));
+  BOOST_TEST(refused({.min_p = 1.5f}, "min-p"));
+  BOOST_TEST(refused({.repeat_penalty = 0}, "repeat-penalty"));
+  BOOST_TEST(refused({.logit_bias = {{100, 1.0f}}}, "logit-bias"));
+  BOOST_TEST(refused({.logit_bias = {{1, std::numeric_limits<float>::infinity()}}}, "logit-bias"));
+}

@@ -1,0 +1,65 @@
+#include "runtime/tensor/model_shape.hpp"
+
+#include <limits>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "runtime/tensor/model_tensors.hpp"
+
+using namespace tessera;
+
+namespace {
+
+ModelShape stories260k() {
+  ModelShape shape;
+  shape.dim = 64;
+  shape.layers = 5;
+  shape.heads = 8;
+  shape.kv_heads = 4;
+  shape.head_dim = 8;
+  shape.ffn_dim = 172;
+  shape.vocab_size = 512;
+  shape.context_length = 512;
+  shape.tied_head = true;
+  return shape;
+}
+
+void expect_refused(const ModelShape& shape, const std::string& field) {
+  const Result<void> result = validate(shape, "m.h5");
+  BOOST_REQUIRE(!result);
+  BOOST_TEST(result.error().message.find("m.h5") == 0u);
+  BOOST_TEST(result.error().message.find(field) != std::string::npos, result.error().message);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_good_shape_is_accepted) { BOOST_TEST(bool(validate(stories260k(), "m.h5"))); }
+
+BOOST_AUTO_TEST_CASE(a_bad_shape_is_refused_with_the_name_of_the_field) {
+  const auto with = [](auto change) {
+    ModelShape shape = stories260k();
+    change(shape);
+    return shape;
+  };
+  expect_refused(with([](ModelShape& s) { s.dim = 0; }), "dim");
+  expect_refused(with([](ModelShape& s) { s.layers = 1u << 31; }), "layers");
+  expect_refused(with([](ModelShape& s) { s.kv_heads = 3; }), "kv_heads");
+  expect_refused(with([](ModelShape& s) { s.head_dim = 7; }), "head_dim");
+  expect_refused(with([](ModelShape& s) { s.vocab_size = 0xffffffffu; }), "vocab_size");
+  expect_refused(with([](ModelShape& s) { s.norm_eps = std::numeric_limits<float>::quiet_NaN(); }), "norm_eps");
+  expect_refused(with([](ModelShape& s) { s.rope_theta = std::numeric_limits<double>::infinity(); }), "rope_theta");
+  expect_refused(with([](ModelShape& s) { s.family = "gpt"; }), "family");
+}
+
+BOOST_AUTO_TEST_CASE(the_tensor_list_follows_the_file_order) {
+  const ModelShape shape = stories260k();
+  const auto tensors = model_tensors(shape, SliceGeometry::of(shape), DType::f32);
+  BOOST_REQUIRE_EQUAL(tensors.size(), 1u + 5 * 9 + 1);
+  BOOST_TEST(tensors.front().name == "embedding");
+  BOOST_TEST(tensors[2].name == "layers.0.attn_q");
+  BOOST_TEST(tensors.back().name == "final_norm");
+  ModelShape untied = shape;
+  untied.tied_head = false;
+  BOOST_TEST(model_tensors(untied, SliceGeometry::of(untied), DType::q8).back().name == "head");
+}

@@ -1,0 +1,168 @@
+#include "runtime/text/tokenizer_blob.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "runtime/base/limits.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace {
+
+using namespace tessera;
+using Blob = std::vector<std::byte>;
+
+/// Two pieces without byte fallback: small enough to be read by eye.
+TokenizerData small_data() {
+  TokenizerData data;
+  data.kind = TokenizerKind::scored_bpe;
+  data.pieces = {"<s>", "hi"};
+  data.scores = {0.0f, -1.5f};
+  data.special = {true, false};
+  data.bos = 0;
+  data.unknown = -1;
+  data.eos = {0};
+  data.first_byte = -1;
+  data.add_space_prefix = true;
+  return data;
+}
+
+/// small_data() in format version 1. Old checkpoints hold such bytes: they must stay readable.
+constexpr std::string_view small_blob(
+    "TSRATOK\n"
+    "\1\0\0\0"          // version
+    "\1\0\0\0"          // scored_bpe
+    "\3\0\0\0"          // space prefix, scores
+    "\0\0\0\0"          // bos
+    "\xFF\xFF\xFF\xFF"  // unknown
+    "\xFF\xFF\xFF\xFF"  // first_byte
+    "\1\0\0\0"          // one end-of-sequence id
+    "\2\0\0\0"          // two pieces
+    "\5\0\0\0"          // of five bytes
+    "\0\0\0\0"          // eos
+    "\0\0\0\0"
+    "\0\0\xC0\xBF"  // scores
+    "\1\0"          // special
+    "\3\0\2\0"      // lengths
+    "<s>hi",
+    67);
+
+Blob to_blob(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+void put(Blob& blob, std::size_t offset, std::uint32_t number) { std::memcpy(&blob.at(offset), &number, 4); }
+
+void check_refused(const Blob& blob, const std::string& cause, ErrorCode code = ErrorCode::corrupt) {
+  const auto result = Tokenizer::parse(blob, "m.h5");
+  BOOST_TEST_REQUIRE(!result, "accepted, although " << cause);
+  BOOST_TEST((result.error().code == code));
+  BOOST_TEST(result.error().message.starts_with("m.h5: tokenizer "), result.error().message);
+  BOOST_TEST(result.error().message.find(cause) != std::string::npos, result.error().message);
+}
+
+void check_equal(const TokenizerData& a, const TokenizerData& b) {
+  BOOST_TEST((a.kind == b.kind));
+  BOOST_TEST((a.pieces == b.pieces));
+  BOOST_TEST((a.scores == b.scores));
+  BOOST_TEST((a.special == b.special));
+  BOOST_TEST(a.bos == b.bos);
+  BOOST_TEST(a.unknown == b.unknown);
+  BOOST_TEST((a.eos == b.eos));
+  BOOST_TEST(a.first_byte == b.first_byte);
+  BOOST_TEST(a.add_space_prefix == b.add_space_prefix);
+}
+
+BOOST_AUTO_TEST_SUITE(tokenizer_blob)
+
+BOOST_AUTO_TEST_CASE(version_one_is_written_as_specified) {
+  BOOST_TEST((write_tokenizer_blob(small_data()) == to_blob(small_blob)));
+  BOOST_TEST(tokenizer_blob_bytes(small_data()) == small_blob.size());
+}
+
+BOOST_AUTO_TEST_CASE(bytes_of_version_one_stay_readable) {
+  const auto tokenizer = Tokenizer::parse(to_blob(small_blob), "m.h5");
+  BOOST_TEST_REQUIRE(static_cast<bool>(tokenizer));
+  check_equal(tokenizer->data(), small_data());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_serialised_comes_back_the_same) {
+  const auto data = synthetic_byte_tokenizer(3000);
+  BOOST_TEST_REQUIRE(static_cast<bool>(data));
+  const auto tokenizer = Tokenizer::create(*data, "m.h5");
+  BOOST_TEST_REQUIRE(static_cast<bool>(tokenizer));
+  const auto again = Tokenizer::parse(tokenizer->serialize(), "m.h5");
+  BOOST_TEST_REQUIRE(static_cast<bool>(again));
+  check_equal(again->data(), *data);
+  BOOST_TEST((again->serialize() == tokenizer->serialize()));
+}
+
+BOOST_AUTO_TEST_CASE(a_moved_tokenizer_still_works) {
+  auto parsed = Tokenizer::parse(to_blob(small_blob), "m.h5");
+  Tokenizer first = *std::move(parsed);
+  const Tokenizer second = std::move(first);
+  BOOST_TEST(second.decode_piece(-1, 1) == "hi");
+}
+
+BOOST_AUTO_TEST_CASE(every_truncation_and_every_extra_byte_is_refused) {
+  Blob blob = to_blob(small_blob);
+  for (std::size_t length = 0; length < blob.size(); ++length) {
+    // A vector of exactly this length, so that the address sanitizer sees a read beyond it.
+    check_refused(Blob(blob.begin(), blob.begin() + static_cast<std::ptrdiff_t>(length)),
+                  length < 44 ? "ends inside its header" : "its header announces 67");
+  }
+  blob.push_back(std::byte{0});
+  check_refused(blob, "it has 68 bytes, its header announces 67");
+}
+
+BOOST_AUTO_TEST_CASE(no_changed_byte_leads_outside_the_blob) {
+  int refused = 0;
+  for (std::size_t at = 0; at < small_blob.size(); ++at) {
+    for (int value = 0; value < 256; ++value) {
+      Blob blob = to_blob(small_blob);
+      blob[at] = static_cast<std::byte>(value);
+      const auto tokenizer = Tokenizer::parse(blob, "m.h5");
+      if (!tokenizer) {
+        ++refused;
+        continue;
+      }
+      // What is accepted must be usable, and mean exactly these bytes.
+      tokenizer->decode(tokenizer->encode("hi <s>"));
+      BOOST_TEST_REQUIRE((tokenizer->serialize() == blob), "byte " << at << " = " << value);
+    }
+  }
+  BOOST_TEST(refused > 10'000);
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_field_is_refused_by_name) {
+  const auto with = [](std::size_t offset, std::uint32_t number) {
+    Blob blob = to_blob(small_blob);
+    put(blob, offset, number);
+    return blob;
+  };
+  check_refused(with(0, 0), "does not begin as a tokenizer does");
+  check_refused(with(8, 2), "format version 2", ErrorCode::unsupported);
+  check_refused(with(12, 2), "unknown kind 2");
+  check_refused(with(16, 7), "unknown flags");
+  check_refused(with(16, 1), "its header announces 59");
+  check_refused(with(20, 2), "beginning-of-sequence id");
+  check_refused(with(32, 0xFFFFFFFF), "4294967295 end-of-sequence ids");
+  check_refused(with(36, limits::vocab_size_max + 1), "1048577 pieces");
+  check_refused(with(36, 0xFFFFFFFF), "4294967295 pieces");
+  check_refused(with(40, 0xFFFFFFFF), "its header announces");
+  check_refused(with(56, 0x00000003), "unknown flags of id 0");
+  check_refused(with(58, 0x00020004), "lengths of its pieces do not add up");
+}
+
+BOOST_AUTO_TEST_CASE(a_blob_beyond_the_size_limit_is_refused) {
+  check_refused(Blob(limits::tokenizer_bytes_max + 1), "beyond the largest allowed size");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace

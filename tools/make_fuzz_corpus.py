@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets: small valid files of each format, and some that are wrong in one place.
+
+    make_fuzz_corpus.py FOLDER          writes FOLDER/<target>/<seed>
+
+Deterministic, so that they need not be committed; tests/fuzz/corpus holds only what fuzzing has found. All formats describe the same tiny
+model (dim 32, 1 layer, FFN 40, vocabulary 20), whose weights are small fixed numbers.
+"""
+
+import functools
+import json
+import os
+import shutil
+import struct
+import sys
+
+DIM, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCAB, CONTEXT = 32, 2, 1, 16, 40, 20, 64
+
+
+def floats(count):
+    """Small numbers that f16 holds exactly."""
+    return [((i * 37) % 64 - 32) / 64.0 for i in range(count)]
+
+
+def f32(values):
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def f16(values):
+    return struct.pack(f"<{len(values)}e", *values)
+
+
+def bf16(values):
+    return b"".join(struct.pack("<f", value)[2:] for value in values)
+
+
+# llama2.c ---------------------------------------------------------------------------------------------------------------------------
+
+
+def llama2c_model(vocab=VOCAB, context=8):
+    """A negative vocabulary means: the head is not tied."""
+    header = struct.pack("<7i", DIM, FFN, 1, HEADS, KV_HEADS, vocab, context)
+    kv = KV_HEADS * HEAD_DIM
+    sizes = [abs(vocab) * DIM, DIM, DIM * DIM, kv * DIM, kv * DIM, DIM * DIM, DIM, FFN * DIM, DIM * FFN, FFN * DIM, DIM,
+             context * HEAD_DIM // 2, context * HEAD_DIM // 2]
+    if vocab < 0:
+        sizes.append(-vocab * DIM)
+    return header + b"".join(f32(floats(size)) for size in sizes)
+
+
+def llama2c_seeds():
+    model = llama2c_model()
+    return {"tied": model, "untied": llama2c_model(vocab=-VOCAB), "truncated": model[:-5], "header_only": model[:28], "short_header": model[:13],
+            "huge": struct.pack("<7i", 2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1, 1, 2**31 - 1, 2**31 - 1) + model[28:],
+            "zero_heads": struct.pack("<7i", DIM, FFN, 1, 0, 0, VOCAB, 8) + model[28:], "trailing": model + b"\0" * 7}
+
+
+def llama2c_tokenizer():
+    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n"] + [b"a", b"b", b"ab", b" ", b" a", "é".encode()]
+    body = b"".join(struct.pack("<fi", -float(i), len(piece)) + piece for i, piece in enumerate(pieces))
+    return struct.pack("<i", max(map(len, pieces))) + body
+
+
+# tokenizer --------------------------------------------------------------------------------------------------------------------------
+
+
+def tokenizer_blob(kind, pieces, scores, first_byte, special=(0, 1, 2), eos=(2,), flags=0):
+    header = struct.pack("<8sIIIiiiIII", b"TSRATOK\n", 1, kind, flags | (2 if scores else 0), 1, 0, first_byte, len(eos), len(pieces),
+                         sum(map(len, pieces)))
+    return (header + struct.pack(f"<{len(eos)}i", *eos) + f32(scores) + bytes(i in special for i in range(len(pieces)))
+            + struct.pack(f"<{len(pieces)}H", *map(len, pieces)) + b"".join(pieces))
+
+
+def tokenizer_seeds():
+    fixed = [b"<unk>", b"<s>", b"</s>"]
+    every_byte = [bytes([value]) for value in range(256)]
+    words = [b"a", b"b", b"ab", b" ab", b"c", b"abc", "é".encode(), "日".encode()]
+    byte = tokenizer_blob(0, fixed + every_byte + [b" noise"], [], 3)
+    bpe = tokenizer_blob(1, fixed + every_byte + words, [0.0] * 259 + [float(-i) for i in range(len(words))], 3, flags=1)
+    small = tokenizer_blob(1, fixed + words, [float(-i) for i in range(3 + len(words))], -1)
+    text = b"TEXT:a abc ababc \xff " + "日é".encode()
+    return {"byte": byte, "byte_text": byte + text, "bpe": bpe, "bpe_text": bpe + text, "small": small, "small_text": small + text,
+            "truncated": small[:-3], "trailing": small + b"x",
+            "nan_score": tokenizer_blob(1, fixed + words, [float("nan")] * 11, -1), "no_pieces": tokenizer_blob(0, [], [], -1),
+            "eos_outside": tokenizer_blob(1, fixed + words, [0.0] * 11, -1, eos=(99,)), "llama2c_file": llama2c_tokenizer()}
+
+
+# safetensors ------------------------------------------------------------------------------------------------------------------------
+
+
+def hugging_face_shapes(tied):
+    layer, kv = "model.layers.0.", KV_HEADS * HEAD_DIM
+    shapes = {"model.embed_tokens.weight": [VOCAB, DIM], layer + "input_layernorm.weight": [DIM], layer + "self_attn.q_proj.weight": [DIM, DIM],
+              layer + "self_attn.k_proj.weight": [kv, DIM], layer + "self_attn.v_proj.weight": [kv, DIM],
+              layer + "self_attn.o_proj.weight": [DIM, DIM], layer + "post_attention_layernorm.weight": [DIM],
+              layer + "mlp.gate_proj.weight": [FFN, DIM], layer + "mlp.up_proj.weight": [FFN, DIM],
+              layer + "mlp.down_proj.weight": [DIM, FFN], "model.norm.weight": [DIM]}
+    return shapes if tied else {**shapes, "lm_head.weight": [VOCAB, DIM]}
+
+
+def hugging_face_config(tied=True):
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": DIM, "intermediate_size": FFN,
+            "num_hidden_layers": 1, "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "vocab_size": VOCAB,
+            "max_position_embeddings": CONTEXT, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu",
+            "tie_word_embeddings": tied}
+
+
+def safetensors(dtype="F32", tied=True, change=None):
+    encode = {"F32": f32, "F16": f16, "BF16": bf16}[dtype]
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, shape in hugging_face_shapes(tied).items():
+        count = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        encoded = encode(floats(count))
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(encoded)]}
+        data += encoded
+    if change:
+        change(header)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def _overlap(header):
+    header["model.norm.weight"]["data_offsets"] = [0, 4 * DIM]
+
+
+def _reversed(header):
+    header["model.norm.weight"]["data_offsets"].reverse()
+
+
+def _huge_shape(header):
+    header["model.norm.weight"]["shape"] = [2**63, 2**63]
+
+
+def safetensors_seeds():
+    whole = safetensors("BF16")
+    return {"f32": safetensors("F32"), "f16": safetensors("F16"), "bf16": whole, "untied": safetensors("BF16", tied=False),
+            "truncated": whole[:-9], "overlap": safetensors("BF16", change=_overlap), "reversed": safetensors("BF16", change=_reversed),
+            "huge_shape": safetensors("BF16", change=_huge_shape), "huge_header": struct.pack("<Q", 2**63) + whole[8:],
+            "deep": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995, "empty_header": struct.pack("<Q", 2) + b"{}"}
+
+
+# manifest ---------------------------------------------------------------------------------------------------------------------------
+
+
+def crc32c(data):
+    """CRC-32C (Castagnoli), bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def _vector(count):
+    return {"kind": "vector", "dtype": "f32", "count": count}, [4 * count]
+
+
+def _packed(dtype, split, rows, columns, size):
+    """Layout and bytes of each unit, as in runtime/tensor/packed_layout."""
+    extent = rows if split == "rows" else columns
+    units = -(-extent // size)
+    k = columns if split == "rows" else -(-size // 32) * 32
+    blocks = -(-k // 32)
+    tile = 64 * k if dtype == "f32" else -(-32 * blocks // 64) * 64 + 512 * blocks
+    tiles = [-(-(min(size, rows - unit * size) if split == "rows" else rows) // 16) for unit in range(units)]
+    layout = {"kind": "packed16", "dtype": dtype, "split": split, "rows": rows, "columns": columns, "slice": size}
+    return layout, [count * tile for count in tiles]
+
+
+@functools.lru_cache(maxsize=None)
+def _zero_crc(count):
+    """Checksum of a unit whose weights are all zero bytes, as the manifest spells it."""
+    return f"{crc32c(bytes(count)):08x}"
+
+
+def manifest(dtype="f32", tied=True):
+    attention, ffn, kv = 32, 32, KV_HEADS * HEAD_DIM
+    matrix = [("attn_norm", _vector(DIM)), ("attn_q", _packed(dtype, "rows", DIM, DIM, attention)),
+              ("attn_k", _packed(dtype, "rows", kv, DIM, HEAD_DIM)), ("attn_v", _packed(dtype, "rows", kv, DIM, HEAD_DIM)),
+              ("attn_out", _packed(dtype, "columns", DIM, DIM, attention)), ("ffn_norm", _vector(DIM)),
+              ("ffn_gate", _packed(dtype, "rows", FFN, DIM, ffn)), ("ffn_up", _packed(dtype, "rows", FFN, DIM, ffn)),
+              ("ffn_down", _packed(dtype, "columns", DIM, FFN, ffn))]
+    vocabulary = _packed(dtype, "rows", VOCAB, DIM, 1024)
+    tensors = [("embedding", vocabulary)] + [("layers.0." + name, layout) for name, layout in matrix] + [("final_norm", _vector(DIM))]
+    if not tied:
+        tensors.append(("head", vocabulary))
+    return {
+        "chat_template": "", "dtype": dtype, "format_version": 1, "name": "seed", "source_format": "synthetic",
+        "geometry": {"attention_heads": 2, "attention_slices": 1, "ffn_columns": ffn, "ffn_slices": 2, "vocab_rows": 1024, "vocab_slices": 1},
+        "rope_frequencies": [2.0**-i for i in range(HEAD_DIM // 2)],
+        "shape": {"family": "llama", "dim": DIM, "layers": 1, "heads": HEADS, "kv_heads": KV_HEADS, "head_dim": HEAD_DIM, "ffn_dim": FFN,
+                  "vocab_size": VOCAB, "context_length": CONTEXT, "norm_eps": 2.0**-17, "rope_theta": 10000.0, "tied_head": tied},
+        "tensors": [{"name": name, "layout": layout, "bytes": sum(units), "crc32c": _zero_crc(sum(units)),
+                     "unit_crc32c": "".join(map(_zero_crc, units))} for name, (layout, units) in tensors],
+        "tokenizer": {"bytes": 0, "crc32c": "00000000"},
+    }
+
+
+def manifest_seeds():
+    def text(value):
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+    def changed(section, **fields):
+        value = manifest()
+        (value[section] if section else value).update(fields)
+        return text(value)
+
+    valid = text(manifest())
+    return {"f32": valid, "q8": text(manifest("q8")), "untied": text(manifest(tied=False)), "truncated": valid[:-40],
+            "huge_layers": changed("shape", layers=2**32 - 1), "zero_heads": changed("shape", kv_heads=0),
+            "future": changed("", format_version=2), "wrong_geometry": changed("geometry", ffn_slices=3), "no_tensors": changed("", tensors=[]),
+            "deep": b"[" * 5000, "template": changed("", chat_template="{{ messages }}")}
+
+
+TARGETS = {"llama2c": llama2c_seeds, "manifest": manifest_seeds, "safetensors": safetensors_seeds, "tokenizer": tokenizer_seeds}
+
+
+def write_seeds(target, folder):
+    """Replaces what is in `folder` by the seeds of one target; one without a generator lives from tests/fuzz/corpus alone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    for name, data in TARGETS.get(target, dict)().items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    for target in TARGETS:
+        write_seeds(target, os.path.join(sys.argv[1], target))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
