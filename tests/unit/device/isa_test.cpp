@@ -1,0 +1,69 @@
+#include "runtime/device/isa.hpp"
+
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "kernels/abi/kernel_tables.h"
+#include "runtime/device/self_test.hpp"
+
+using namespace tessera;
+
+namespace {
+
+/// The scalar exponential with its last bit flipped: as wrong as an op can be and still look right.
+void slightly_wrong_exp(const float* x, size_t n, float* y) {
+  tessera_scalar_table()->exp(x, n, y);
+  auto* const bits = reinterpret_cast<unsigned char*>(y);
+  bits[0] ^= 1;
+}
+
+void slightly_wrong_matmul(const tessera_matmul_q8_args* args) {
+  tessera_scalar_table()->matmul_q8(args);
+  auto* const bits = reinterpret_cast<unsigned char*>(args->y);
+  bits[0] ^= 1;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(every_available_module_passes_its_self_test) {
+  for (const Isa isa : available_isas()) {
+    const auto table = select_kernels(isa);
+    BOOST_REQUIRE_MESSAGE(table, to_string(isa));
+    BOOST_TEST(std::string((*table)->name) == to_string(isa));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_fastest_available_module_is_chosen) {
+  const auto table = select_kernels(std::nullopt);
+  BOOST_REQUIRE(table);
+  BOOST_TEST(std::string((*table)->name) == to_string(available_isas().back()));
+}
+
+BOOST_AUTO_TEST_CASE(one_wrong_bit_fails_the_self_test_by_the_name_of_the_op) {
+  tessera_op_table table = *tessera_scalar_table();
+  table.exp = slightly_wrong_exp;
+  const auto exp_result = self_test(table);
+  BOOST_REQUIRE(!exp_result);
+  BOOST_TEST(exp_result.error().message.find("fails its self-test in exp:") != std::string::npos,
+             exp_result.error().message);
+  table = *tessera_scalar_table();
+  table.matmul_q8 = slightly_wrong_matmul;
+  const auto matmul_result = self_test(table);
+  BOOST_REQUIRE(!matmul_result);
+  BOOST_TEST(matmul_result.error().message.find("matmul_q8") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_module_of_another_abi_version_is_refused) {
+  tessera_op_table table = *tessera_scalar_table();
+  table.abi_version = TESSERA_KERNEL_ABI_VERSION + 1;
+  const auto result = self_test(table);
+  BOOST_REQUIRE(!result);
+  BOOST_TEST(result.error().message.find("ABI version") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(names_of_instruction_sets_are_parsed_strictly) {
+  BOOST_TEST((parse_isa("avx2") == Isa::avx2));
+  BOOST_TEST(!parse_isa("AVX2").has_value());
+  BOOST_TEST(!parse_isa("").has_value());
+}

@@ -1,0 +1,42 @@
+#include "runtime/device/thread_pool.hpp"
+
+#include <atomic>
+#include <immintrin.h>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "runtime/base/limits.hpp"
+
+using namespace tessera;
+
+BOOST_AUTO_TEST_CASE(every_task_runs_once_on_a_named_worker_with_denormals_flushed) {
+  for (const std::uint32_t threads : {1u, 2u, 5u}) {
+    auto pool = ThreadPool::create(threads);
+    BOOST_REQUIRE(pool);
+    for (const std::uint32_t count : {0u, 1u, 3u, 1000u}) {
+      std::vector<std::atomic<int>> runs(count);
+      std::atomic<bool> good{true};
+      (*pool)->run(count, [&](std::uint32_t task, std::uint32_t worker) {
+        runs[task].fetch_add(1);
+        if (worker >= threads || (_mm_getcsr() & 0x8040) != 0x8040) good = false;
+      });
+      BOOST_TEST(good);
+      for (const auto& run : runs) BOOST_TEST(run.load() == 1);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_mode_of_the_calling_thread_comes_back) {
+  const unsigned before = _mm_getcsr() & ~0x3fu;
+  auto pool = ThreadPool::create(2);
+  BOOST_REQUIRE(pool);
+  (*pool)->run(100, [](std::uint32_t, std::uint32_t) {});
+  BOOST_TEST((_mm_getcsr() & ~0x3fu) == before);
+}
+
+BOOST_AUTO_TEST_CASE(thread_counts_out_of_range_are_refused) {
+  BOOST_TEST(!ThreadPool::create(0));
+  BOOST_TEST(!ThreadPool::create(limits::threads_max + 1));
+  BOOST_TEST(usable_cores() >= 1u);
+}
