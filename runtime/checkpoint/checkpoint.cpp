@@ -6,9 +6,9 @@
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
+#include "runtime/checkpoint/checkpoint_layout.hpp"
 #include "runtime/checkpoint/checkpoint_structure.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
-#include "runtime/checkpoint/hdf5_objects.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
 
 namespace tessera {

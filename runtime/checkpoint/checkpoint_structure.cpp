@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/checkpoint/checkpoint_layout.hpp"
 #include "runtime/checkpoint/hdf5_object_header.hpp"
-#include "runtime/checkpoint/hdf5_objects.hpp"
 #include "runtime/checkpoint/manifest.hpp"
 
 namespace tessera {

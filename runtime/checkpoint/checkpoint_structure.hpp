@@ -1,5 +1,5 @@
 // CheckpointStructure: what an HDF5 file says about itself as a checkpoint, before its manifest is looked at. Internal
-// to runtime/checkpoint; the layout is described in hdf5_objects.hpp.
+// to runtime/checkpoint; the layout is described in checkpoint_layout.hpp.
 #pragma once
 
 #include <cstdint>

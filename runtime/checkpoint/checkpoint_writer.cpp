@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "runtime/base/limits.hpp"
+#include "runtime/checkpoint/checkpoint_skeleton.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
-#include "runtime/checkpoint/hdf5_file_writer.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
 
 namespace tessera {
@@ -43,8 +43,8 @@ class PartialFile {
   }
 
   const std::string& destination() const { return destination_; }
-  const std::string& path() const { return path_; }
-  Result<void> reserve() const;
+  /// Makes it `bytes` long.
+  Result<void> resize(std::uint64_t bytes) const;
   Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) const;
   Result<void> publish();
 
@@ -86,20 +86,21 @@ Result<PartialFile> PartialFile::create(const std::string& destination) {
     ::close(descriptor);
     return Error{ErrorCode::io, destination + ": another writer is at work on it; wait for it, or choose another name"};
   }
-  return PartialFile(destination, folder, path, descriptor);
+  PartialFile file(destination, folder, path, descriptor);
+  if (::ftruncate(descriptor, 0) != 0) return system_error(destination, "cannot be emptied", errno);
+  return file;
 }
 
 // Takes the disk space of the whole file now, where the file system can: a full disk shows before an hour's work, not
 // after it.
-Result<void> PartialFile::reserve() const {
-  struct stat status {};
-  if (::fstat(file_, &status) != 0) return system_error(destination_, "cannot be examined", errno);
+Result<void> PartialFile::resize(std::uint64_t bytes) const {
+  const auto size = static_cast<off_t>(bytes);
   int result = 0;
   do {
-    result = ::fallocate(file_, 0, 0, status.st_size);
+    result = ::ftruncate(file_, size) != 0 ? -1 : ::fallocate(file_, 0, 0, size);
   } while (result != 0 && errno == EINTR);
   if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return {};
-  return system_error(destination_, "needs " + std::to_string(status.st_size) + " bytes", errno);
+  return system_error(destination_, "needs " + std::to_string(bytes) + " bytes", errno);
 }
 
 Result<void> PartialFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
@@ -132,13 +133,29 @@ Result<void> PartialFile::publish() {
 }  // namespace
 
 struct CheckpointWriter::State {
+  State(Manifest manifest_header, PartialFile partial_file)
+      : manifest(std::move(manifest_header)), file(std::move(partial_file)) {}
+
   Manifest manifest;
   PartialFile file;
-  std::vector<std::uint64_t> offsets = {};  // of each tensor in the file
-  std::uint32_t tensor = 0;                 // the next unit to write
+  CheckpointSkeleton skeleton;
+  std::vector<std::uint64_t> offsets;  // of each tensor in the file
+  std::uint32_t tensor = 0;            // the next unit to write
   std::uint32_t unit = 0;
-  std::vector<std::byte> tokenizer = {};
+  std::vector<std::byte> tokenizer;
   bool finished = false;
+
+  // From the end to the start, so that the superblock and the root with its marks come last.
+  Result<void> write_skeleton() const {
+    const Hdf5Image& image = skeleton.image();
+    std::vector<std::byte> bytes;
+    for (auto run = image.written().rbegin(); run != image.written().rend(); ++run) {
+      bytes.resize(run->second - run->first);
+      image.read(run->first, bytes.size(), bytes.data());
+      TESSERA_CHECK(file.write(run->first, bytes));
+    }
+    return {};
+  }
 
   std::string next_unit() const {
     if (tensor == manifest.tensors.size()) return "nothing: all tensors are written";
@@ -165,9 +182,10 @@ Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::st
                                            " bytes; the model has too many slices"};
   }
   TESSERA_TRY(PartialFile file, PartialFile::create(path));
-  auto state = std::make_unique<State>(State{std::move(manifest), std::move(file)});
-  TESSERA_TRY(state->offsets, create_checkpoint_file(state->file.path(), state->manifest.tensors, path));
-  TESSERA_CHECK(state->file.reserve());
+  auto state = std::make_unique<State>(std::move(manifest), std::move(file));
+  TESSERA_TRY(state->offsets, state->skeleton.lay_out(state->manifest.tensors, path));
+  TESSERA_CHECK(state->file.resize(state->skeleton.image().size()));
+  TESSERA_CHECK(state->write_skeleton());
   return std::unique_ptr<CheckpointWriter>(new CheckpointWriter(std::move(state)));
 }
 
@@ -225,7 +243,12 @@ Result<std::string> CheckpointWriter::finish() {
   state.finished = true;
   const std::string manifest_json = to_json(state.manifest);
   std::string content_id = content_id_of(manifest_json);
-  TESSERA_CHECK(complete_checkpoint_file(state.file.path(), state.tokenizer, manifest_json, content_id, path));
+  TESSERA_TRY(const CheckpointSkeleton::LastDatasets places,
+              state.skeleton.complete(state.tokenizer.size(), manifest_json.size(), content_id, path));
+  TESSERA_CHECK(state.file.resize(state.skeleton.image().size()));
+  if (places.tokenizer) TESSERA_CHECK(state.file.write(*places.tokenizer, state.tokenizer));
+  TESSERA_CHECK(state.file.write(places.manifest, std::as_bytes(std::span(manifest_json))));
+  TESSERA_CHECK(state.write_skeleton());
   TESSERA_CHECK(state.file.publish());
   return content_id;
 }

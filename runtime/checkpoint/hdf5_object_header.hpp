@@ -1,9 +1,10 @@
 // The lowest level of the HDF5 format, as far as checkpoints use it: superblock and object headers. Internal to
 // runtime/checkpoint.
 //
-// Reading does not go through the HDF5 library: with repaired checksums, 1.3 % of 100,000 mutated checkpoints crashed
-// it. What the writer produces is a small, fixed part of the format, and this reader knows exactly that part and
-// refuses everything else. It also needs no file name, only ranged reads.
+// Reading does not go through the HDF5 library: of 100,000 checkpoints with mutated metadata and repaired checksums,
+// 1,141 crashed version 1.10.8 while groups and datasets were opened. What the writer produces is a small, fixed part
+// of the format, and this reader knows exactly that part and refuses everything else. It also needs no file name, only
+// ranged reads.
 //
 // Source: "HDF5 File Format Specification, version 3.0" (The HDF Group), sections II.A (superblock) and IV.A (object
 // headers).

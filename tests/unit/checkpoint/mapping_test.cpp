@@ -1,7 +1,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <thread>
 #include <unistd.h>
@@ -17,10 +16,6 @@ using namespace tessera::test;
 BOOST_AUTO_TEST_SUITE(mapping)
 
 namespace {
-
-// Boost.Test puts signal handlers of its own over the guard's around every test case, unless it is told not to before
-// main.
-[[maybe_unused]] const int leave_signals_alone = ::setenv("BOOST_TEST_CATCH_SYSTEM_ERRORS", "no", 0);
 
 const std::uintptr_t page_bytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
 
@@ -158,6 +153,42 @@ BOOST_AUTO_TEST_CASE(a_truncated_file_fails_its_range_and_no_other) {
   const auto verified = (*checkpoint)->verify({});
   BOOST_REQUIRE(!verified);
   BOOST_TEST(verified.error().message.find(path) != std::string::npos, verified.error().message);
+}
+
+// Loses the file right after it was mapped, before anybody reads.
+class LosingSource final : public CheckpointSource {
+ public:
+  LosingSource(std::shared_ptr<const CheckpointSource> inner, std::string path)
+      : inner_(std::move(inner)), path_(std::move(path)) {}
+  const std::string& uri() const override { return inner_->uri(); }
+  const std::string& name() const override { return inner_->name(); }
+  std::uint64_t size() const override { return inner_->size(); }
+  Result<void> read(std::uint64_t offset, std::span<std::byte> out) const override { return inner_->read(offset, out); }
+  Result<MappedRange> map(std::uint64_t offset, std::size_t length) const override {
+    auto range = inner_->map(offset, length);
+    BOOST_REQUIRE(::truncate(path_.c_str(), 0) == 0);
+    return range;
+  }
+
+ private:
+  std::shared_ptr<const CheckpointSource> inner_;
+  std::string path_;
+};
+
+BOOST_AUTO_TEST_CASE(verify_names_the_slice_whose_pages_were_lost_while_it_was_read) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("m.h5");
+  BOOST_REQUIRE(write_model(path, sliced_shape(), DType::f32));
+  auto inner = open_source(path);
+  BOOST_REQUIRE(inner);
+  const auto opened = Checkpoint::open(std::make_shared<LosingSource>(std::move(*inner), path));
+  BOOST_REQUIRE_MESSAGE(opened, message_of(opened));
+  const Checkpoint& checkpoint = **opened;
+  const auto verified = checkpoint.verify_unit(*checkpoint.manifest().find("layers.1.attn_out"), 2);
+  BOOST_REQUIRE(!verified);
+  BOOST_TEST((verified.error().code == ErrorCode::io));
+  BOOST_TEST(verified.error().message.starts_with(path + ": dataset layers.1.attn_out, slice 2: cannot be read"),
+             verified.error().message);
 }
 
 BOOST_AUTO_TEST_CASE(threads_that_read_a_lost_range_together_all_go_on) {

@@ -12,6 +12,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "runtime/checkpoint/checkpoint_layout.hpp"
 #include "runtime/checkpoint/hdf5_objects.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/unit/checkpoint/small_models.hpp"
