@@ -22,7 +22,7 @@ from test_programs import FAILED, PASSED, Case, Outcome, Program
 INPUT_TIMEOUT_S = 5
 RSS_LIMIT_MB = 2048
 ALLOCATION_LIMIT_MB = 512
-INPUT_BYTES_MAX = 1 << 16
+INPUT_BYTES_MAX = 1 << 18
 
 
 def target_names(build):
@@ -96,7 +96,7 @@ def main():
     failed = 0
     for outcome in run_targets(options.build, [options.target] if options.target else names, options.seconds):
         case = outcome.cases[0]
-        print(f"{'FAIL' if case.status == FAILED else 'ok':4} {case.name:16} {case.detail} ({outcome.seconds:.0f} s)", flush=True)
+        print(f"{'FAIL' if case.status == FAILED else 'ok':4} {case.name:18} {case.detail} ({outcome.seconds:.0f} s)", flush=True)
         if case.status == FAILED:
             failed += 1
             print("\n".join("     | " + line for line in outcome.log.splitlines()[-40:]))

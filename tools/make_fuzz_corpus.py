@@ -14,6 +14,7 @@ import shutil
 import struct
 import sys
 
+TEST_DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "data")
 DIM, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCAB, CONTEXT = 32, 2, 1, 16, 40, 20, 64
 
 
@@ -55,10 +56,17 @@ def llama2c_seeds():
             "zero_heads": struct.pack("<7i", DIM, FFN, 1, 0, 0, VOCAB, 8) + model[28:], "trailing": model + b"\0" * 7}
 
 
-def llama2c_tokenizer():
-    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n"] + [b"a", b"b", b"ab", b" ", b" a", "é".encode()]
+def llama2c_tokenizer(byte_pieces=True):
+    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n"] + [b"<0x%02X>" % value for value in range(256 if byte_pieces else 0)]
+    pieces += [b"a", b"b", b"ab", b" ", b" a", "é".encode()]
     body = b"".join(struct.pack("<fi", -float(i), len(piece)) + piece for i, piece in enumerate(pieces))
     return struct.pack("<i", max(map(len, pieces))) + body
+
+
+def llama2c_tokenizer_seeds():
+    whole, small = llama2c_tokenizer(), llama2c_tokenizer(byte_pieces=False)
+    return {"bytes": whole, "small": small, "truncated": small[:-1], "trailing": whole + b"xy", "longest_is_wrong": struct.pack("<i", 1) + small[4:],
+            "negative_length": small[:8] + struct.pack("<i", -1) + small[12:], "nan_score": small[:4] + struct.pack("<f", float("nan")) + small[8:]}
 
 
 # tokenizer --------------------------------------------------------------------------------------------------------------------------
@@ -82,7 +90,7 @@ def tokenizer_seeds():
     return {"byte": byte, "byte_text": byte + text, "bpe": bpe, "bpe_text": bpe + text, "small": small, "small_text": small + text,
             "truncated": small[:-3], "trailing": small + b"x",
             "nan_score": tokenizer_blob(1, fixed + words, [float("nan")] * 11, -1), "no_pieces": tokenizer_blob(0, [], [], -1),
-            "eos_outside": tokenizer_blob(1, fixed + words, [0.0] * 11, -1, eos=(99,)), "llama2c_file": llama2c_tokenizer()}
+            "eos_outside": tokenizer_blob(1, fixed + words, [0.0] * 11, -1, eos=(99,)), "other_format": llama2c_tokenizer()}
 
 
 # safetensors ------------------------------------------------------------------------------------------------------------------------
@@ -121,7 +129,7 @@ def safetensors(dtype="F32", tied=True, change=None):
 
 
 def _overlap(header):
-    header["model.norm.weight"]["data_offsets"] = [0, 4 * DIM]
+    header["model.norm.weight"]["data_offsets"] = [0, 2 * DIM]
 
 
 def _reversed(header):
@@ -134,13 +142,16 @@ def _huge_shape(header):
 
 def safetensors_seeds():
     whole = safetensors("BF16")
+    names = list(hugging_face_shapes(tied=True))
+    index = {"metadata": {"total_size": 1}, "weight_map": {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(names)}}
     return {"f32": safetensors("F32"), "f16": safetensors("F16"), "bf16": whole, "untied": safetensors("BF16", tied=False),
             "truncated": whole[:-9], "overlap": safetensors("BF16", change=_overlap), "reversed": safetensors("BF16", change=_reversed),
             "huge_shape": safetensors("BF16", change=_huge_shape), "huge_header": struct.pack("<Q", 2**63) + whole[8:],
+            "config": json.dumps(hugging_face_config()).encode(), "index": json.dumps(index).encode(),
             "deep": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995, "empty_header": struct.pack("<Q", 2) + b"{}"}
 
 
-# manifest ---------------------------------------------------------------------------------------------------------------------------
+# checkpoint -------------------------------------------------------------------------------------------------------------------------
 
 
 def crc32c(data):
@@ -198,7 +209,8 @@ def manifest(dtype="f32", tied=True):
     }
 
 
-def manifest_seeds():
+def checkpoint_seeds():
+    """A byte 0 and a manifest, or a byte 1 and a whole file."""
     def text(value):
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
@@ -208,13 +220,18 @@ def manifest_seeds():
         return text(value)
 
     valid = text(manifest())
-    return {"f32": valid, "q8": text(manifest("q8")), "untied": text(manifest(tied=False)), "truncated": valid[:-40],
-            "huge_layers": changed("shape", layers=2**32 - 1), "zero_heads": changed("shape", kv_heads=0),
-            "future": changed("", format_version=2), "wrong_geometry": changed("geometry", ffn_slices=3), "no_tensors": changed("", tensors=[]),
-            "deep": b"[" * 5000, "template": changed("", chat_template="{{ messages }}")}
+    manifests = {"f32": valid, "q8": text(manifest("q8")), "untied": text(manifest(tied=False)), "truncated": valid[:-40],
+                 "huge_layers": changed("shape", layers=2**32 - 1), "zero_heads": changed("shape", kv_heads=0),
+                 "future": changed("", format_version=2), "wrong_geometry": changed("geometry", ffn_slices=3),
+                 "no_tensors": changed("", tensors=[]), "deep": b"[" * 5000, "template": changed("", chat_template="{{ messages }}")}
+    with open(os.path.join(TEST_DATA, "checkpoint_v1_q8.h5"), "rb") as file:
+        whole = file.read()
+    files = {"file": whole, "file_truncated": whole[:-4096], "file_without_superblock": whole[48:]}
+    return {**{name: b"\0" + data for name, data in manifests.items()}, **{name: b"\1" + data for name, data in files.items()}}
 
 
-TARGETS = {"llama2c": llama2c_seeds, "manifest": manifest_seeds, "safetensors": safetensors_seeds, "tokenizer": tokenizer_seeds}
+TARGETS = {"checkpoint": checkpoint_seeds, "llama2c": llama2c_seeds, "llama2c_tokenizer": llama2c_tokenizer_seeds,
+           "safetensors": safetensors_seeds, "tokenizer": tokenizer_seeds}
 
 
 def write_seeds(target, folder):

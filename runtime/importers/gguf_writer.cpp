@@ -115,6 +115,7 @@ Result<TokenizerData> tokenizer_for(const ImportOptions& options, std::uint32_t 
 }
 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options) {
+  TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const TokenizerData tokenizer, tokenizer_for(options, source.shape().vocab_size));
   TESSERA_TRY(const std::vector<GgufTensor> tensors, lay_out(source.shape(), options.dtype, destination));
   const std::string header = gguf_header(source.shape(), options, tokenizer, tensors);

@@ -90,6 +90,7 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options,
                                const std::vector<std::byte>& tokenizer_blob) {
+  TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options)));
   std::uint64_t total = tokenizer_blob.size();
   for (const TensorEntry& entry : writer->tensors()) total += layout_bytes(entry.spec.layout);

@@ -34,8 +34,8 @@ class PackBuffer {
 };
 
 /// Calls `make(piece, out)` for pieces 0 .. count-1 in parallel and `write(piece, bytes)` for each in order, holding a
-/// bounded group of them at a time. Piece i takes bytes offset(i) .. offset(i+1)-1 of the whole, which start at a
-/// multiple of 64.
+/// bounded group of them at a time. Piece i takes bytes offset(i) .. offset(i+1)-1 of the whole; where all offsets are
+/// multiples of 64, so is every `out`.
 Result<void> make_and_write(std::uint32_t count, const std::function<std::size_t(std::uint32_t)>& offset,
                             PackBuffer& buffer, const std::function<void(std::uint32_t, std::byte*)>& make,
                             const std::function<Result<void>(std::uint32_t, std::span<const std::byte>)>& write);

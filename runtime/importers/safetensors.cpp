@@ -20,6 +20,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t length_bytes = 8;
+constexpr std::uint64_t header_bytes_max =
+    std::min(limits::safetensors_header_bytes_max, limits::foreign_json_bytes_max);
 constexpr std::size_t dimensions_max = 8;
 constexpr std::size_t chunk_values = std::size_t{1} << 19;
 constexpr std::string_view metadata_key = "__metadata__";
@@ -141,11 +143,10 @@ Result<std::vector<char>> read_header(const ByteSource& file) {
   }
   std::uint64_t length;
   TESSERA_CHECK(file.read(0, std::as_writable_bytes(std::span(&length, 1))));
-  if (length > limits::safetensors_header_bytes_max || length > file.size() - length_bytes) {
+  if (length > header_bytes_max || length > file.size() - length_bytes) {
     return Error{ErrorCode::corrupt, file.name() + ": its header should have " + std::to_string(length) +
                                          " bytes, but the file has " + std::to_string(file.size()) +
-                                         " and a header at most " +
-                                         std::to_string(limits::safetensors_header_bytes_max) +
+                                         " and a header at most " + std::to_string(header_bytes_max) +
                                          "; it is damaged or no safetensors file: fetch it again"};
   }
   std::vector<char> header(length);

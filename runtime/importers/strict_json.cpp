@@ -92,6 +92,10 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 }  // namespace
 
 Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where) {
+  if (text.size() > limits::foreign_json_bytes_max) {
+    return Error{ErrorCode::corrupt,
+                 where + ": is a JSON text of more than " + std::to_string(limits::foreign_json_bytes_max) + " bytes"};
+  }
   StrictBuilder builder;
   try {
     if (json::sax_parse(text, &builder)) return builder.take();

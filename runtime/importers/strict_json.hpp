@@ -2,6 +2,7 @@
 // text.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,9 @@
 namespace tessera {
 
 namespace limits {
+/// Bytes of one JSON text, so that any is read or refused within a second; a model of 1,024 layers takes a tenth of
+/// this.
+inline constexpr std::size_t foreign_json_bytes_max = std::size_t{32} << 20;
 /// Levels of objects and arrays in the JSON of foreign models.
 inline constexpr std::size_t foreign_json_depth_max = 16;
 /// Values in one JSON text; a model of 1,024 layers takes a third of this.

@@ -26,6 +26,16 @@ std::vector<NamedMatrix> model_matrices(const ModelShape& shape) {
   return matrices;
 }
 
+Result<void> check_tensor_sizes(const WeightSource& source) {
+  for (const NamedMatrix& matrix : model_matrices(source.shape())) {
+    if (matrix.size.count() <= limits::import_tensor_values_max) continue;
+    return Error{ErrorCode::exhausted, source.describe(matrix.name) + " has " + std::to_string(matrix.size.count()) +
+                                           " values; at most " + std::to_string(limits::import_tensor_values_max) +
+                                           " can be imported"};
+  }
+  return {};
+}
+
 Result<void> resize_values(std::vector<float>& out, std::uint64_t count, const std::string& what) {
   try {
     if (out.capacity() < count) std::vector<float>().swap(out);

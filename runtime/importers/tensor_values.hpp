@@ -7,11 +7,17 @@
 #include <vector>
 
 #include "runtime/base/result.hpp"
+#include "runtime/importers/import_model.hpp"
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
 #include "runtime/tensor/model_tensors.hpp"
 
 namespace tessera {
+
+namespace limits {
+/// Values of one tensor (64 GiB as f32), which an import holds in memory as a whole.
+inline constexpr std::uint64_t import_tensor_values_max = std::uint64_t{1} << 34;
+}  // namespace limits
 
 struct MatrixSize {
   std::uint32_t rows = 0;  ///< 1 for a vector
@@ -29,6 +35,9 @@ MatrixSize matrix_size(const TensorLayout& layout);
 
 /// The tensors of a model with their sizes, in the order of model_tensors().
 std::vector<NamedMatrix> model_matrices(const ModelShape& shape);
+
+/// Errors: exhausted, when a tensor of the source is beyond the limit. Called before anything is written.
+Result<void> check_tensor_sizes(const WeightSource& source);
 
 /// Makes `out` hold `count` values, without keeping a smaller old buffer beside the new one. Errors: exhausted; `what`
 /// names the tensor.

@@ -70,7 +70,8 @@ ForeignModel small_model(bool tied_head, std::uint64_t seed) {
   const auto source = synthetic_source(model.shape, seed);
   model.tensors = read_all(*source);
   for (auto& [name, values] : model.tensors) {
-    for (float& value : values) value = static_cast<float>(static_cast<int>(value * 64)) / 64;  // at most 8 significant bits
+    for (float& value : values)
+      value = static_cast<float>(static_cast<int>(value * 64)) / 64;  // at most 8 significant bits
   }
   return model;
 }
@@ -83,7 +84,8 @@ std::string llama2c_bytes(const ForeignModel& model, int version) {
     append(bytes, std::int32_t{version});
   }
   const auto vocab = static_cast<std::int32_t>(shape.vocab_size);
-  for (const std::uint32_t value : {shape.dim, shape.ffn_dim, shape.layers, shape.heads, shape.kv_heads}) append(bytes, value);
+  for (const std::uint32_t value : {shape.dim, shape.ffn_dim, shape.layers, shape.heads, shape.kv_heads})
+    append(bytes, value);
   append(bytes, version == 0 && !shape.tied_head ? -vocab : vocab);
   append(bytes, shape.context_length);
   if (version != 0) {
@@ -99,7 +101,9 @@ std::string llama2c_bytes(const ForeignModel& model, int version) {
   };
   if (version == 0) {
     one("embedding");
-    for (const char* name : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_out", "ffn_norm", "ffn_gate", "ffn_down", "ffn_up"}) layers(name);
+    for (const char* name :
+         {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_out", "ffn_norm", "ffn_gate", "ffn_down", "ffn_up"})
+      layers(name);
     one("final_norm");
     append(bytes, std::vector<float>(std::size_t{shape.context_length} * shape.head_dim, 0.25f));
   } else {
@@ -122,10 +126,10 @@ std::string encode_values(const std::vector<float>& values, const std::string& d
 
 std::string hf_name(const std::string& name) {
   static const std::map<std::string, std::string> names = {
-      {"embedding", "model.embed_tokens"}, {"final_norm", "model.norm"},       {"head", "lm_head"},
-      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},     {"attn_k", "self_attn.k_proj"},
-      {"attn_v", "self_attn.v_proj"},      {"attn_out", "self_attn.o_proj"},   {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},          {"ffn_down", "mlp.down_proj"}};
+      {"embedding", "model.embed_tokens"}, {"final_norm", "model.norm"},     {"head", "lm_head"},
+      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},   {"attn_k", "self_attn.k_proj"},
+      {"attn_v", "self_attn.v_proj"},      {"attn_out", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},        {"ffn_down", "mlp.down_proj"}};
   const std::size_t dot = name.rfind('.');
   if (dot == std::string::npos) return names.at(name) + ".weight";
   return "model." + name.substr(0, dot + 1) + names.at(name.substr(dot + 1)) + ".weight";
@@ -184,7 +188,9 @@ std::vector<std::pair<std::string, float>> tokenizer_pieces(std::uint32_t vocab_
   for (int value = 0; value < 256; ++value) {
     pieces.emplace_back(std::string("<0x") + digits[value / 16] + digits[value % 16] + ">", 0.0f);
   }
-  for (char letter = 'a'; pieces.size() < vocab_size; ++letter) pieces.emplace_back(std::string(1, letter), -static_cast<float>(pieces.size()));
+  pieces.emplace_back(" ", -259.0f);
+  for (char letter = 'a'; pieces.size() < vocab_size; ++letter)
+    pieces.emplace_back(std::string(1, letter), -static_cast<float>(pieces.size()));
   return pieces;
 }
 

@@ -1,4 +1,5 @@
-// Writers of the formats that Tessera imports, for tests: independent of the readers, and able to write files that are wrong in one place.
+// Writers of the formats that Tessera imports, for tests: independent of the readers, and able to write files that are
+// wrong in one place.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +55,7 @@ std::string safetensors_bytes(const std::string& header, const std::string& data
 std::string safetensors_bytes(const std::vector<SafetensorsTensor>& tensors);
 nlohmann::json hf_config(const ModelShape& shape);
 
-/// A llama2.c tokenizer: <unk>, BOS, EOS, 256 bytes, then one-letter pieces up to the vocabulary.
+/// A llama2.c tokenizer: <unk>, BOS, EOS, 256 bytes, a space, then one-letter pieces up to the vocabulary.
 std::vector<std::pair<std::string, float>> tokenizer_pieces(std::uint32_t vocab_size);
 std::string tokenizer_bytes(const std::vector<std::pair<std::string, float>>& pieces);
 

@@ -1,9 +1,8 @@
 // The same model in different formats becomes the same checkpoint.
-#define BOOST_TEST_DYN_LINK
-#include <boost/test/unit_test.hpp>
-
 #include <cstring>
 #include <string>
+
+#include <boost/test/unit_test.hpp>
 
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/importers/import_model.hpp"
@@ -67,7 +66,8 @@ void check_values(const Checkpoint& checkpoint, const std::string& source_path) 
     const PackedLayout& layout = mapped->packed();
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const auto row = static_cast<std::uint32_t>(i / layout.columns), column = static_cast<std::uint32_t>(i % layout.columns);
+      const auto row = static_cast<std::uint32_t>(i / layout.columns),
+                 column = static_cast<std::uint32_t>(i % layout.columns);
       wrong += unpack_element(layout, mapped->unit(0), row, column) != values[i];
     }
     BOOST_TEST(wrong == 0u, name);
@@ -140,14 +140,16 @@ BOOST_AUTO_TEST_CASE(the_golden_tokenizer_is_inside_and_merges) {
 
 BOOST_AUTO_TEST_CASE(stories260k_is_the_same_from_every_format, *boost::unit_test::precondition(stories_present)) {
   const Imported llama2c(stories("stories260K.bin"), DType::f32, stories("tok512.bin"));
-  const Imported folder(stories("hf")), sharded(stories("hf/sharded")), index(stories("hf/sharded/model.safetensors.index.json"));
+  const Imported folder(stories("hf")), sharded(stories("hf/sharded")),
+      index(stories("hf/sharded/model.safetensors.index.json"));
   check_same_weights(*llama2c.checkpoint, *folder.checkpoint);
   check_same_weights(*llama2c.checkpoint, *sharded.checkpoint);
   check_same_weights(*llama2c.checkpoint, *index.checkpoint);
   BOOST_TEST(llama2c.checkpoint->manifest().name == "stories260K");
 }
 
-BOOST_AUTO_TEST_CASE(half_precision_files_of_stories260k_keep_every_value, *boost::unit_test::precondition(stories_present)) {
+BOOST_AUTO_TEST_CASE(half_precision_files_of_stories260k_keep_every_value,
+                     *boost::unit_test::precondition(stories_present)) {
   for (const char* const file : {"hf/model.bf16.safetensors", "hf/model.f16.safetensors"}) {
     const Imported imported(stories(file));
     check_values(*imported.checkpoint, stories(file));

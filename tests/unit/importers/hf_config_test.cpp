@@ -1,13 +1,12 @@
-#define BOOST_TEST_DYN_LINK
-#include <boost/test/unit_test.hpp>
+#include "runtime/importers/hf_config.hpp"
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
-#include "runtime/importers/hf_config.hpp"
 #include "tests/unit/importers/foreign_models.hpp"
 
 using namespace tessera;
@@ -38,7 +37,9 @@ BOOST_AUTO_TEST_CASE(a_llama_config_gives_the_shape) {
 
 BOOST_AUTO_TEST_CASE(absent_fields_take_the_defaults_of_llama) {
   const auto config = parse([](json& c) {
-    for (const char* key : {"num_key_value_heads", "rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings", "architectures"}) c.erase(key);
+    for (const char* key :
+         {"num_key_value_heads", "rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings", "architectures"})
+      c.erase(key);
   });
   BOOST_REQUIRE_MESSAGE(config, message_of(config));
   BOOST_TEST(config->shape.kv_heads == 4u);
@@ -50,12 +51,16 @@ BOOST_AUTO_TEST_CASE(absent_fields_take_the_defaults_of_llama) {
 BOOST_AUTO_TEST_CASE(what_means_the_same_is_accepted) {
   const Change harmless[] = {
       [](json& c) { c["rope_scaling"] = nullptr; },
-      [](json& c) { c["rope_scaling"] = {{"rope_type", "default"}}; },
+      [](json& c) {
+        c["rope_scaling"] = {{"rope_type", "default"}};
+      },
       [](json& c) { c["attention_bias"] = false, c["mlp_bias"] = false; },
       [](json& c) { c["head_dim"] = 8; },
       [](json& c) { c["head_dim"] = nullptr; },
       [](json& c) { c["torch_dtype"] = "bfloat16", c["use_cache"] = true, c["pretraining_tp"] = 1; },
-      [](json& c) { c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = nullptr; },
+      [](json& c) {
+        c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = nullptr;
+      },
       [](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 16; },
       [](json& c) { c["model_type"] = "mistral"; },  // its default window of 4096 covers the context of 16
   };
@@ -74,7 +79,9 @@ BOOST_AUTO_TEST_CASE(heads_need_not_fill_the_width) {
 }
 
 BOOST_AUTO_TEST_CASE(theta_is_found_in_its_newer_place) {
-  const auto config = parse([](json& c) { c.erase("rope_theta"), c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500000.0}}; });
+  const auto config = parse([](json& c) {
+    c.erase("rope_theta"), c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500000.0}};
+  });
   BOOST_REQUIRE_MESSAGE(config, message_of(config));
   BOOST_TEST(config->shape.rope_theta == 500000.0);
 }
@@ -96,14 +103,26 @@ BOOST_AUTO_TEST_CASE(what_changes_the_mathematics_is_refused_by_name) {
       {[](json& c) { c["model_type"] = "qwen2"; }, "model_type is 'qwen2'"},
       {[](json& c) { c.erase("model_type"); }, "model_type is ''"},
       {[](json& c) { c["architectures"] = {"LlamaForSequenceClassification"}; }, "LlamaForSequenceClassification"},
-      {[](json& c) { c["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}}; }, "rope_scaling"},
-      {[](json& c) { c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}}; }, "rope_scaling"},
-      {[](json& c) { c["rope_parameters"] = {{"rope_type", "yarn"}}; }, "rope_parameters"},
+      {[](json& c) {
+         c["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}};
+       },
+       "rope_scaling"},
+      {[](json& c) {
+         c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+       },
+       "rope_scaling"},
+      {[](json& c) {
+         c["rope_parameters"] = {{"rope_type", "yarn"}};
+       },
+       "rope_parameters"},
       {[](json& c) { c["attention_bias"] = true; }, "attention_bias is true"},
       {[](json& c) { c["mlp_bias"] = true; }, "mlp_bias is true"},
       {[](json& c) { c["hidden_act"] = "gelu"; }, "hidden_act is 'gelu'"},
       {[](json& c) { c["partial_rotary_factor"] = 0.5; }, "partial_rotary_factor"},
-      {[](json& c) { c["quantization_config"] = {{"quant_method", "gptq"}}; }, "gptq"},
+      {[](json& c) {
+         c["quantization_config"] = {{"quant_method", "gptq"}};
+       },
+       "gptq"},
       {[](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 15; }, "sliding_window is 15"},
   };
   for (const auto& [change, part] : cases) {
@@ -114,7 +133,8 @@ BOOST_AUTO_TEST_CASE(what_changes_the_mathematics_is_refused_by_name) {
 }
 
 BOOST_AUTO_TEST_CASE(missing_and_senseless_fields_are_refused_by_name) {
-  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings"}) {
+  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
+                          "max_position_embeddings"}) {
     BOOST_TEST(fails_with(parse([&](json& c) { c.erase(key); }), ErrorCode::corrupt, std::string("has no ") + key));
     BOOST_TEST(fails_with(parse([&](json& c) { c[key] = "12"; }), ErrorCode::corrupt, key));
     BOOST_TEST(fails_with(parse([&](json& c) { c[key] = -1; }), ErrorCode::corrupt, key));
@@ -130,13 +150,15 @@ BOOST_AUTO_TEST_CASE(missing_and_senseless_fields_are_refused_by_name) {
   BOOST_TEST(!parse([](json& c) { c["rope_theta"] = "10000"; }));
   BOOST_TEST(!parse([](json& c) { c["tie_word_embeddings"] = 1; }));
   BOOST_TEST(!parse([](json& c) { c["num_attention_heads"] = 3; }));
-  BOOST_TEST(fails_with(parse([](json& c) { c["model_type"] = "mistral", c.erase("num_key_value_heads"); }), ErrorCode::corrupt, "num_key_value_heads"));
+  BOOST_TEST(fails_with(parse([](json& c) { c["model_type"] = "mistral", c.erase("num_key_value_heads"); }),
+                        ErrorCode::corrupt, "num_key_value_heads"));
   BOOST_TEST(fails_with(parse_hf_config("[]", "config.json"), ErrorCode::corrupt, "no JSON object"));
   BOOST_TEST(fails_with(parse_hf_config("", "config.json"), ErrorCode::corrupt, "no valid JSON"));
 }
 
 BOOST_AUTO_TEST_CASE(an_index_gives_the_file_of_each_tensor) {
-  const auto files = parse_hf_index(R"({"metadata": {"total_size": 8}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})", "index");
+  const auto files = parse_hf_index(
+      R"({"metadata": {"total_size": 8}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})", "index");
   BOOST_REQUIRE_MESSAGE(files, message_of(files));
   BOOST_TEST(files->size() == 2u);
   BOOST_TEST(files->at("b") == "two.safetensors");
@@ -151,7 +173,8 @@ BOOST_AUTO_TEST_CASE(an_index_cannot_name_files_elsewhere) {
   BOOST_TEST(fails_with(parse_hf_index(with_nul.dump(), "index"), ErrorCode::corrupt, "beside the index"));
   const json too_long = {{"weight_map", {{"a", std::string(256, 'x')}}}};
   BOOST_TEST(fails_with(parse_hf_index(too_long.dump(), "index"), ErrorCode::corrupt, "beside the index"));
-  BOOST_TEST(fails_with(parse_hf_index(R"({"weight_map": {"a": 1}})", "index"), ErrorCode::corrupt, "beside the index"));
+  BOOST_TEST(
+      fails_with(parse_hf_index(R"({"weight_map": {"a": 1}})", "index"), ErrorCode::corrupt, "beside the index"));
 }
 
 BOOST_AUTO_TEST_CASE(an_index_without_a_map_or_with_too_many_files_is_refused) {
@@ -159,7 +182,8 @@ BOOST_AUTO_TEST_CASE(an_index_without_a_map_or_with_too_many_files_is_refused) {
     BOOST_TEST(fails_with(parse_hf_index(text, "index"), ErrorCode::corrupt, "no weight_map"));
   }
   json many = {{"weight_map", json::object()}};
-  for (std::size_t i = 0; i <= limits::hf_files_max; ++i) many["weight_map"]["t" + std::to_string(i)] = "f" + std::to_string(i);
+  for (std::size_t i = 0; i <= limits::hf_files_max; ++i)
+    many["weight_map"]["t" + std::to_string(i)] = "f" + std::to_string(i);
   BOOST_TEST(fails_with(parse_hf_index(many.dump(), "index"), ErrorCode::exhausted, "512 files"));
 }
 

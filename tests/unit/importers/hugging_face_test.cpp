@@ -1,13 +1,10 @@
-#define BOOST_TEST_DYN_LINK
-#include <boost/test/unit_test.hpp>
-
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <sys/stat.h>
 #include <vector>
 
+#include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
 #include "runtime/checkpoint/checkpoint.hpp"
@@ -28,7 +25,9 @@ struct ModelFolder {
   std::string path = folder.path().string();
 
   void config(const json& value) { write_text(folder.file("config.json"), value.dump()); }
-  void single(const std::vector<SafetensorsTensor>& tensors) { write_text(folder.file("model.safetensors"), safetensors_bytes(tensors)); }
+  void single(const std::vector<SafetensorsTensor>& tensors) {
+    write_text(folder.file("model.safetensors"), safetensors_bytes(tensors));
+  }
   void sharded(const std::vector<SafetensorsTensor>& tensors) {
     std::vector<SafetensorsTensor> halves[2];
     json map;
@@ -113,7 +112,8 @@ BOOST_AUTO_TEST_CASE(an_untied_model_without_a_head_is_refused) {
   folder.config(hf_config(small_shape(false)));
   folder.single(hf_tensors(small_model(true), "F32"));
   const auto source = open_weight_source(folder.path);
-  BOOST_TEST(fails_with(source, ErrorCode::corrupt, "model.safetensors: tensor lm_head.weight is missing"), message_of(source));
+  BOOST_TEST(fails_with(source, ErrorCode::corrupt, "model.safetensors: tensor lm_head.weight is missing"),
+             message_of(source));
 }
 
 BOOST_AUTO_TEST_CASE(buffers_that_nothing_reads_are_left_out_and_other_tensors_refused) {
@@ -128,7 +128,8 @@ BOOST_AUTO_TEST_CASE(buffers_that_nothing_reads_are_left_out_and_other_tensors_r
   tensors.push_back({"model.layers.0.self_attn.q_proj.bias", "F32", {32}, std::string(128, '\0')});
   folder.single(tensors);
   const auto source = open_weight_source(folder.path);
-  BOOST_TEST(fails_with(source, ErrorCode::unsupported, "tensor model.layers.0.self_attn.q_proj.bias has no place"), message_of(source));
+  BOOST_TEST(fails_with(source, ErrorCode::unsupported, "tensor model.layers.0.self_attn.q_proj.bias has no place"),
+             message_of(source));
 }
 
 BOOST_AUTO_TEST_CASE(a_layer_more_than_the_config_says_is_refused) {
@@ -147,8 +148,9 @@ BOOST_AUTO_TEST_CASE(wrong_shapes_and_dtypes_are_refused_by_tensor) {
   auto tensors = good;
   find(tensors, "model.layers.1.mlp.down_proj.weight").shape = {40, 32};
   folder.single(tensors);
-  BOOST_TEST(fails_with(open_weight_source(folder.path), ErrorCode::corrupt,
-                        "tensor model.layers.1.mlp.down_proj.weight has the shape [40, 32], but its config.json asks for [32, 40]"));
+  BOOST_TEST(fails_with(
+      open_weight_source(folder.path), ErrorCode::corrupt,
+      "tensor model.layers.1.mlp.down_proj.weight has the shape [40, 32], but its config.json asks for [32, 40]"));
   tensors = good;
   find(tensors, "model.norm.weight").shape = {1, 32};
   folder.single(tensors);
@@ -156,7 +158,8 @@ BOOST_AUTO_TEST_CASE(wrong_shapes_and_dtypes_are_refused_by_tensor) {
   tensors = good;
   find(tensors, "model.norm.weight").dtype = "I32";
   folder.single(tensors);
-  BOOST_TEST(fails_with(open_weight_source(folder.path), ErrorCode::unsupported, "tensor model.norm.weight has the dtype I32"));
+  BOOST_TEST(fails_with(open_weight_source(folder.path), ErrorCode::unsupported,
+                        "tensor model.norm.weight has the dtype I32"));
 }
 
 BOOST_AUTO_TEST_CASE(a_shard_that_is_missing_or_lacks_a_tensor_is_refused_by_name) {
@@ -165,7 +168,8 @@ BOOST_AUTO_TEST_CASE(a_shard_that_is_missing_or_lacks_a_tensor_is_refused_by_nam
   folder.config(hf_config(small_shape()));
   folder.sharded(tensors);
   const std::string name = tensors[1].name;
-  write_text(folder.path + "/two.safetensors", safetensors_bytes(std::vector<SafetensorsTensor>(tensors.begin() + 3, tensors.begin() + 4)));
+  write_text(folder.path + "/two.safetensors",
+             safetensors_bytes(std::vector<SafetensorsTensor>(tensors.begin() + 3, tensors.begin() + 4)));
   auto source = open_weight_source(folder.path);
   BOOST_TEST(fails_with(source, ErrorCode::corrupt, "two.safetensors: tensor "), message_of(source));
   BOOST_TEST(fails_with(source, ErrorCode::corrupt, " is missing"), message_of(source));
@@ -218,8 +222,10 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(opening)
 
 BOOST_AUTO_TEST_CASE(files_of_other_formats_are_named) {
-  const std::pair<std::string, const char*> cases[] = {
-      {"\x89HDF\r\n\x1a\n........", "HDF5"}, {"GGUF............", "GGUF"}, {std::string("PK\x03\x04") + "....", "PyTorch"}, {"\x80\x02}....", "pickle"}};
+  const std::pair<std::string, const char*> cases[] = {{"\x89HDF\r\n\x1a\n........", "HDF5"},
+                                                       {"GGUF............", "GGUF"},
+                                                       {std::string("PK\x03\x04") + "....", "PyTorch"},
+                                                       {"\x80\x02}....", "pickle"}};
   TemporaryFolder folder;
   for (const auto& [bytes, part] : cases) {
     write_text(folder.file("m.bin"), bytes);
@@ -241,7 +247,8 @@ BOOST_AUTO_TEST_CASE(what_is_no_file_is_refused_at_once) {
   TemporaryFolder folder;
   BOOST_TEST(fails_with(open_weight_source(folder.file("absent.bin")), ErrorCode::not_found, "absent.bin"));
   BOOST_TEST(fails_with(open_weight_source(""), ErrorCode::invalid_argument, "not the name of a file"));
-  BOOST_TEST(fails_with(open_weight_source(std::string("a\0b", 3)), ErrorCode::invalid_argument, "not the name of a file"));
+  BOOST_TEST(
+      fails_with(open_weight_source(std::string("a\0b", 3)), ErrorCode::invalid_argument, "not the name of a file"));
   BOOST_TEST(fails_with(open_weight_source(folder.path().string()), ErrorCode::not_found, "holds neither"));
   BOOST_REQUIRE(::mkfifo(folder.file("pipe").c_str(), 0600) == 0);
   BOOST_TEST(fails_with(open_weight_source(folder.file("pipe")), ErrorCode::invalid_argument, "not a regular file"));
