@@ -92,7 +92,8 @@ Result<GenerationRequest> build_request(const RunOptions& options, const OpenMod
     TESSERA_TRY(auto parsed, parse_logit_bias(bias));
     request.sampling.logit_bias.push_back(parsed);
   }
-  if (!options.seed_given) request.sampling.seed = SystemEntropy().next_seed();
+  // 53 bits: JSON readers that keep numbers as doubles can hand the seed back unchanged.
+  if (!options.seed_given) request.sampling.seed = SystemEntropy().next_seed() >> 11;
   if (!options.ignore_eos && model.tokenizer) request.end_tokens = model.tokenizer->data().eos;
   TESSERA_CHECK(validate(request, model.checkpoint->manifest().shape));
   return request;

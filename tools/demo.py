@@ -14,6 +14,9 @@ SHAPE = "llama-134m"
 PROMPT = "Once upon a time"
 RUN = ["-p", PROMPT, "-n", "40", "--seed", "7", "--temperature", "0.8", "--ignore-eos", "--json"]
 
+# Enough for what inspect says of the whole model; its list of tensors goes on.
+INSPECT_LINES = 16
+
 
 class Demo:
     def __init__(self, binary, folder):
@@ -63,7 +66,10 @@ def main():
     if os.path.exists(demo.model):
         os.remove(demo.model)
     demo.tessera("synth", SHAPE, demo.model, "--dtype", "q8", "--seed", "1")
-    demo.tessera("inspect", demo.model)
+    lines = demo.tessera("inspect", demo.model, capture=True).decode().splitlines()
+    print("\n".join(lines[:INSPECT_LINES]))
+    if len(lines) > INSPECT_LINES:
+        print(f"  ... {len(lines) - INSPECT_LINES} more lines")
 
     print("\nThe same prompt on one shard and divided among three:")
     one, three = demo.run(1), demo.run(3)
