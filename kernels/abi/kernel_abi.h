@@ -85,8 +85,9 @@ typedef enum tessera_kv_type { TESSERA_KV_F32 = 0, TESSERA_KV_BF16 = 1 } tessera
  *
  * The KV head's positions lie in pages: position p is row p % page_positions of page page_ids[p / page_positions], at
  *     base + (page_id * page_stride) bytes + (p % page_positions) * head_dim elements.
- * page_positions is a multiple of 16 and divides 128. Query i sees positions 0 .. lengths[i]-1 (lengths[i] >= 1). Pages are
- * whole in memory: K rows past the visible length, up to a multiple of 16, are read and dropped. `out` never overlaps `q`.
+ * page_positions is a multiple of 16 and divides 128. Query i sees positions 0 .. lengths[i]-1 (lengths[i] >= 1). Pages
+ * are whole in memory: K rows past the visible length, up to a multiple of 16, are read and dropped. `out` never
+ * overlaps `q`.
  */
 typedef struct tessera_attention_args {
   tessera_kv_type kv_type;

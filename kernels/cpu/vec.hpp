@@ -14,8 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TESSERA_INLINE [[gnu::always_inline]] inline
-#define TESSERA_LAMBDA __attribute__((always_inline))
+#include "kernels/cpu/inlining.hpp"
 
 #if defined(__AVX512F__)
 #define TESSERA_ISA avx512

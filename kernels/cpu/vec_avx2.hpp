@@ -1,6 +1,12 @@
 // Sixteen lanes as two 256-bit registers. Include vec.hpp, not this file.
 #pragma once
 
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu/inlining.hpp"
+
 namespace tessera::avx2 {
 namespace {
 

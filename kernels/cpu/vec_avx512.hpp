@@ -1,6 +1,12 @@
 // Sixteen lanes as one 512-bit register. Include vec.hpp, not this file.
 #pragma once
 
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu/inlining.hpp"
+
 namespace tessera::avx512 {
 namespace {
 
