@@ -18,7 +18,7 @@ inline constexpr std::uint32_t context_length_max = 1u << 22;
 
 /// Bytes of a checkpoint's manifest, of a safetensors header and of a tokenizer file.
 inline constexpr std::size_t manifest_bytes_max = 64u << 20;
-inline constexpr std::size_t safetensors_header_bytes_max = 100u << 20;
+inline constexpr std::size_t safetensors_header_bytes_max = 32u << 20;
 inline constexpr std::size_t tokenizer_bytes_max = 64u << 20;
 /// Bytes of one vocabulary piece.
 inline constexpr std::size_t piece_bytes_max = 4096;

@@ -20,8 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t length_bytes = 8;
-constexpr std::uint64_t header_bytes_max =
-    std::min(limits::safetensors_header_bytes_max, limits::foreign_json_bytes_max);
+constexpr std::uint64_t header_bytes_max = limits::safetensors_header_bytes_max;
 constexpr std::size_t dimensions_max = 8;
 constexpr std::size_t chunk_values = std::size_t{1} << 19;
 constexpr std::string_view metadata_key = "__metadata__";
