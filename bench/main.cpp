@@ -37,6 +37,7 @@ struct Options {
   std::vector<std::uint32_t> threads;
   std::uint32_t samples = 21;
   std::string isa = "auto", cache_folder = "build/bench-models", commit = "unknown", json_file;
+  std::string command = "./dev bench";
   bool no_ops = false;
 };
 
@@ -54,8 +55,9 @@ Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
     threads.push_back(1);
     if (usable_cores() > 1) threads.push_back(usable_cores());
   }
-  std::printf("Commit %s, %s, %u cores, kernels %s, medians of %u interleaved samples [95 %% interval].\n\n",
-              options.commit.c_str(), processor_name().c_str(), usable_cores(), settings.ops->name, options.samples);
+  std::printf("`%s`, commit %s, %s, %u cores, kernels %s.\nMedians of %u interleaved samples [95 %% interval].\n\n",
+              options.command.c_str(), options.commit.c_str(), processor_name().c_str(), usable_cores(),
+              settings.ops->name, options.samples);
   std::printf("| what | threads | value | roofline, same run | share |\n|---|---|---|---|---|\n");
   nlohmann::json json = nlohmann::json::array();
   const auto add = [&](const std::vector<Row>& rows) {
@@ -97,11 +99,14 @@ int main(int argc, char** argv) {
   cli.add_option("--threads", options.threads, "Thread counts (default: 1 and all cores)")->delimiter(',');
   cli.add_option("--samples", options.samples)->check(CLI::Range(1u, 1000u))->capture_default_str();
   cli.add_option("--isa", options.isa)->check(CLI::IsMember({"auto", "avx2", "avx512"}))->capture_default_str();
-  cli.add_option("--cache", options.cache_folder, "Folder for synthetic models")->capture_default_str();
-  cli.add_option("--commit", options.commit, "Shown in the table");
+  cli.add_option("--cache", options.cache_folder, "Folder for synthetic models")
+      ->envname("TESSERA_BENCH_CACHE")
+      ->capture_default_str();
+  cli.add_option("--commit", options.commit, "Shown above the table")->envname("TESSERA_BENCH_COMMIT");
   cli.add_option("--json", options.json_file, "Write all figures to this file");
   cli.add_flag("--no-ops", options.no_ops, "Only models");
   CLI11_PARSE(cli, argc, argv);
+  for (int i = 1; i < argc; ++i) options.command += std::string(" ") + argv[i];
   const SystemClock clock;
   const Result<nlohmann::json> json = measure(options, clock);
   if (!json) {
