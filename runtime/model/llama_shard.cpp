@@ -378,38 +378,26 @@ Result<void> LlamaShard::compute_logits(const Step& step, std::span<float> logit
   normalise(weights_.final_norm, b.x.data(), b.normed.data(), wanted);
   b.normed_activations.prepare(context_, b.normed.data(), b.dim_stride, wanted);
 
-  const std::uint32_t own_rows = vocabulary_rows(shape_, geometry_, slices_.vocab);
-  const std::uint32_t stride = pad_to_lanes(own_rows);
-  AlignedBuffer<float> padded(std::size_t{wanted} * stride);
-  column_parallel(context_, weights_.head_or_embedding(), slices_.vocab, b.normed_activations, padded.data(), stride);
-  std::vector<float> mine(std::size_t{wanted} * own_rows);
-  for (std::uint32_t row = 0; row < wanted; ++row) {
-    std::memcpy(mine.data() + std::size_t{row} * own_rows, padded.data() + std::size_t{row} * stride,
-                own_rows * sizeof(float));
-  }
-
+  const std::vector<float> mine = own_logits(wanted);
   std::vector<std::uint64_t> counts;
   for (std::uint32_t rank = 0; rank < plan_.shards(); ++rank) {
     counts.push_back(std::uint64_t{wanted} * vocabulary_rows(shape_, geometry_, plan_.of(ShardRank{rank}).vocab));
   }
   const bool is_root = collective_.rank().value == 0;
-  std::vector<float> all;
-  if (collective_.size() == 1) {
-    all = std::move(mine);
-  } else {
-    if (is_root) all.resize(std::size_t{wanted} * shape_.vocab_size);
+  std::vector<float> all(is_root && collective_.size() > 1 ? std::size_t{wanted} * shape_.vocab_size : 0);
+  if (collective_.size() > 1) {
     TESSERA_CHECK(collective_.gather({step.number, shape_.layers, ExchangeOp::logits}, mine, counts, all));
   }
   if (!is_root) return {};
   TESSERA_ENSURE(logits.size() == std::size_t{wanted} * shape_.vocab_size);
-  std::size_t source = 0;
+  const float* source = collective_.size() > 1 ? all.data() : mine.data();
   for (std::uint32_t rank = 0; rank < plan_.shards(); ++rank) {
     const SliceRange vocab = plan_.of(ShardRank{rank}).vocab;
     const std::size_t rows = vocabulary_rows(shape_, geometry_, vocab);
     for (std::uint32_t row = 0; row < wanted; ++row, source += rows) {
-      std::memcpy(
-          logits.data() + std::size_t{row} * shape_.vocab_size + std::size_t{vocab.begin} * geometry_.vocab_rows,
-          all.data() + source, rows * sizeof(float));
+      std::copy_n(
+          source, rows,
+          logits.data() + std::size_t{row} * shape_.vocab_size + std::size_t{vocab.begin} * geometry_.vocab_rows);
     }
   }
   if (!std::all_of(logits.begin(), logits.end(), [](float value) { return std::isfinite(value); })) {
@@ -419,6 +407,19 @@ Result<void> LlamaShard::compute_logits(const Step& step, std::span<float> logit
                      "unusable at this precision"};
   }
   return {};
+}
+
+std::vector<float> LlamaShard::own_logits(std::uint32_t wanted) {
+  Buffers& b = *buffers_;
+  const std::uint32_t own_rows = vocabulary_rows(shape_, geometry_, slices_.vocab);
+  const std::uint32_t stride = pad_to_lanes(own_rows);
+  AlignedBuffer<float> padded(std::size_t{wanted} * stride);
+  column_parallel(context_, weights_.head_or_embedding(), slices_.vocab, b.normed_activations, padded.data(), stride);
+  std::vector<float> mine(std::size_t{wanted} * own_rows);
+  for (std::size_t row = 0; row < wanted; ++row) {
+    std::copy_n(padded.data() + row * stride, own_rows, mine.data() + row * own_rows);
+  }
+  return mine;
 }
 
 }  // namespace tessera

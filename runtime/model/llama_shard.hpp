@@ -61,6 +61,8 @@ class LlamaShard {
   void normalise(const MappedTensor& weight, const float* x, float* out, std::uint32_t rows);
   Result<void> add_partials(const Step& step, std::uint32_t layer, ExchangeOp op);
   Result<void> compute_logits(const Step& step, std::span<float> logits);
+  /// [wanted][rows of the shard's vocabulary slices], from the rows that `normed` holds.
+  std::vector<float> own_logits(std::uint32_t wanted);
 
   float* query(std::uint32_t row, std::uint32_t head) const;
   float* attention_output(std::uint32_t row, std::uint32_t head) const;
