@@ -107,7 +107,7 @@ Result<std::vector<Row>> bench_model(const Settings& settings, const std::string
                          1e9 / cost.multiply_adds);
     TESSERA_TRY(const double prefill_time, runner.prefill_seconds());
     prefill.value.add(prefill_tokens / prefill_time);
-    decode.roofline.add(reader.measure(*pool, *settings.clock) * 1e9 / cost.bytes);
+    decode.roofline.add(reader.measure(settings.isa, *pool, *settings.clock) * 1e9 / cost.bytes);
     TESSERA_TRY(const double decode_time, runner.decode_seconds(decode_tokens_per_sample));
     decode.value.add(decode_tokens_per_sample / decode_time);
   }

@@ -65,7 +65,7 @@ std::vector<Row> bench_ops(const Settings& settings) {
     Row gemv{std::string("GEMV ") + to_string(dtype) + ", weights from memory", "GB/s", {}, {}};
     Row gemm{std::string("GEMM ") + to_string(dtype) + ", 512 tokens", "GMAC/s", {}, {}};
     for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
-      gemv.roofline.add(reader.measure(**pool, *settings.clock));
+      gemv.roofline.add(reader.measure(settings.isa, **pool, *settings.clock));
       TimePoint start = settings.clock->now();
       for (std::size_t matrix = 0; matrix < matrices; ++matrix) multiply(settings, **pool, data, dtype, matrix, 1);
       gemv.value.add(static_cast<double>(data.weights.size()) / seconds_between(start, settings.clock->now()) / 1e9);

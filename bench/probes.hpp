@@ -16,7 +16,7 @@ class ReadProbe {
  public:
   explicit ReadProbe(std::size_t bytes);
   /// GB/s of plain reads by all threads of the pool.
-  double measure(ThreadPool& pool, const Clock& clock) const;
+  double measure(Isa isa, ThreadPool& pool, const Clock& clock) const;
 
  private:
   AlignedBuffer<std::uint8_t> memory_;
