@@ -26,8 +26,8 @@ Result<std::shared_ptr<const Checkpoint>> cached_model(const Settings& settings,
   return Checkpoint::open(source);
 }
 
-/// Weights that one decoded token reads (all but the embedding table, of which it reads one row), in bytes and
-/// multiply-adds.
+/// Weights that one decoded token reads (all but the embedding table, of which it reads one row) in bytes, and the
+/// multiply-adds of one prompt token (no head: only the last one needs logits; attention itself is not counted).
 struct TokenCost {
   double bytes = 0, multiply_adds = 0;
 };
@@ -38,7 +38,8 @@ TokenCost token_cost(const Manifest& manifest) {
     const auto* packed = std::get_if<PackedLayout>(&entry.spec.layout);
     if (packed == nullptr || (entry.spec.name == embedding_name && !manifest.shape.tied_head)) continue;
     cost.bytes += static_cast<double>(packed->bytes());
-    cost.multiply_adds += static_cast<double>(packed->rows) * packed->columns;
+    const bool is_head = entry.spec.name == head_name || entry.spec.name == embedding_name;
+    if (!is_head) cost.multiply_adds += static_cast<double>(packed->rows) * packed->columns;
   }
   return cost;
 }
