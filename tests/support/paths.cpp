@@ -17,6 +17,12 @@ std::filesystem::path shared_folder() {
   return std::filesystem::path(TESSERA_SOURCE_ROOT) / ".." / "shared";
 }
 
+boost::test_tools::assertion_result SharedPresent::operator()(boost::unit_test::test_unit_id) const {
+  boost::test_tools::assertion_result present(std::filesystem::exists(shared_folder() / relative_));
+  if (!present) present.message() << "no " << relative_ << " in " << shared_folder().string() << "; set TESSERA_SHARED";
+  return present;
+}
+
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = (std::filesystem::temp_directory_path() / "tessera-test-XXXXXX").string();
   TESSERA_ENSURE(::mkdtemp(pattern.data()) != nullptr);

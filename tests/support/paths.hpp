@@ -3,6 +3,10 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
+
+#include <boost/test/tools/assertion_result.hpp>
+#include <boost/test/tree/test_unit.hpp>
 
 namespace tessera::test {
 
@@ -11,14 +15,12 @@ std::filesystem::path test_file(const std::string& relative);
 
 /// The folder of shared data ($TESSERA_SHARED, or ../shared beside the checkout). May not exist.
 std::filesystem::path shared_folder();
-/// Whether it exists: `*boost::unit_test::precondition(shared_present)` skips a test loudly where it does not.
-struct SharedPresent {
-  explicit SharedPresent(std::string relative = "data") : relative_(std::move(relative)) {}
-  /// Signature that Boost.Test's precondition decorator asks for.
-  template <typename TestUnitId>
-  bool operator()(TestUnitId) const {
-    return std::filesystem::exists(shared_folder() / relative_);
-  }
+/// Whether it exists: `*boost::unit_test::precondition(SharedPresent("data/…"))` skips a test where it does not, and
+/// says what is missing.
+class SharedPresent {
+ public:
+  explicit SharedPresent(std::string relative) : relative_(std::move(relative)) {}
+  boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id) const;
 
  private:
   std::string relative_;
