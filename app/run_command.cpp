@@ -249,7 +249,10 @@ void add_sampling_options(CLI::App& command, RunOptions& options) {
       ->group(group);
   command
       .add_option("--seed", sampling.seed, "Same seed, same tokens, on any machine (default: drawn, shown by --json)")
-      ->group(group);
+      ->group(group)
+      ->check([](const std::string& text) {
+        return std::string(text.starts_with('-') ? "a seed must be 0 or more; leave the option out to draw one" : "");
+      });
 }
 
 }  // namespace

@@ -19,7 +19,6 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--threads", options.threads, "Compute threads (default: all cores that this process may use)")
       ->check(CLI::Range(1u, limits::threads_max));
   command.add_option("--shards", options.shards, "Run the model as N in-process shards; the result has the same bits")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--isa", options.isa, "Instruction set: auto, scalar, avx2, avx512; the result has the same bits")
       ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512"}))

@@ -93,6 +93,9 @@ class RunTest(BinaryTest):
     def test_bad_arguments_are_refused_with_the_remedy(self):
         run = lambda *arguments: tessera("run", self.tiny_f32, "-p", "a", *arguments)
         self.assert_refused(run("--shards", 7), USAGE, "7 shards", "slice count is 6")
+        self.assert_refused(run("--shards", 0), USAGE, "0 shards", "use 1 to 6")
+        self.assert_refused(run("--seed", -1), USAGE, "--seed", "0 or more")
+        self.assert_refused(run("-n", -1), USAGE, "--tokens")
         self.assert_refused(run("--temperature", -1), USAGE, "temperature")
         self.assert_refused(run("--top-p", 0), USAGE, "top-p")
         self.assert_refused(run("--logit-bias", "5"), USAGE, "TOKEN=BIAS")
