@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -133,6 +134,23 @@ class SynthTest(BinaryTest):
             ids.append(json.loads(result.stdout)["content_id"])
         self.assertEqual(ids[0], ids[1])
         self.assertNotEqual(ids[0], ids[2])
+
+    def test_a_terminal_sees_a_progress_bar_and_a_pipe_does_not(self):
+        command = [BINARY, "synth", "llama-134m", self.path("bar.h5"), "--dtype", "f32"]  # half a gigabyte: long enough for a bar
+        terminal, its_end = pty.openpty()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=its_end)
+        os.close(its_end)
+        shown = b""
+        try:
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+        except OSError:  # the other end is closed
+            pass
+        os.close(terminal)
+        self.assertEqual(process.wait(timeout=60 * TIME_FACTOR), OK)
+        self.assertRegex(shown, rb"writing \[#*\.*\] +\d+ %")
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown[-40:])
+        self.assertEqual(tessera(*command[1:]).stderr, b"")
 
     def test_gguf_is_written_and_a_strange_shape_refused(self):
         path = self.path("tiny.gguf")
