@@ -23,6 +23,10 @@ int fail(const Error& error) {
       return exit_interrupted;
     case ErrorCode::io:
     case ErrorCode::exhausted:
+    case ErrorCode::unavailable:
+    case ErrorCode::timed_out:
+    case ErrorCode::denied:
+    case ErrorCode::conflict:
       return exit_failure;
   }
   return exit_failure;

@@ -18,6 +18,14 @@ const char* to_string(ErrorCode code) {
       return "exhausted";
     case ErrorCode::cancelled:
       return "cancelled";
+    case ErrorCode::unavailable:
+      return "unavailable";
+    case ErrorCode::timed_out:
+      return "timed out";
+    case ErrorCode::denied:
+      return "denied";
+    case ErrorCode::conflict:
+      return "conflict";
   }
   return "unknown";
 }

@@ -28,6 +28,10 @@ enum class ErrorCode {
   io,                ///< the operating system refused or failed
   exhausted,         ///< a named limit or a resource is used up
   cancelled,         ///< the user or the caller asked to stop
+  unavailable,       ///< the peer or the resource is not there now; the same request may succeed later
+  timed_out,         ///< no answer before the deadline; the request may or may not have happened
+  denied,            ///< the caller's identity or role does not allow it
+  conflict,          ///< somebody else was first: a name, a revision, a newer term or epoch
 };
 
 /// Stable lower-case name, e.g. "corrupt".

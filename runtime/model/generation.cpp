@@ -26,17 +26,6 @@ Error cancelled() { return Error{ErrorCode::cancelled, "stopped"}; }
 
 }  // namespace
 
-const char* to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::end_token:
-    case FinishReason::stopped:
-      return "stop";
-    case FinishReason::length:
-      return "length";
-  }
-  return "unknown";
-}
-
 std::vector<StepRow> sequence_rows(std::span<const TokenId> tokens, std::uint32_t begin, std::uint32_t end) {
   std::vector<StepRow> rows;
   for (std::uint32_t position = begin; position < end; ++position)

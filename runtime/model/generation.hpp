@@ -22,13 +22,6 @@ struct GenerationRequest {
   std::uint32_t prefill_chunk = limits::step_rows_max;  ///< rows per prefill step
 };
 
-enum class FinishReason : std::uint8_t {
-  end_token,  ///< an end token was sampled
-  length,     ///< tokens_max, or the model's context, is used up
-  stopped,    ///< the callback said stop
-};
-const char* to_string(FinishReason reason);
-
 struct GenerationReport {
   FinishReason finish_reason = FinishReason::length;
   std::uint32_t prompt_tokens = 0;

@@ -1,6 +1,5 @@
 #include "runtime/model/kv_cache.hpp"
 
-#include <algorithm>
 #include <string>
 #include <sys/mman.h>
 #include <utility>
@@ -58,30 +57,6 @@ std::byte* KvCache::k(std::uint32_t layer, std::uint32_t head) const {
 
 std::byte* KvCache::v(std::uint32_t layer, std::uint32_t head) const {
   return k(layer, head) + shape_.pages * page_bytes();
-}
-
-PageAllocator::PageAllocator(std::uint32_t pages) {
-  for (std::uint32_t page = pages; page > 0; --page) free_.push_back(PageId{page - 1});
-}
-
-Result<void> PageAllocator::grow(std::vector<PageId>& pages, std::uint32_t positions) {
-  const std::size_t wanted = pages_for(positions);
-  if (wanted <= pages.size()) return {};
-  if (wanted - pages.size() > free_.size()) {
-    return Error{ErrorCode::exhausted, "the KV cache is full: " + std::to_string(wanted - pages.size()) +
-                                           " pages wanted, " + std::to_string(free_.size()) + " free"};
-  }
-  while (pages.size() < wanted) {
-    pages.push_back(free_.back());
-    free_.pop_back();
-  }
-  return {};
-}
-
-void PageAllocator::release(std::vector<PageId>& pages) {
-  free_.insert(free_.end(), pages.begin(), pages.end());
-  pages.clear();
-  std::sort(free_.begin(), free_.end(), [](PageId a, PageId b) { return a.value > b.value; });
 }
 
 }  // namespace tessera

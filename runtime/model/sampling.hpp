@@ -5,26 +5,14 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/ids.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/batching/generation_types.hpp"
 
 namespace tessera {
-
-struct SamplingParameters {
-  float temperature = 0.0f;     ///< 0: always the best token
-  std::uint32_t top_k = 0;      ///< 0: all
-  float top_p = 1.0f;           ///< (0, 1]
-  float min_p = 0.0f;           ///< [0, 1]: relative to the best token's probability
-  float repeat_penalty = 1.0f;  ///< > 0; divides positive and multiplies negative logits of tokens in prompt or output
-  float presence_penalty = 0.0f;                           ///< subtracted once from tokens in the output
-  float frequency_penalty = 0.0f;                          ///< subtracted per occurrence in the output
-  std::vector<std::pair<TokenId, float>> logit_bias = {};  ///< added to the raw logit
-  std::uint64_t seed = 0;
-};
 
 /// Ranges, finiteness, and ids inside the vocabulary; the error names the parameter.
 Result<void> validate(const SamplingParameters& parameters, std::uint32_t vocab_size);

@@ -1,0 +1,50 @@
+// What a node tells the coordinator about itself.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cluster/control/plan.hpp"
+
+namespace tessera {
+
+/// Fixed for one life of the process.
+struct NodeInfo {
+  std::string name;
+  NodeIncarnation incarnation;
+  Endpoint rpc;   ///< where frontends reach its conductors
+  Endpoint data;  ///< where other workers reach its data plane
+  bool computes = true;
+  std::uint32_t cores = 1;
+  std::uint64_t memory_bytes = 0;  ///< that weights, KV pages and buffers of all its shards may take together
+  double speed = 1;                ///< measured at start: bytes of weights per second (read bandwidth)
+  std::string isa;
+  std::string profile;
+  std::string version;
+};
+
+/// What a shard's node holds of a replica, reported when it registers again (its coordinator was away).
+struct HeldEpoch {
+  ReplicaId replica;
+  Epoch epoch;
+  bool active = false;  ///< its first step was acknowledged; otherwise only prepared
+  bool conducts = false;
+  ConductorIncarnation incarnation;  ///< of the conductor, where it conducts
+};
+
+/// One sample of a node's load, with every heartbeat.
+struct NodeLoad {
+  double cpu_share = 0;  ///< of its cores, 0 to 1
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t weight_bytes = 0;   ///< mapped
+  std::uint64_t kv_bytes_used = 0;  ///< pages that hold tokens
+  std::uint32_t shards = 0;
+  std::uint32_t streams_running = 0;  ///< of the conductors on this node
+  std::uint32_t streams_waiting = 0;
+  double step_seconds_median = 0;  ///< over the last steps of all its shards
+  double wait_share = 0;           ///< of a step spent waiting for other shards
+  double tokens_per_second = 0;
+};
+
+}  // namespace tessera

@@ -1,0 +1,52 @@
+// A stream between its frontend (who keeps prompt and delivered tokens) and the conductor that computes it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/control/ids.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/batching/generation_types.hpp"
+
+namespace tessera {
+
+/// What a frontend sends to open a stream, or to resume it at another conductor. Everything that the tokens depend on.
+struct StreamRequest {
+  StreamId id;
+  std::string deployment;
+  std::vector<TokenId> prompt;     ///< at least one token
+  std::vector<TokenId> delivered;  ///< tokens that the frontend has already; the conductor goes on behind them
+  std::uint32_t tokens_max = 256;  ///< of the whole stream, delivered ones included
+  SamplingParameters sampling;     ///< its seed is resolved: never drawn by a server
+  std::vector<TokenId> end_tokens;
+  bool score_prompt = false;  ///< also send the log-probability of every prompt token but the first
+};
+
+/// One token of a stream. `index` counts the stream's output tokens from 0.
+struct StreamToken {
+  std::uint32_t index = 0;
+  TokenId token = 0;
+  float log_probability = 0;
+};
+
+/// Log-probability of prompt token `index` (from 1) given those before it.
+struct PromptScore {
+  std::uint32_t index = 0;
+  float log_probability = 0;
+};
+
+/// What a conductor sends for one stream after a step.
+struct StreamUpdate {
+  StreamId id;
+  ConductorIncarnation incarnation;
+  std::vector<StreamToken> tokens;
+  std::vector<PromptScore> scores;
+  std::optional<FinishReason> finished;  ///< the last update of the stream
+  std::optional<Error> failed;           ///< the stream cannot go on, anywhere
+  bool moved = false;                    ///< this conductor ends: locate the new one and resume
+};
+
+}  // namespace tessera
