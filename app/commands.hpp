@@ -27,4 +27,11 @@ void add_inspect_commands(CLI::App& app, Action& action);    // inspect, verify
 void add_run_command(CLI::App& app, Action& action);         // run
 void add_perplexity_command(CLI::App& app, Action& action);  // perplexity
 
+void add_node_command(CLI::App& app, Action& action);      // node
+void add_launch_commands(CLI::App& app, Action& action);   // up, down
+void add_cluster_commands(CLI::App& app, Action& action);  // status, drain, logs, token create
+void add_deploy_commands(CLI::App& app, Action& action);   // deploy, undeploy
+void add_generate_command(CLI::App& app, Action& action);  // generate
+void add_job_commands(CLI::App& app, Action& action);      // jobs, cancel, job perplexity, job verify, job watch
+
 }  // namespace tessera::app

@@ -26,6 +26,12 @@ int main(int argc, char** argv) {
     add_import_commands(cli, action);
     add_inspect_commands(cli, action);
     add_perplexity_command(cli, action);
+    add_node_command(cli, action);
+    add_launch_commands(cli, action);
+    add_cluster_commands(cli, action);
+    add_deploy_commands(cli, action);
+    add_generate_command(cli, action);
+    add_job_commands(cli, action);
     try {
       cli.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -32,6 +32,12 @@ int fail(const Error& error) {
   return exit_failure;
 }
 
+int fail_closed_stdout() { return fail(Error{ErrorCode::io, "standard output was closed"}); }
+
+bool print_text(const std::string& text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
 double round_trip(float value) {
   char text[32];
   const auto [end, code] = std::to_chars(text, text + sizeof text, value);

@@ -12,6 +12,12 @@ namespace tessera::app {
 /// "tessera: MESSAGE" on stderr; returns the exit code for the kind of error.
 int fail(const Error& error);
 
+/// The error of a command whose output nobody takes; returns its exit code.
+int fail_closed_stdout();
+
+/// Text on stdout, at once. False when stdout cannot take it.
+bool print_text(const std::string& text);
+
 /// A double whose shortest decimal form is the shortest one that reads back as the same float: so that JSON shows
 /// -1.25, not -1.2500000476837158, and loses no bit.
 double round_trip(float value);

@@ -38,7 +38,7 @@ struct Options {
   std::uint32_t samples = 21;
   std::string isa = "auto", cache_folder = "build/bench-models", commit = "unknown", json_file;
   std::string command = "./dev bench";
-  bool no_ops = false;
+  bool no_ops = false, no_exchange = false, only_exchange = false;
 };
 
 Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
@@ -71,6 +71,13 @@ Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
                       {"share", json_of(row.value.over(row.roofline))}});
     }
   };
+  if (!options.no_exchange) {
+    for (const std::uint32_t ranks : {2u, 4u}) {
+      settings.threads = ranks;
+      add(bench_exchange(settings, ranks));
+    }
+  }
+  if (options.only_exchange) return json;
   for (const std::uint32_t count : threads) {
     settings.threads = count;
     if (!options.no_ops) add(bench_ops(settings));
@@ -104,7 +111,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_option("--commit", options.commit, "Shown above the table")->envname("TESSERA_BENCH_COMMIT");
   cli.add_option("--json", options.json_file, "Write all figures to this file");
-  cli.add_flag("--no-ops", options.no_ops, "Only models");
+  cli.add_flag("--no-ops", options.no_ops, "Without the matrix kernels");
+  cli.add_flag("--no-exchange", options.no_exchange, "Without the exchange between shards");
+  cli.add_flag("--only-exchange", options.only_exchange, "Nothing but the exchange between shards");
   CLI11_PARSE(cli, argc, argv);
   for (int i = 1; i < argc; ++i) options.command += std::string(" ") + argv[i];
   const SystemClock clock;

@@ -32,6 +32,19 @@ class ManualClock final : public Clock {
   TimePoint now_{};
 };
 
+/// The calendar: only for what outlives the machine's uptime, such as the end of a certificate. It may jump.
+class WallClock {
+ public:
+  virtual ~WallClock() = default;
+  virtual std::chrono::sys_seconds now() const = 0;
+};
+
+/// The machine's calendar. Any thread.
+class SystemWallClock final : public WallClock {
+ public:
+  std::chrono::sys_seconds now() const override;
+};
+
 /// Seconds between two points.
 inline double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
 

@@ -24,6 +24,8 @@ class PageAllocator {
   std::uint32_t free_pages() const { return static_cast<std::uint32_t>(free_.size()); }
   /// Grows `pages` until it covers `positions`; `exhausted` and unchanged when there are not enough free ones.
   Result<void> grow(std::vector<PageId>& pages, std::uint32_t positions);
+  /// Takes exactly these pages, which another allocator has handed out; false and unchanged when one is not free.
+  bool claim(const std::vector<PageId>& pages);
   /// Returns all pages.
   void release(std::vector<PageId>& pages);
 

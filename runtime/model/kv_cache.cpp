@@ -1,5 +1,7 @@
 #include "runtime/model/kv_cache.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <sys/mman.h>
 #include <utility>
@@ -12,13 +14,13 @@ Result<KvCache> KvCache::create(const KvShape& shape) {
   KvCache cache(shape, nullptr, 0);
   std::size_t bytes = cache.page_bytes();
   bool fits = true;
-  for (const std::uint32_t factor : {shape.pages, shape.heads, shape.layers, 2u}) {
+  for (const std::uint32_t factor : {shape.pages, shape.heads.count(), shape.layers.count(), 2u}) {
     fits = fits && !__builtin_mul_overflow(bytes, std::size_t{factor}, &bytes);
   }
   if (fits && bytes == 0) return cache;
-  const std::string arithmetic = std::to_string(shape.layers) + " layers x " + std::to_string(shape.heads) +
-                                 " KV heads x 2 x " + std::to_string(shape.pages) + " pages x " +
-                                 std::to_string(cache.page_bytes()) + " bytes";
+  const std::string arithmetic =
+      std::to_string(shape.layers.count()) + " layers x " + std::to_string(shape.heads.count()) + " KV heads x 2 x " +
+      std::to_string(shape.pages) + " pages x " + std::to_string(cache.page_bytes()) + " bytes";
   void* memory = MAP_FAILED;
   if (fits) {
     memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -50,13 +52,75 @@ std::size_t KvCache::page_bytes() const {
   return std::size_t{kv_page_positions} * shape_.head_dim * bytes_per_element(shape_.dtype);
 }
 
+std::size_t KvCache::bytes_of(std::uint32_t pages) const {
+  return std::size_t{2} * shape_.layers.count() * shape_.heads.count() * pages * page_bytes();
+}
+
 std::byte* KvCache::k(std::uint32_t layer, std::uint32_t head) const {
-  TESSERA_ENSURE(layer < shape_.layers && head < shape_.heads);
-  return memory_ + (std::size_t{layer} * shape_.heads + head) * 2 * shape_.pages * page_bytes();
+  TESSERA_ENSURE(shape_.holds(layer, head));
+  const std::size_t place =
+      std::size_t{layer - shape_.layers.begin} * shape_.heads.count() + (head - shape_.heads.begin);
+  return memory_ + place * 2 * shape_.pages * page_bytes();
 }
 
 std::byte* KvCache::v(std::uint32_t layer, std::uint32_t head) const {
   return k(layer, head) + shape_.pages * page_bytes();
+}
+
+void KvCache::export_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
+                           std::span<std::byte> out) const {
+  TESSERA_ENSURE(out.size() == export_bytes(pages.size()));
+  std::byte* next = out.data();
+  for (const std::byte* const memory : {k(layer, head), v(layer, head)}) {
+    for (const PageId page : pages) {
+      TESSERA_ENSURE(page.value < shape_.pages);
+      std::memcpy(next, memory + page.value * page_bytes(), page_bytes());
+      next += page_bytes();
+    }
+  }
+}
+
+Result<void> KvCache::import_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
+                                   std::span<const std::byte> in) {
+  const std::string subject =
+      "KV pages of layer " + std::to_string(layer) + ", KV head " + std::to_string(head) + " came from another shard";
+  if (!shape_.holds(layer, head)) return Error{ErrorCode::corrupt, subject + ", but this one does not hold them"};
+  if (in.size() != export_bytes(pages.size())) {
+    return Error{ErrorCode::corrupt, subject + " with " + std::to_string(in.size()) + " bytes; " +
+                                         std::to_string(export_bytes(pages.size())) + " were expected for " +
+                                         std::to_string(pages.size()) + " pages"};
+  }
+  if (!std::all_of(pages.begin(), pages.end(), [&](PageId page) { return page.value < shape_.pages; })) {
+    return Error{ErrorCode::corrupt, subject + " with a page beyond the " + std::to_string(shape_.pages) + " here"};
+  }
+  const std::byte* next = in.data();
+  for (std::byte* const memory : {k(layer, head), v(layer, head)}) {
+    for (const PageId page : pages) {
+      std::memcpy(memory + page.value * page_bytes(), next, page_bytes());
+      next += page_bytes();
+    }
+  }
+  return {};
+}
+
+std::size_t copy_shared_pages(const KvCache& from, KvCache& to, std::span<const PageId> pages) {
+  TESSERA_ENSURE(from.shape().head_dim == to.shape().head_dim && from.shape().dtype == to.shape().dtype);
+  const SliceRange layers = overlap(from.shape().layers, to.shape().layers);
+  const SliceRange heads = overlap(from.shape().heads, to.shape().heads);
+  const std::size_t bytes = to.page_bytes();
+  std::size_t copied = 0;
+  for (std::uint32_t layer = layers.begin; layer < layers.end; ++layer) {
+    for (std::uint32_t head = heads.begin; head < heads.end; ++head) {
+      for (const PageId page : pages) {
+        TESSERA_ENSURE(page.value < from.shape().pages && page.value < to.shape().pages);
+        const std::size_t place = page.value * bytes;
+        std::memcpy(to.k(layer, head) + place, from.k(layer, head) + place, bytes);
+        std::memcpy(to.v(layer, head) + place, from.v(layer, head) + place, bytes);
+        copied += 2 * bytes;
+      }
+    }
+  }
+  return copied;
 }
 
 }  // namespace tessera

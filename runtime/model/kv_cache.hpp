@@ -6,13 +6,18 @@
 //   K of (layer, head): | page 0: [kv_page_positions][head_dim] | page 1 | …      then V of the same, then the next
 //   head.
 //
+// Layers and heads are always named by their number in the whole model, so that the caches of two shards, or of two
+// epochs, speak of the same thing: pages go from one to the other for every (layer, head) that both hold.
+//
 // Memory is reserved for the whole capacity and given by the system when a page is first written.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
+#include "runtime/base/ids.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/batching/page_allocator.hpp"
 #include "runtime/tensor/dtype.hpp"
@@ -21,11 +26,13 @@
 namespace tessera {
 
 struct KvShape {
-  std::uint32_t layers = 0;
-  std::uint32_t heads = 0;  ///< KV heads of this shard; 0 is allowed
+  SliceRange layers;  ///< of the whole model
+  SliceRange heads;   ///< KV heads of the whole model; may be empty
   std::uint32_t head_dim = 0;
   KvDType dtype = KvDType::f32;
   std::uint32_t pages = 0;  ///< capacity
+
+  bool holds(std::uint32_t layer, std::uint32_t head) const { return layers.contains(layer) && heads.contains(head); }
 };
 
 /// Owned by one shard. Different (layer, head, page) may be written by different threads at once.
@@ -38,9 +45,23 @@ class KvCache {
   ~KvCache();
 
   const KvShape& shape() const { return shape_; }
-  std::size_t page_bytes() const;  ///< of one (layer, head): the stride between pages
+  std::size_t page_bytes() const;  ///< of K or V of one (layer, head): the stride between pages
+  std::size_t bytes() const { return bytes_; }
+  /// What `pages` pages take in all layers and heads: the memory that is really touched when so many are in use.
+  std::size_t bytes_of(std::uint32_t pages) const;
+  /// First page of K, of V. The shape holds (layer, head).
   std::byte* k(std::uint32_t layer, std::uint32_t head) const;
   std::byte* v(std::uint32_t layer, std::uint32_t head) const;
+
+  /// Bytes of one (layer, head) of `pages` pages as they travel: K of every page, then V of every page.
+  std::size_t export_bytes(std::size_t pages) const { return 2 * pages * page_bytes(); }
+  /// Copies them out. The shape holds (layer, head) and all pages; `out` has export_bytes().
+  void export_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
+                    std::span<std::byte> out) const;
+  /// Takes what another shard's export_pages gave. Bytes and numbers come from outside: `corrupt`, and nothing changed,
+  /// when the cache does not hold the place or the size is wrong.
+  Result<void> import_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
+                            std::span<const std::byte> in);
 
  private:
   KvCache(const KvShape& shape, std::byte* memory, std::size_t bytes) : shape_(shape), memory_(memory), bytes_(bytes) {}
@@ -48,5 +69,9 @@ class KvCache {
   std::byte* memory_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+/// Copies pages for every (layer, head) that both hold, inside this process (old epoch's shard to new epoch's). Both
+/// belong to the same model and have all pages. Returns the bytes copied.
+std::size_t copy_shared_pages(const KvCache& from, KvCache& to, std::span<const PageId> pages);
 
 }  // namespace tessera

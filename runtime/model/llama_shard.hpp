@@ -1,21 +1,22 @@
 // LlamaShard: one shard of a Llama-architecture model. Runs steps; knows nothing of networks, batching policy or
 // sampling.
 //
-// One step, per layer (x is the residual stream [rows][dim], whole on every shard; everything else only for the shard's
-// slices):
+// One step, per layer of the shard's stage (x is the residual stream [rows][dim], whole on every shard; everything else
+// only for the shard's slices):
 //
+//   first stage: x = embedding; others: x from the stage before (StageLink)
 //   n = rms_norm(x);  q, k, v = W·n;  rope;  k, v → KV pages;  a = attention(q, pages)
 //   x += all shards' Σ W_out·a      (canonical tree, Collective)
 //   n = rms_norm(x);  g = swiglu(W_gate·n, W_up·n)
 //   x += all shards' Σ W_down·g     (canonical tree, Collective)
 //
-// and at the end the logits of the rows that want them, gathered on rank 0.
+// and at the end x goes to the next stage, or, in the last one, the logits of the rows that want them are gathered on
+// rank 0, the root.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "runtime/base/result.hpp"
 #include "runtime/model/kv_cache.hpp"
@@ -23,62 +24,87 @@
 #include "runtime/model/shard_weights.hpp"
 #include "runtime/model/step.hpp"
 #include "runtime/tensor/collective.hpp"
-#include "runtime/tensor/slices.hpp"
+#include "runtime/tensor/shard_assignment.hpp"
 
 namespace tessera {
 
+/// A shard's ways to the others. All outlive it.
+struct ShardLinks {
+  Collective& collective;      ///< of its stage
+  StageLink* stage = nullptr;  ///< to the neighbouring stages; may be null when the stage is first and last
+};
+
 /// Confined to the shard's executor thread; computes on that thread and its pool. Everything passed by reference
-/// outlives it.
+/// outlives it. It is destroyed when no run() is under way: whoever wants it to end while its thread is blocked in an
+/// exchange breaks that exchange first and joins the thread.
 class LlamaShard {
  public:
-  /// Maps the weights of `plan.of(collective.rank())` and reserves `kv_pages` pages.
-  static Result<std::unique_ptr<LlamaShard>> create(std::shared_ptr<const Checkpoint> checkpoint, const ShardPlan& plan,
-                                                    Collective& collective, ComputeContext context,
-                                                    std::uint32_t kv_pages);
+  /// Maps the weights of the assignment and reserves `kv_pages` pages. `corrupt` when the assignment does not fit the
+  /// model.
+  static Result<std::unique_ptr<LlamaShard>> create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                    const ShardAssignment& assignment, ShardLinks links,
+                                                    ComputeContext context, std::uint32_t kv_pages);
   ~LlamaShard();
   LlamaShard(const LlamaShard&) = delete;
   LlamaShard& operator=(const LlamaShard&) = delete;
 
+  const ShardAssignment& assignment() const { return assignment_; }
   const ShardWeights& weights() const { return weights_; }
+  /// Pages go in and out between steps only.
+  KvCache& kv() { return kv_; }
+  const KvCache& kv() const { return kv_; }
+  /// Whether logits arrive here.
+  bool root() const { return assignment_.root(shape_); }
+  /// What the steps so far have made it reserve for itself, without weights and KV cache.
+  std::size_t buffer_bytes() const;
 
-  /// One forward pass. On rank 0 `logits` is [step.logits_rows()][vocab_size], in row order; elsewhere it is empty.
-  /// Errors: the collective broke, a mapped file was lost, or (rank 0) a logit is not finite.
+  /// One forward pass. The root hands blocks of logits to `sink`; elsewhere it is not called. Of blocks that were
+  /// taken before an error none may be used.
+  /// Errors: an exchange broke, a mapped file was lost, or (root) a logit is not finite. A shard whose step failed is
+  /// never used again: its KV pages and its place in the exchanges are undefined.
+  Result<void> run(const Step& step, LogitsSink& sink);
+  /// The same into memory: at the root `logits` is [step.logits_rows()][vocab_size], elsewhere it is empty.
   Result<void> run(const Step& step, std::span<float> logits);
 
  private:
   struct Buffers;
-  struct Trees;
-  LlamaShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardPlan& plan, Collective& collective,
+  LlamaShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardAssignment& assignment, ShardLinks links,
              ComputeContext context, ShardWeights weights, KvCache kv);
 
   void reserve_rows(std::uint32_t rows);
+  void find_attention_runs(const Step& step);
+  Result<void> begin_rows(const Step& step);
+  Result<void> run_layer(const Step& step, std::uint32_t layer);
   void embed(const Step& step);
   void rope_tables(const Step& step);
-  void attention_block(const Step& step, std::uint32_t layer);
+  void attention_block(const Step& step, std::uint32_t layer, float* partials);
   void rotate_and_store(const Step& step, std::uint32_t layer);
   void attend(const Step& step, std::uint32_t layer);
-  void feed_forward_block(const Step& step, std::uint32_t layer);
+  void feed_forward_block(const Step& step, std::uint32_t layer, float* partials);
   void normalise(const MappedTensor& weight, const float* x, float* out, std::uint32_t rows);
-  Result<void> add_partials(const Step& step, std::uint32_t layer, ExchangeOp op);
-  Result<void> compute_logits(const Step& step, std::span<float> logits);
-  /// [wanted][rows of the shard's vocabulary slices], from the rows that `normed` holds.
-  std::vector<float> own_logits(std::uint32_t wanted);
+  Result<void> compute_logits(const Step& step, LogitsSink& sink);
+  /// Logits of the rows [first, first + rows) of `normed`, on the root as [rows][vocab_size].
+  Result<void> gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink);
+  std::span<const float> own_logits(std::uint32_t first, std::uint32_t rows);
 
+  const LayerWeights& layer_weights(std::uint32_t layer) const {
+    return weights_.layers[layer - assignment_.layers.begin];
+  }
+  Error lost_page() const;
   float* query(std::uint32_t row, std::uint32_t head) const;
   float* attention_output(std::uint32_t row, std::uint32_t head) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   const ModelShape& shape_;
   const SliceGeometry& geometry_;
-  ShardPlan plan_;
-  Collective& collective_;
+  ShardAssignment assignment_;
+  ShardLinks links_;
   ComputeContext context_;
   ShardWeights weights_;
   KvCache kv_;
   ShardSlices slices_;
   SliceRange kv_heads_;  ///< of the whole model, those whose K and V this shard keeps
   SliceRange heads_;     ///< query heads of this shard
-  std::unique_ptr<Trees> trees_;
   std::unique_ptr<Buffers> buffers_;
 };
 

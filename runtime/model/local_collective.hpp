@@ -16,34 +16,46 @@
 
 namespace tessera {
 
+/// From how many bytes of partial sums on shards of one process exchange them by token rows.
+inline constexpr std::uint64_t local_scatter_bytes_min = 1u << 20;
+
 /// Outlives its endpoints. Any thread (mutex_); each endpoint is confined to its rank's thread.
 class LocalExchange {
  public:
-  explicit LocalExchange(std::uint32_t ranks);
+  explicit LocalExchange(std::uint32_t ranks, std::uint64_t scatter_bytes_min = local_scatter_bytes_min);
+  /// Breaks the collective and returns when nobody is inside of a call any more.
   ~LocalExchange();
+  LocalExchange(const LocalExchange&) = delete;
+  LocalExchange& operator=(const LocalExchange&) = delete;
   Collective& endpoint(ShardRank rank);
 
-  /// Breaks the collective: everyone who waits, and every later call, gets an error with this reason.
+  /// Breaks the collective: everyone who waits, and every later call, gets an error with this reason. When such a call
+  /// returns, nobody reads the caller's memory any more.
   void abort(const std::string& reason);
 
  private:
   class Endpoint;
-  /// Publishes `mine`, waits for everyone, copies all contributions in rank order if `all` is not empty, waits again.
-  Result<void> exchange(ShardRank rank, ExchangeTag tag, std::span<const float> mine,
-                        std::span<const std::uint64_t> counts, std::span<float> all);
+  /// What one rank offers the others during one exchange.
+  struct Contribution {
+    ExchangeTag tag;
+    std::span<const float> values;       ///< for everyone
+    std::span<const Segments> segments;  ///< for each rank
+  };
+  /// Publishes `mine`, waits for everyone, calls read(contributions), waits until all have read.
+  template <typename Read>
+  Result<void> exchange(ShardRank rank, const Contribution& mine, const Read& read);
   /// Blocks until every rank has arrived as often as this one.
   Result<void> barrier(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
-  std::condition_variable arrived_;
+  std::condition_variable changed_;
+  std::uint64_t scatter_bytes_min_;
   std::uint32_t waiting_ = 0;
+  std::uint32_t inside_ = 0;   ///< calls under way
+  std::uint32_t reading_ = 0;  ///< those that read contributions just now, without the lock
   std::uint64_t generation_ = 0;
   bool broken_ = false;
   std::string reason_;
-  struct Contribution {
-    ExchangeTag tag;
-    std::span<const float> values;
-  };
   std::vector<Contribution> contributions_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
 };

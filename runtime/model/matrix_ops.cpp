@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/base/ensure.hpp"
+#include "runtime/tensor/shard_memory.hpp"
 
 namespace tessera {
 
@@ -15,8 +16,6 @@ constexpr std::uint32_t lanes = TESSERA_LANES;
 constexpr std::uint32_t tasks_per_thread = 4;
 /// Weights below this are not worth a second task.
 constexpr std::size_t task_bytes_min = 64 << 10;
-/// A worker's stack of partials should stay in its L2 cache.
-constexpr std::size_t stack_bytes_max = 384 << 10;
 
 std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
 
@@ -128,7 +127,8 @@ void RowParallel::run(const ComputeContext& context, const MappedTensor& weights
   // Few tokens: each task keeps its whole share of tiles, so that slices are read in file order. Many: blocks whose
   // stack fits the cache.
   const std::size_t tile_stack_bytes = std::size_t{schedule.depth_max} * rows * lanes * sizeof(float);
-  const auto tiles_that_fit = static_cast<std::uint32_t>(std::max<std::size_t>(2, stack_bytes_max / tile_stack_bytes));
+  const auto tiles_that_fit =
+      static_cast<std::uint32_t>(std::max<std::size_t>(2, partial_stack_bytes / tile_stack_bytes));
   const std::uint32_t wanted = task_count(*context.pool, tiles, layout.tile_bytes() * slices, rows);
   const std::uint32_t tiles_per_task = std::min(divide_up(divide_up(tiles, wanted), 2) * 2, tiles_that_fit);
   const std::size_t stack_floats = std::size_t{schedule.depth_max} * rows * tiles_per_task * lanes;

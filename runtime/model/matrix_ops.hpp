@@ -33,6 +33,10 @@ class Activations {
   const float* f32(std::size_t column) const { return x_ + column; }
   std::size_t ldx() const { return ldx_; }
   tessera_q8_rows q8(std::size_t column) const;
+  /// Of the quantised copy.
+  std::size_t bytes() const {
+    return values_.size() + scales_.size() * sizeof(float) + corrections_.size() * sizeof(std::int32_t);
+  }
 
  private:
   DType weights_ = DType::f32;
@@ -60,6 +64,7 @@ class RowParallel {
   RowParallel() = default;
   void run(const ComputeContext& context, const MappedTensor& weights, const TreeSchedule& schedule,
            const Activations& x, float* results);
+  std::size_t bytes() const { return stacks_.size() * sizeof(float); }
 
  private:
   AlignedBuffer<float> stacks_;  // one stack of partials per worker

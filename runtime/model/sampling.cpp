@@ -119,9 +119,13 @@ TokenId Sampler::sample(std::span<const float> logits, std::uint32_t position) {
   const FlushDenormals mode;
   adjust(logits);
   const TokenId token = parameters_.temperature == 0 ? best_of(values_) : draw(position);
+  take(token);
+  return token;
+}
+
+void Sampler::take(TokenId token) {
   seen_[static_cast<std::size_t>(token)] = 1;
   ++output_count_[static_cast<std::size_t>(token)];
-  return token;
 }
 
 void Sampler::adjust(std::span<const float> logits) {

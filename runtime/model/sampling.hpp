@@ -43,6 +43,8 @@ class Sampler {
   /// The token at `position` (of the whole sequence, prompt included), and takes it into the history for penalties. A
   /// pure function of logits, parameters, history, choice and position.
   TokenId sample(std::span<const float> logits, std::uint32_t position);
+  /// Takes a token that was sampled before, by another sampler of the same choice, into the history.
+  void take(TokenId token);
 
  private:
   void adjust(std::span<const float> logits);

@@ -1,51 +1,82 @@
 #include "runtime/model/shard_weights.hpp"
 
+#include <initializer_list>
+#include <string>
+
 namespace tessera {
 
 namespace {
 
-/// Calls visit(tensor) for every mapped tensor.
+/// Calls visit(tensor) for every tensor of a layer.
+template <typename Visit>
+void for_each_tensor(const LayerWeights& layer, const Visit& visit) {
+  for (const MappedTensor* tensor : {&layer.attn_norm, &layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_out,
+                                     &layer.ffn_norm, &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
+    visit(*tensor);
+  }
+}
+
 template <typename Visit>
 void for_each_tensor(const ShardWeights& weights, const Visit& visit) {
   visit(weights.embedding);
-  for (const LayerWeights& layer : weights.layers) {
-    for (const MappedTensor* tensor : {&layer.attn_norm, &layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_out,
-                                       &layer.ffn_norm, &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
-      visit(*tensor);
-    }
-  }
+  for (const LayerWeights& layer : weights.layers) for_each_tensor(layer, visit);
   visit(weights.final_norm);
   visit(weights.head);
 }
 
-Result<LayerWeights> map_layer(const Checkpoint& checkpoint, std::uint32_t layer, const ShardSlices& slices,
-                               SliceRange kv_heads) {
-  struct Wanted {
-    LayerTensor tensor;
-    MappedTensor LayerWeights::*member;
-    SliceRange units;
+template <typename Weights>
+bool any_failed(const Weights& weights) {
+  bool any = false;
+  for_each_tensor(weights, [&](const MappedTensor& tensor) { any = any || tensor.failed(); });
+  return any;
+}
+
+/// The units that one shard maps.
+struct WantedUnits {
+  SliceRange layers;
+  ShardSlices slices;
+  SliceRange embedding, final_norm, head;
+};
+
+Result<void> map_units(const Checkpoint& checkpoint, const std::string& name, SliceRange units, MappedTensor& tensor) {
+  if (units.empty()) return {};
+  TESSERA_TRY(tensor, checkpoint.map(name, units));
+  return {};
+}
+
+Result<LayerWeights> map_layer(const Checkpoint& checkpoint, std::uint32_t layer, const ShardSlices& slices) {
+  constexpr std::pair<LayerTensor, MappedTensor LayerWeights::*> tensors[] = {
+      {LayerTensor::attn_norm, &LayerWeights::attn_norm}, {LayerTensor::attn_q, &LayerWeights::attn_q},
+      {LayerTensor::attn_k, &LayerWeights::attn_k},       {LayerTensor::attn_v, &LayerWeights::attn_v},
+      {LayerTensor::attn_out, &LayerWeights::attn_out},   {LayerTensor::ffn_norm, &LayerWeights::ffn_norm},
+      {LayerTensor::ffn_gate, &LayerWeights::ffn_gate},   {LayerTensor::ffn_up, &LayerWeights::ffn_up},
+      {LayerTensor::ffn_down, &LayerWeights::ffn_down},
   };
-  const SliceRange all{0, 1};
-  const Wanted wanted[] = {
-      {LayerTensor::attn_norm, &LayerWeights::attn_norm, all},
-      {LayerTensor::attn_q, &LayerWeights::attn_q, slices.attention},
-      {LayerTensor::attn_k, &LayerWeights::attn_k, kv_heads},
-      {LayerTensor::attn_v, &LayerWeights::attn_v, kv_heads},
-      {LayerTensor::attn_out, &LayerWeights::attn_out, slices.attention},
-      {LayerTensor::ffn_norm, &LayerWeights::ffn_norm, all},
-      {LayerTensor::ffn_gate, &LayerWeights::ffn_gate, slices.ffn},
-      {LayerTensor::ffn_up, &LayerWeights::ffn_up, slices.ffn},
-      {LayerTensor::ffn_down, &LayerWeights::ffn_down, slices.ffn},
-  };
+  static_assert(std::size(tensors) == layer_tensor_count);
+  const Manifest& manifest = checkpoint.manifest();
   LayerWeights weights;
-  for (const Wanted& want : wanted) {
-    if (want.units.empty()) continue;
-    TESSERA_TRY(weights.*want.member, checkpoint.map(layer_tensor_name(layer, want.tensor), want.units));
+  for (const auto& [tensor, member] : tensors) {
+    const SliceRange units = layer_units(manifest.shape, manifest.geometry, slices, tensor);
+    TESSERA_CHECK(map_units(checkpoint, layer_tensor_name(layer, tensor), units, weights.*member));
   }
   return weights;
 }
 
+Result<ShardWeights> map_wanted(const Checkpoint& checkpoint, const WantedUnits& wanted) {
+  ShardWeights weights;
+  TESSERA_CHECK(map_units(checkpoint, embedding_name, wanted.embedding, weights.embedding));
+  for (std::uint32_t layer = wanted.layers.begin; layer < wanted.layers.end; ++layer) {
+    TESSERA_TRY(auto mapped, map_layer(checkpoint, layer, wanted.slices));
+    weights.layers.push_back(std::move(mapped));
+  }
+  TESSERA_CHECK(map_units(checkpoint, final_norm_name, wanted.final_norm, weights.final_norm));
+  TESSERA_CHECK(map_units(checkpoint, head_name, wanted.head, weights.head));
+  return weights;
+}
+
 }  // namespace
+
+bool LayerWeights::failed() const { return any_failed(*this); }
 
 std::size_t ShardWeights::bytes() const {
   std::size_t sum = 0;
@@ -53,26 +84,22 @@ std::size_t ShardWeights::bytes() const {
   return sum;
 }
 
-bool ShardWeights::failed() const {
-  bool any = false;
-  for_each_tensor(*this, [&](const MappedTensor& tensor) { any = any || tensor.failed(); });
-  return any;
+bool ShardWeights::failed() const { return any_failed(*this); }
+
+Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardAssignment& assignment) {
+  const ModelShape& shape = checkpoint.manifest().shape;
+  return map_wanted(checkpoint, {assignment.layers, assignment.slices(),
+                                 embedding_units(shape, checkpoint.manifest().geometry, assignment),
+                                 final_norm_units(shape, assignment), head_units(shape, assignment)});
 }
 
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardSlices& slices) {
   const Manifest& manifest = checkpoint.manifest();
-  const SliceRange kv_heads = slices.kv_heads(manifest.shape, manifest.geometry);
-  ShardWeights weights;
-  TESSERA_TRY(weights.embedding, checkpoint.map_all(embedding_name));
-  for (std::uint32_t layer = 0; layer < manifest.shape.layers; ++layer) {
-    TESSERA_TRY(auto mapped, map_layer(checkpoint, layer, slices, kv_heads));
-    weights.layers.push_back(std::move(mapped));
-  }
-  TESSERA_TRY(weights.final_norm, checkpoint.map_all(final_norm_name));
-  if (!manifest.shape.tied_head && !slices.vocab.empty()) {
-    TESSERA_TRY(weights.head, checkpoint.map(head_name, slices.vocab));
-  }
-  return weights;
+  return map_wanted(checkpoint, {{0, manifest.shape.layers},
+                                 slices,
+                                 {0, manifest.geometry.vocab_slices},
+                                 {0, 1},
+                                 manifest.shape.tied_head ? SliceRange{} : slices.vocab});
 }
 
 }  // namespace tessera

@@ -8,19 +8,21 @@
 
 #include "runtime/base/result.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
-#include "runtime/tensor/slices.hpp"
+#include "runtime/tensor/shard_assignment.hpp"
 
 namespace tessera {
 
 struct LayerWeights {
   MappedTensor attn_norm, attn_q, attn_k, attn_v, attn_out;
   MappedTensor ffn_norm, ffn_gate, ffn_up, ffn_down;
+
+  bool failed() const;
 };
 
-/// Immutable after load; any thread may read. Matrices of which the shard has no slice stay empty.
+/// Immutable after load; any thread may read. Tensors of which the shard has no unit stay empty.
 struct ShardWeights {
-  MappedTensor embedding;  ///< all units: every shard of the first stage looks tokens up by itself
-  std::vector<LayerWeights> layers;
+  MappedTensor embedding;            ///< what embedding_units() says
+  std::vector<LayerWeights> layers;  ///< of the shard's run, its first layer first
   MappedTensor final_norm;
   MappedTensor head;  ///< the shard's vocabulary slices; empty when tied: then the embedding is the head
 
@@ -31,7 +33,9 @@ struct ShardWeights {
   bool failed() const;
 };
 
-/// Maps what `slices` needs. Touches no page of a matrix.
+/// Maps what the assignment (validated) needs. Touches no page of a matrix.
+Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardAssignment& assignment);
+/// The same for all layers, embedding and head included.
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardSlices& slices);
 
 }  // namespace tessera

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "runtime/base/ids.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/tensor/model_shape.hpp"
 
 namespace tessera {
 
@@ -39,6 +41,19 @@ struct Step {
     for (const StepRow& row : rows) count += row.wants_logits ? 1 : 0;
     return count;
   }
+};
+
+/// For steps that come from another process: everything that a shard of `shape` with `kv_pages` pages relies on. Names
+/// the row.
+Result<void> validate(const Step& step, const ModelShape& shape, std::uint32_t kv_pages);
+
+/// Receives the logits of a step, block by block in row order. Called on the thread that runs the step.
+class LogitsSink {
+ public:
+  virtual ~LogitsSink() = default;
+  /// `logits` is [rows of the block][vocab_size], all finite, and valid during the call only. `first` counts the rows
+  /// that want logits, from 0.
+  virtual void take(std::uint32_t first, std::span<const float> logits) = 0;
 };
 
 }  // namespace tessera

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <utility>
 
 namespace tessera {
 
@@ -26,7 +27,31 @@ Result<void> check_count(const SliceGeometry& geometry, std::size_t shards) {
                                                 std::to_string(geometry.slice_count()) + " shards"};
 }
 
+/// Runs of one kind must follow each other from 0 to `slices`.
+Result<void> check_tiling(const std::vector<ShardSlices>& shards, SliceRange ShardSlices::*kind, std::uint32_t slices,
+                          const char* name) {
+  std::uint32_t next = 0;
+  for (std::size_t rank = 0; rank < shards.size(); ++rank) {
+    const SliceRange run = shards[rank].*kind;
+    if (run.begin != next || run.end < run.begin || run.end > slices) {
+      return Error{ErrorCode::corrupt, "shard " + std::to_string(rank) + " has the " + name + " slices " +
+                                           std::to_string(run.begin) + " to " + std::to_string(run.end) +
+                                           "; expected a run from " + std::to_string(next) + " that ends at " +
+                                           std::to_string(slices) + " or before: the plan was made for another model"};
+    }
+    next = run.end;
+  }
+  if (next == slices) return {};
+  return Error{ErrorCode::corrupt, std::string("the shards hold only ") + std::to_string(next) + " of the model's " +
+                                       std::to_string(slices) + " " + name + " slices"};
+}
+
 }  // namespace
+
+SliceRange overlap(SliceRange a, SliceRange b) {
+  const SliceRange both{std::max(a.begin, b.begin), std::min(a.end, b.end)};
+  return both.begin < both.end ? both : SliceRange{};
+}
 
 std::uint32_t SliceGeometry::slice_count() const { return std::max({attention_slices, ffn_slices, vocab_slices}); }
 
@@ -82,6 +107,16 @@ Result<ShardPlan> ShardPlan::weighted(const SliceGeometry& geometry, std::span<c
     plan.shards_.push_back({cut(geometry.attention_slices, before, until), cut(geometry.ffn_slices, before, until),
                             cut(geometry.vocab_slices, before, until)});
   }
+  return plan;
+}
+
+Result<ShardPlan> ShardPlan::from(const SliceGeometry& geometry, std::vector<ShardSlices> shards) {
+  TESSERA_CHECK(check_count(geometry, shards.size()));
+  TESSERA_CHECK(check_tiling(shards, &ShardSlices::attention, geometry.attention_slices, "attention"));
+  TESSERA_CHECK(check_tiling(shards, &ShardSlices::ffn, geometry.ffn_slices, "FFN"));
+  TESSERA_CHECK(check_tiling(shards, &ShardSlices::vocab, geometry.vocab_slices, "vocabulary"));
+  ShardPlan plan;
+  plan.shards_ = std::move(shards);
   return plan;
 }
 

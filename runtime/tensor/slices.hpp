@@ -25,6 +25,9 @@ struct SliceRange {
   bool operator==(const SliceRange&) const = default;
 };
 
+/// What both runs hold; empty when they do not meet.
+SliceRange overlap(SliceRange a, SliceRange b);
+
 /// Sizes and counts of the three kinds of slices of one model.
 struct SliceGeometry {
   std::uint32_t attention_heads = 0;  ///< query heads per slice (the last may hold fewer)
@@ -49,6 +52,8 @@ struct ShardSlices {
   SliceRange ffn;
   SliceRange vocab;
 
+  bool operator==(const ShardSlices&) const = default;
+
   /// KV heads that the attention slices read; empty when there are none.
   SliceRange kv_heads(const ModelShape& shape, const SliceGeometry& geometry) const;
 };
@@ -60,9 +65,14 @@ class ShardPlan {
   static Result<ShardPlan> even(const SliceGeometry& geometry, std::uint32_t shards);
   /// Shares in proportion to positive weights, one per shard.
   static Result<ShardPlan> weighted(const SliceGeometry& geometry, std::span<const double> weights);
+  /// Shares as somebody else dealt them, in rank order. Refuses what does not tile the slices of each kind.
+  static Result<ShardPlan> from(const SliceGeometry& geometry, std::vector<ShardSlices> shards);
+
+  ShardPlan() = default;  ///< no shards
 
   std::uint32_t shards() const { return static_cast<std::uint32_t>(shards_.size()); }
   const ShardSlices& of(ShardRank rank) const { return shards_[rank.value]; }
+  bool operator==(const ShardPlan&) const = default;
 
  private:
   std::vector<ShardSlices> shards_;

@@ -82,7 +82,7 @@ def check_headers(tree, cache_folder):
     def check_one(job):
         path, label, flags, source = job
         closure = [part for file in sorted(tree.closure(path)) for part in (file, tree.text(file))]
-        command = [COMPILER, *flags, *COMPILE_FLAGS, "-I", ".", *library_flags, "-"]
+        command = [COMPILER, *flags, *COMPILE_FLAGS, "-I", ".", "-I", "clients/include", *library_flags, "-"]
         key = cache.key(version, " ".join(command), source, *closure)
         if cache.passed(key):
             return None

@@ -130,23 +130,3 @@ BOOST_DATA_TEST_CASE(a_sequence_does_not_feel_the_batch_around_it, data::make(dt
     }
   }
 }
-
-BOOST_AUTO_TEST_CASE(each_shard_maps_only_its_share) {
-  const TemporaryFolder folder;
-  const auto checkpoint = make_checkpoint(folder, awkward_shape(), DType::f32);
-  const SliceGeometry& geometry = checkpoint->manifest().geometry;
-  const auto plan = ShardPlan::even(geometry, 6);
-  BOOST_REQUIRE(plan);
-  const auto whole = map_shard_weights(
-      *checkpoint, {{0, geometry.attention_slices}, {0, geometry.ffn_slices}, {0, geometry.vocab_slices}});
-  BOOST_REQUIRE(whole);
-  const std::size_t embedding = whole->embedding.bytes();
-  for (std::uint32_t rank = 0; rank < 6; ++rank) {
-    const ShardSlices& slices = plan->of(ShardRank{rank});
-    const auto weights = map_shard_weights(*checkpoint, slices);
-    BOOST_REQUIRE(weights);
-    BOOST_TEST(weights->layers[0].ffn_down.bytes() ==
-               whole->layers[0].ffn_down.packed().unit_bytes(0) * slices.ffn.count());
-    BOOST_TEST(weights->bytes() - embedding < (whole->bytes() - embedding) / 2);
-  }
-}

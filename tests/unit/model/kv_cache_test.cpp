@@ -9,7 +9,7 @@
 using namespace tessera;
 
 BOOST_AUTO_TEST_CASE(heads_and_layers_have_their_own_memory) {
-  auto cache = KvCache::create({2, 3, 8, KvDType::f32, 5});
+  auto cache = KvCache::create({{0, 2}, {0, 3}, 8, KvDType::f32, 5});
   BOOST_REQUIRE(cache);
   const std::size_t bytes = cache->page_bytes() * 5;
   unsigned char mark = 0;
@@ -32,13 +32,15 @@ BOOST_AUTO_TEST_CASE(heads_and_layers_have_their_own_memory) {
 }
 
 BOOST_AUTO_TEST_CASE(a_cache_that_cannot_be_reserved_is_refused_with_the_arithmetic) {
-  const auto cache = KvCache::create({1024, 1024, 1024, KvDType::f32, 0xffffffffu});
+  const auto cache = KvCache::create({{0, 1024}, {0, 1024}, 1024, KvDType::f32, 0xffffffffu});
   BOOST_REQUIRE(!cache);
   BOOST_TEST((cache.error().code == ErrorCode::exhausted));
   BOOST_TEST(cache.error().message.find("1024 layers x 1024 KV heads") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(a_cache_without_heads_is_empty) { BOOST_TEST(bool(KvCache::create({2, 0, 8, KvDType::bf16, 5}))); }
+BOOST_AUTO_TEST_CASE(a_cache_without_heads_is_empty) {
+  BOOST_TEST(bool(KvCache::create({{0, 2}, {}, 8, KvDType::bf16, 5})));
+}
 
 BOOST_AUTO_TEST_CASE(pages_are_handed_out_once_and_come_back) {
   PageAllocator allocator(4);

@@ -56,6 +56,8 @@ std::unique_ptr<LocalReplica> make_replica(const std::shared_ptr<const Checkpoin
   ReplicaOptions options;
   options.shards = execution.shards;
   options.shard_weights = execution.shard_weights;
+  options.stages = execution.stages;
+  options.scatter_bytes_min = execution.scatter_bytes_min;
   options.threads = execution.threads;
   options.ops = *ops;
   options.kv_positions = positions;

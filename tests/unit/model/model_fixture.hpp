@@ -27,9 +27,11 @@ std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path);
 struct Execution {
   Isa isa = Isa::scalar;
   std::uint32_t shards = 1;
-  std::vector<double> shard_weights;
+  std::vector<double> shard_weights = {};
   std::uint32_t threads = 1;
   std::uint32_t chunk = 1;  ///< rows per step
+  std::vector<StageOptions> stages = {};
+  std::uint64_t scatter_bytes_min = local_scatter_bytes_min;
 };
 
 std::unique_ptr<LocalReplica> make_replica(const std::shared_ptr<const Checkpoint>& checkpoint,

@@ -35,10 +35,12 @@ Result<GenerationReport> generate_some(LocalReplica& replica) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_file_truncated_under_a_running_model_is_an_error_not_a_crash) {
-  for (const std::uint32_t shards : {1u, 3u}) {
+  const Isa isa = available_isas().back();
+  const std::vector<StageOptions> pipeline{{1, 2}, {1, 1}};
+  for (const Execution& execution : {Execution{isa}, Execution{isa, 3}, Execution{isa, 1, {}, 1, 1, pipeline}}) {
     const TemporaryFolder folder;
     const auto checkpoint = make_checkpoint(folder, awkward_shape(), DType::f32);
-    const auto replica = make_replica(checkpoint, {available_isas().back(), shards, {}, 1, 1}, 64);
+    const auto replica = make_replica(checkpoint, execution, 64);
     BOOST_REQUIRE(generate_some(*replica));
     std::filesystem::resize_file(path_of(*checkpoint), 4096);
     const auto report = generate_some(*replica);

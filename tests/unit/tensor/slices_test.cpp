@@ -80,3 +80,28 @@ BOOST_AUTO_TEST_CASE(a_split_group_shares_its_kv_head) {
   BOOST_TEST((heads({2, 3}) == SliceRange{2, 3}));
   BOOST_TEST(heads({1, 1}).empty());
 }
+
+BOOST_AUTO_TEST_CASE(a_plan_from_outside_is_taken_when_it_tiles_the_slices) {
+  const SliceGeometry geometry = SliceGeometry::of(shape_of(9, 3, 8, 172, 1100));  // 3, 6 and 2 slices
+  const auto plan = ShardPlan::from(geometry, {{{0, 3}, {0, 1}, {0, 0}}, {{3, 3}, {1, 6}, {0, 2}}});
+  BOOST_REQUIRE(plan);
+  BOOST_TEST(plan->shards() == 2u);
+  BOOST_TEST((plan->of(ShardRank{1}).ffn == SliceRange{1, 6}));
+  const auto refused = [&](std::vector<ShardSlices> shards, const char* why) {
+    const auto result = ShardPlan::from(geometry, std::move(shards));
+    return !result && result.error().message.find(why) != std::string::npos;
+  };
+  BOOST_TEST(refused({}, "into 0 shards"));
+  BOOST_TEST(refused({{{0, 3}, {0, 6}, {0, 1}}}, "only 1 of the model's 2 vocabulary slices"));
+  BOOST_TEST(refused({{{0, 3}, {0, 7}, {0, 2}}}, "FFN slices 0 to 7"));
+  BOOST_TEST(refused({{{0, 2}, {0, 6}, {0, 2}}, {{1, 3}, {6, 6}, {2, 2}}}, "shard 1 has the attention slices 1 to 3"));
+  BOOST_TEST(refused({{{0, 3}, {0, 6}, {0, 2}}, {{3, 1}, {6, 6}, {2, 2}}}, "shard 1 has the attention slices 3 to 1"));
+}
+
+BOOST_AUTO_TEST_CASE(runs_overlap_where_both_hold_a_slice) {
+  BOOST_TEST((overlap({0, 4}, {2, 9}) == SliceRange{2, 4}));
+  BOOST_TEST((overlap({2, 9}, {0, 4}) == SliceRange{2, 4}));
+  BOOST_TEST((overlap({2, 4}, {0, 9}) == SliceRange{2, 4}));
+  BOOST_TEST(overlap({0, 4}, {4, 9}).empty());
+  BOOST_TEST(overlap({5, 9}, {0, 4}).empty());
+}

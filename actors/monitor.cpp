@@ -1,0 +1,69 @@
+#include "actors/monitor.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include "actors/load_sampler.hpp"
+#include "actors/messages.hpp"
+
+namespace tessera {
+
+namespace {
+
+struct MonitorState {
+  std::unique_ptr<LoadSampler> sampler;
+  std::map<ReplicaId, std::shared_ptr<NodeReplica>> replicas;
+};
+
+NodeLoad sample(MonitorState& state) {
+  const ProcessLoad process = state.sampler->sample();
+  NodeLoad load;
+  load.cpu_share = process.cpu_share;
+  load.resident_bytes = process.resident_bytes;
+  for (const auto& [id, replica] : state.replicas) {
+    const ExecutorLoad one = replica->executor().load();
+    load.weight_bytes += one.weight_bytes;
+    load.kv_bytes_used += one.kv_bytes_used;
+    load.shards += one.shards;
+    load.streams_running += one.streams_running;
+    load.streams_waiting += one.streams_waiting;
+    load.tokens_per_second += one.tokens_per_second;
+    // Of several replicas the slowest tells most.
+    load.step_seconds_median = std::max(load.step_seconds_median, one.step_seconds_median);
+    load.wait_share = std::max(load.wait_share, one.wait_share);
+  }
+  return load;
+}
+
+caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::actor worker, const Clock* clock,
+                               std::uint32_t cores, std::chrono::milliseconds interval) {
+  self->state.sampler = std::make_unique<LoadSampler>(*clock, cores);
+  self->delayed_send(self, interval, TimePasses{});
+  return {
+      [self](const WatchReplica& message) {
+        if (message.replica) {
+          self->state.replicas[message.id] = message.replica;
+        } else {
+          self->state.replicas.erase(message.id);
+        }
+      },
+      [self, worker, interval](TimePasses) {
+        self->send(worker, LoadSampled{sample(self->state)});
+        self->delayed_send(self, interval, TimePasses{});
+      },
+  };
+}
+
+}  // namespace
+
+caf::actor spawn_monitor(caf::actor_system& system, caf::actor worker, const Clock& clock, std::uint32_t cores,
+                         std::chrono::milliseconds interval) {
+  return system.spawn(monitor_behavior, std::move(worker), &clock, cores, interval);
+}
+
+}  // namespace tessera

@@ -1,0 +1,29 @@
+// Monitor: the agent that watches one node: processor, memory, and what its executors do. Its samples travel with the
+// heartbeats; the coordinator keeps the newest of every node (tessera status).
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include "actors/node_replica.hpp"
+#include "runtime/base/clock.hpp"
+
+namespace tessera {
+
+/// To the Monitor: sample this replica from now on; without a replica: the one with `id` is gone.
+struct WatchReplica {
+  ReplicaId id;
+  std::shared_ptr<NodeReplica> replica;
+};
+
+/// Sends LoadSampled to `worker` every `interval`.
+caf::actor spawn_monitor(caf::actor_system& system, caf::actor worker, const Clock& clock, std::uint32_t cores,
+                         std::chrono::milliseconds interval);
+
+}  // namespace tessera
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::WatchReplica)

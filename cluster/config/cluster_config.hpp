@@ -1,0 +1,99 @@
+// ClusterConfig: what cluster.toml says. examples/cluster.toml shows every key with its meaning.
+//
+// Everything is checked when the file is read: an unknown key, a key given twice, a value out of range, two nodes of
+// one name, two listeners on one port. The message names file, line, key and what would be accepted. All faults of a
+// file are reported at once, a line each, up to config_faults_max.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cluster/auth/identity.hpp"
+#include "runtime/base/result.hpp"
+
+namespace tessera {
+
+inline constexpr std::size_t config_bytes_max = 1u << 20;
+inline constexpr std::size_t config_nodes_max = 1024;
+inline constexpr std::size_t config_faults_max = 10;
+
+inline constexpr std::uint16_t default_rpc_port = 7070;  ///< of the coordinator
+inline constexpr std::uint16_t default_join_port =
+    7071;  ///< of the coordinator: serves joiners, asks for no certificate
+
+/// Whether frames between shards are encrypted.
+enum class DataPlane { encrypted, plain };
+const char* to_string(DataPlane data_plane);
+Result<DataPlane> parse_data_plane(std::string_view text);
+
+/// How a shard waits for the others within a step.
+enum class ExchangeWait {
+  automatic,  ///< spins where the node has a core per compute thread, else blocks; written "auto"
+  spin,
+  block,
+};
+const char* to_string(ExchangeWait wait);
+Result<ExchangeWait> parse_exchange_wait(std::string_view text);
+
+struct NodeConfig {
+  std::string name;
+  std::string host = "127.0.0.1";  ///< where others reach it, and what it binds to
+  std::string ssh;                 ///< what ssh is given to reach the host; empty: `host`
+  std::vector<Role> roles;         ///< coordinator, worker, gateway; at least one, each once
+  std::uint16_t rpc_port = 0;      ///< 0: any free one. The coordinator's is never 0
+  std::uint16_t join_port = 0;     ///< the coordinator's only; never 0 there
+  std::uint16_t data_port = 0;     ///< 0: any free one
+  std::uint32_t cores = 0;         ///< 0: all of the machine
+  std::uint64_t memory_bytes = 0;  ///< for weights, KV pages and buffers; 0: what the machine has
+  std::vector<std::string> devices{"cpu"};
+  std::string isa = "auto";  ///< auto, scalar, avx2, avx512
+
+  bool has(Role role) const;
+};
+
+struct TimeoutConfig {
+  std::chrono::milliseconds heartbeat{100};
+  std::uint32_t misses = 6;               ///< heartbeats that must fail to come before a node counts as lost
+  std::chrono::milliseconds grace{3000};  ///< that a restarted coordinator waits for its nodes before it plans anew
+  std::chrono::milliseconds request{10000};
+};
+
+struct SecurityConfig {
+  DataPlane data_plane = DataPlane::encrypted;
+  std::chrono::seconds token_lifetime{3600};
+};
+
+struct ClusterConfig {
+  std::filesystem::path file;  ///< absolute
+  std::string name;
+  std::string coordinator;          ///< name of its node
+  std::filesystem::path storage;    ///< folder that relative checkpoint paths start from; absolute
+  std::filesystem::path state_dir;  ///< keys, certificates, store, logs; absolute
+  std::vector<NodeConfig> nodes;    ///< in the file's order
+  TimeoutConfig timeouts;
+  SecurityConfig security;
+  ExchangeWait wait = ExchangeWait::automatic;
+
+  const NodeConfig* find(std::string_view node) const;
+  /// Exists in every configuration that was parsed.
+  const NodeConfig& coordinator_node() const { return *find(coordinator); }
+};
+
+/// Reads and checks a file.
+Result<ClusterConfig> load_config(const std::filesystem::path& file);
+/// As above, from the text. `file` is absolute, names the text in messages, and is what relative paths start from.
+Result<ClusterConfig> parse_config(std::string_view text, const std::filesystem::path& file);
+
+/// "512MiB", "4GiB": a whole number and one of B, KiB, MiB, GiB, TiB.
+Result<std::uint64_t> parse_byte_size(std::string_view text);
+
+/// localhost, 127.x.x.x, ::1.
+bool is_loopback(std::string_view host);
+
+}  // namespace tessera

@@ -1,0 +1,241 @@
+#include <algorithm>
+#include <utility>
+
+#include "cluster/control/coordinator_state.hpp"
+#include "runtime/base/limits.hpp"
+#include "runtime/batching/page_allocator.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// The nodes of `old` in rank order, gaps filled with the best others, the rest behind: so few slices move.
+template <typename Worker>
+std::vector<Worker> keep_order(const std::vector<NodeId>& old, std::vector<Worker> workers) {
+  std::vector<Worker> kept;
+  std::vector<std::optional<Worker>> places;
+  for (const NodeId node : old) {
+    const auto found =
+        std::find_if(workers.begin(), workers.end(), [node](const Worker& worker) { return worker.node == node; });
+    places.push_back(found == workers.end() ? std::nullopt : std::optional(*found));
+    if (found != workers.end()) workers.erase(found);
+  }
+  std::stable_sort(workers.begin(), workers.end(), [](const Worker& a, const Worker& b) { return a.speed > b.speed; });
+  auto next = workers.begin();
+  for (const auto& place : places) {
+    if (place) {
+      kept.push_back(*place);
+    } else if (next != workers.end()) {
+      kept.push_back(*next++);
+    }
+  }
+  kept.insert(kept.end(), next, workers.end());
+  return kept;
+}
+
+/// The lowest-numbered node that has a rank in both.
+std::optional<NodeId> lowest_shared(const EpochPlan& a, const EpochPlan& b) {
+  std::optional<NodeId> lowest;
+  for (const NodeId node : rank_nodes(a)) {
+    if (has_rank(b, node) && (!lowest || node < *lowest)) lowest = node;
+  }
+  return lowest;
+}
+
+}  // namespace
+
+void CoordinatorState::all_due() {
+  for (auto& [id, replica] : replicas_) replica.due = true;
+  jobs_due_ = true;
+}
+
+void CoordinatorState::plan_where_due(Replica& replica) {
+  const ReplicaRecord& record = replica.record;
+  if (!replica.due || replica.recovering || now_ < replica.not_before) return;
+  if (recovering_ && replica.healthy()) return;  // others may come back: no change for the better yet
+  replica.due = false;
+  if (record.switching) return;  // looked at again at its end
+  const auto placement = choose(replica);
+  if (!placement && replica.healthy() && !record.pending) return renew_leases(replica);
+  if (!placement) {
+    if (record.pending) return;
+    if (replica.message != placement.error().message) {
+      log(EventLevel::warning, "'" + record.deployment + "' waits: " + placement.error().message);
+    }
+    replica.message = placement.error().message;
+    replica.waits = true;
+    return;
+  }
+  std::string why = std::exchange(replica.waits, false) ? "enough workers are there now"
+                    : replica.message.empty()           ? "deployed"
+                                                        : replica.message;
+  if (record.pending) {
+    why = reason_to_change(*record.pending, *placement);
+    if (why.empty()) return;
+    drop_pending(replica);
+    replica.due = false;
+  } else if (replica.healthy()) {
+    why = reason_to_change(*record.serving, *placement);
+    if (why.empty()) return renew_leases(replica);
+  }
+  start_epoch(replica, *placement, why);
+}
+
+void CoordinatorState::renew_leases(Replica& replica) {
+  if (!lease_missing(replica)) return;
+  const EpochPlan& plan = *replica.record.serving;
+  start_epoch(replica, {plan.stages, rank_nodes(plan), 0}, "it shares a lease with another deployment");
+}
+
+std::string CoordinatorState::reason_to_change(const EpochPlan& plan, const Placement& placement) const {
+  const auto chosen = [&](NodeId node) {
+    return std::find(placement.nodes.begin(), placement.nodes.end(), node) != placement.nodes.end();
+  };
+  for (const NodeId node : rank_nodes(plan)) {
+    if (nodes_.at(node).record.draining && !chosen(node)) return name_of(node) + " is being drained";
+  }
+  if (placement.nodes.size() > plan.ranks()) {
+    for (const NodeId node : placement.nodes) {
+      if (!has_rank(plan, node)) return name_of(node) + " joins";
+    }
+  }
+  if (placement.nodes.size() == plan.ranks() && cost_of(plan) >= options_.improvement_min * placement.cost) {
+    return "a placement is " + std::to_string(static_cast<int>(100 * (cost_of(plan) / placement.cost - 1))) +
+           " % faster";
+  }
+  return {};
+}
+
+Result<Placement> CoordinatorState::choose(const Replica& replica) const {
+  const DeploymentRecord& deployment = deployments_.at(replica.record.deployment);
+  auto placement = choose_among(replica.record, &replica, deployment, Candidates::preferred);
+  // A node that fails to prepare is no reason to disturb what serves, unless something drains.
+  const auto& serving = replica.record.serving;
+  const bool drains = serving && std::any_of(serving->participants.begin(), serving->participants.end(),
+                                             [this](const auto& p) { return nodes_.at(p.node).record.draining; });
+  if (placement || (replica.healthy() && !drains)) return placement;
+  auto with_excluded = choose_among(replica.record, &replica, deployment, Candidates::ready);
+  if (with_excluded || replica.healthy()) return with_excluded;
+  auto with_draining = choose_among(replica.record, &replica, deployment, Candidates::connected);
+  return with_draining ? std::move(with_draining) : std::move(with_excluded);
+}
+
+Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, const Replica* replica,
+                                                 const DeploymentRecord& deployment, Candidates candidates) const {
+  PlacementRequest request;
+  request.deployment = deployment.spec.name;
+  request.workers = deployment.spec.workers;
+  request.stages = deployment.spec.stages;
+  request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
+  std::vector<PlacementWorker> workers = workers_for(record, replica, candidates);
+  auto kept = place(deployment.facts, request, workers, options_.memory);
+  if (!kept || kept->nodes.size() >= workers.size()) return kept;
+
+  // More workers than ranks: the fastest may be worth a move.
+  std::vector<PlacementWorker> fastest = workers;
+  std::stable_sort(fastest.begin(), fastest.end(),
+                   [](const PlacementWorker& a, const PlacementWorker& b) { return a.speed > b.speed; });
+  fastest.resize(kept->nodes.size());
+  std::erase_if(workers, [&](const PlacementWorker& worker) {
+    return std::none_of(fastest.begin(), fastest.end(), [&](const auto& other) { return other.node == worker.node; });
+  });
+  auto moved = place(deployment.facts, request, workers, options_.memory);
+  if (moved && moved->nodes.size() == kept->nodes.size() && moved->cost * options_.improvement_min <= kept->cost) {
+    return moved;
+  }
+  return kept;
+}
+
+bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candidates candidates) const {
+  const NodeRecord& record = node.record;
+  if (!record.info.computes) return false;
+  switch (candidates) {
+    case Candidates::known:
+      return !record.draining;
+    case Candidates::connected:
+      return node.connection.has_value();
+    case Candidates::ready:
+      return node.ready();
+    case Candidates::preferred:
+      break;
+  }
+  if (!node.ready()) return false;
+  if (replica == nullptr) return true;
+  const auto exclusion = replica->excluded.find(record.node);
+  return exclusion == replica->excluded.end() || exclusion->second.over;
+}
+
+std::vector<PlacementWorker> CoordinatorState::workers_for(const ReplicaRecord& record, const Replica* replica,
+                                                           Candidates candidates) const {
+  std::vector<PlacementWorker> workers;
+  for (const auto& [id, node] : nodes_) {
+    if (!eligible(node, replica, candidates)) continue;
+    const NodeInfo& info = node.record.info;
+    const std::uint64_t planned = planned_bytes(id, record.replica);
+    const std::uint64_t left = info.memory_bytes > planned ? info.memory_bytes - planned : 0;
+    workers.push_back({id, info.name, info.speed, left, info.memory_bytes, info.cores});
+  }
+  const auto& old = record.serving ? record.serving : record.pending;
+  return keep_order(old ? rank_nodes(*old) : std::vector<NodeId>{}, std::move(workers));
+}
+
+std::uint64_t CoordinatorState::planned_bytes(NodeId node, ReplicaId but) const {
+  std::uint64_t bytes = 0;
+  for (const auto& [id, replica] : replicas_) {
+    if (id == but) continue;
+    // During a change both epochs map the same pages of the checkpoint, and KV pages move: the larger one counts.
+    std::uint64_t most = 0;
+    for (const auto* plan : {&replica.record.serving, &replica.record.pending}) {
+      if (*plan) most = std::max(most, plan_bytes(**plan, node));
+    }
+    bytes += most;
+  }
+  return bytes;
+}
+
+std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) const {
+  if (!has_rank(plan, node)) return 0;
+  const ModelFacts& facts = deployments_.at(plan.deployment).facts;
+  const EpochPlan::Place place = plan.place_of(plan.find(node)->value);
+  const StagePlan& stage = plan.stages[place.stage];
+  auto shards = ShardPlan::from(facts.geometry, stage.shards);
+  if (!shards) return 0;  // a stored plan of another model; the replica is planned again
+  ShardMemoryOptions options;
+  options.kv_pages = plan.kv_pages;
+  options.page_positions = kv_page_positions;
+  options.rows_max = limits::step_rows_max;
+  options.threads = std::max(1u, nodes_.at(node).record.info.cores);
+  return options_.memory(facts, {stage.layers, std::move(*shards), ShardRank{place.rank}}, options).total();
+}
+
+double CoordinatorState::cost_of(const EpochPlan& plan) const {
+  std::vector<double> speeds;
+  for (const NodeId node : rank_nodes(plan)) speeds.push_back(nodes_.at(node).record.info.speed);
+  return placement_cost(deployments_.at(plan.deployment).facts, plan.stages, speeds);
+}
+
+std::vector<NodeId> CoordinatorState::lease_nodes(const Replica& replica, const EpochPlan& plan) const {
+  std::set<NodeId> leases;
+  for (const auto& [id, other] : replicas_) {
+    if (id == replica.record.replica) continue;
+    const auto add = [&](const std::optional<EpochPlan>& theirs) {
+      if (!theirs) return;
+      if (const auto node = lowest_shared(plan, *theirs)) leases.insert(*node);
+    };
+    add(other.record.serving);  // also when it is broken: its successor will mostly lie on the same nodes
+    add(other.record.pending);
+  }
+  return {leases.begin(), leases.end()};
+}
+
+bool CoordinatorState::lease_missing(const Replica& replica) const {
+  const EpochPlan& plan = *replica.record.serving;
+  return std::any_of(replicas_.begin(), replicas_.end(), [&](const auto& entry) {
+    const Replica& other = entry.second;
+    if (entry.first == replica.record.replica || !other.healthy()) return false;
+    const auto node = lowest_shared(plan, *other.record.serving);
+    return node && !std::binary_search(plan.lease_nodes.begin(), plan.lease_nodes.end(), *node);
+  });
+}
+
+}  // namespace tessera

@@ -1,0 +1,63 @@
+// Placement: which workers hold which slices of a model, by measured speed and within their memory.
+//
+//   wanted 3 of   w1 ████████ fast     w2 ████ slow     w3 ████████ fast, little memory left
+//   shares        w1 50 %              w2 25 %          w3 25 % (its memory), and so the others get more
+//
+// Tried in this order until memory suffices: shares by speed · shares shifted to where memory is · more workers · more
+// pipeline stages. Pure: the same input gives the same plan.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cluster/control/deployment.hpp"
+#include "runtime/tensor/shard_assignment.hpp"
+#include "runtime/tensor/shard_memory.hpp"
+
+namespace tessera {
+
+/// The arithmetic of a shard's memory; passed in, so that tests can use small numbers.
+using MemoryModel = std::function<ShardMemory(const ModelFacts&, const ShardAssignment&, const ShardMemoryOptions&)>;
+
+/// The runtime's own arithmetic (runtime/tensor/shard_memory.hpp).
+MemoryModel runtime_memory_model();
+
+struct PlacementWorker {
+  NodeId node;
+  std::string name;
+  double speed = 1;                ///< relative to the others; positive
+  std::uint64_t memory_left = 0;   ///< after everything else that is planned on it
+  std::uint64_t memory_bytes = 0;  ///< its whole budget, for messages
+  std::uint32_t threads = 1;       ///< that compute for a shard there
+};
+
+struct PlacementRequest {
+  std::string deployment;
+  std::uint32_t workers = 0;  ///< wanted; 0: all, up to the slice count. More are used only where memory demands it.
+  std::uint32_t stages = 0;   ///< exactly so many; 0: as few as memory allows
+  std::uint32_t kv_pages = 0;
+};
+
+struct Placement {
+  std::vector<StagePlan> stages;
+  std::vector<NodeId> nodes;  ///< of the ranks
+  /// Relative time of a token: the slowest share of each stage, summed over stages. For comparing placements.
+  double cost = 0;
+};
+
+/// `workers` in the order in which ranks are to be given out (as few slices as possible move when survivors keep their
+/// order); the first ones are taken when there are more than wanted. `exhausted` with the arithmetic when memory does
+/// not suffice; `unavailable` when there are too few workers; `invalid_argument` when the model cannot be cut so.
+Result<Placement> place(const ModelFacts& facts, const PlacementRequest& request,
+                        std::span<const PlacementWorker> workers, const MemoryModel& memory);
+
+/// Whether a model can be cut as asked for at all, whatever the workers.
+Result<void> check_request(const ModelFacts& facts, const PlacementRequest& request);
+
+/// Cost (as in Placement) of stages on workers with these speeds, in rank order.
+double placement_cost(const ModelFacts& facts, std::span<const StagePlan> stages, std::span<const double> speeds);
+
+}  // namespace tessera

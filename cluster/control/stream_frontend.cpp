@@ -1,0 +1,194 @@
+#include "cluster/control/stream_frontend.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera {
+
+namespace {
+
+/// The next try will say the same.
+bool lasting_code(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+    case ErrorCode::not_found:
+    case ErrorCode::unsupported:
+    case ErrorCode::denied:
+    case ErrorCode::cancelled:
+      return true;
+    case ErrorCode::corrupt:
+    case ErrorCode::io:
+    case ErrorCode::exhausted:
+    case ErrorCode::unavailable:
+    case ErrorCode::timed_out:
+    case ErrorCode::conflict:
+      return false;
+  }
+  return true;
+}
+
+/// In place: GCC 12 takes a variant that is moved for uninitialised.
+template <typename Output>
+void put(std::vector<StreamOutput::Any>& out, Output output) {
+  out.emplace_back(std::in_place_type<Output>, std::move(output));
+}
+
+}  // namespace
+
+StreamFrontend::StreamFrontend(StreamRequest request, const StreamTimeouts& timeouts)
+    : request_(std::move(request)), timeouts_(timeouts), backoff_(timeouts.backoff_first) {}
+
+std::vector<StreamOutput::Any> StreamFrontend::step(TimePoint now, StreamInput::Any input) {
+  Outputs out;
+  if (phase_ == Phase::ended) return out;
+  if (deadline_ && now >= *deadline_ && !std::holds_alternative<StreamInput::Cancel>(input)) {
+    close(out, true);
+    fail({ErrorCode::timed_out, "stream " + to_string(request_.id) + ": its deadline of " +
+                                    std::to_string(timeouts_.deadline.count()) + " ms is over after " +
+                                    std::to_string(request_.delivered.size()) + " tokens; give it more time"},
+         out);
+    return out;
+  }
+  std::visit([&](auto& each) { on(now, each, out); }, input);
+  return out;
+}
+
+std::optional<TimePoint> StreamFrontend::wakeup() const {
+  if (phase_ == Phase::ended || phase_ == Phase::idle) return {};
+  return deadline_ ? std::min(due_, *deadline_) : due_;
+}
+
+void StreamFrontend::on(TimePoint now, const StreamInput::Start&, Outputs& out) {
+  if (phase_ != Phase::idle) return;
+  if (timeouts_.deadline.count() > 0) deadline_ = now + timeouts_.deadline;
+  locate(now, out);
+}
+
+void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out) {
+  if (input.attempt != attempt_ || phase_ != Phase::locating) return;
+  if (!input.location) {
+    if (lasting(input.location.error())) return fail(input.location.error(), out);
+    return relocate(now, out);
+  }
+  location_ = *input.location;
+  phase_ = Phase::opening;
+  due_ = now + timeouts_.open;
+  put(out, StreamOutput::Open{attempt_, *location_, request_});
+}
+
+void StreamFrontend::on(TimePoint now, StreamInput::Opened& input, Outputs& out) {
+  if (input.attempt != attempt_ || phase_ != Phase::opening) return;
+  if (!input.result) {
+    if (lasting(input.result.error())) return fail(input.result.error(), out);
+    return relocate(now, out);
+  }
+  phase_ = Phase::open;
+  ++opens_;
+  due_ = now + timeouts_.silence;
+}
+
+void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out) {
+  if (input.attempt != attempt_ || (phase_ != Phase::open && phase_ != Phase::opening)) return;
+  StreamUpdate& update = input.update;
+  if (update.id != request_.id || update.incarnation != location_->incarnation) return;
+  if (phase_ == Phase::open) due_ = now + timeouts_.silence;
+  const std::size_t before = request_.delivered.size();
+  if (!take_scores(update, out) || !take_tokens(update, out)) {
+    if (phase_ != Phase::ended) relocate(now, out);
+    return;
+  }
+  if (request_.delivered.size() > before) backoff_ = timeouts_.backoff_first;
+  if (update.failed) {
+    close(out, false);
+    return fail(std::move(*update.failed), out);
+  }
+  if (update.finished) {
+    if (*update.finished == FinishReason::end_token && !ends_with_end_token()) return relocate(now, out);
+    close(out, false);
+    phase_ = Phase::ended;
+    put(out, StreamOutput::Finished{*update.finished});
+    return;
+  }
+  if (update.moved) relocate(now, out);
+}
+
+void StreamFrontend::on(TimePoint now, const StreamInput::Disconnected& input, Outputs& out) {
+  if (input.attempt == attempt_ && (phase_ == Phase::open || phase_ == Phase::opening)) relocate(now, out);
+}
+
+void StreamFrontend::on(TimePoint, const StreamInput::Cancel&, Outputs& out) {
+  close(out, true);
+  fail({ErrorCode::cancelled, "stream " + to_string(request_.id) + " was cancelled"}, out);
+}
+
+void StreamFrontend::on(TimePoint now, const StreamInput::Tick&, Outputs& out) {
+  if (phase_ == Phase::idle || now < due_) return;
+  if (phase_ == Phase::backing_off) return locate(now, out);
+  relocate(now, out);
+}
+
+void StreamFrontend::locate(TimePoint now, Outputs& out) {
+  ++attempt_;
+  phase_ = Phase::locating;
+  due_ = now + timeouts_.locate;
+  put(out, StreamOutput::Locate{attempt_, request_.deployment});
+}
+
+void StreamFrontend::relocate(TimePoint now, Outputs& out) {
+  close(out, false);
+  phase_ = Phase::backing_off;
+  due_ = now + backoff_;
+  backoff_ = std::min(backoff_ * 2, timeouts_.backoff_max);
+}
+
+void StreamFrontend::close(Outputs& out, bool cancel) {
+  if (phase_ == Phase::opening || phase_ == Phase::open) put(out, StreamOutput::Close{attempt_, *location_, cancel});
+}
+
+void StreamFrontend::fail(Error error, Outputs& out) {
+  phase_ = Phase::ended;
+  put(out, StreamOutput::Failed{std::move(error)});
+}
+
+bool StreamFrontend::take_tokens(const StreamUpdate& update, Outputs& out) {
+  for (const StreamToken& token : update.tokens) {
+    const std::size_t next = request_.delivered.size();
+    if (token.index > next) return false;
+    if (token.index < next) {
+      if (request_.delivered[token.index] == token.token) continue;
+      close(out, true);
+      fail({ErrorCode::corrupt, "stream " + to_string(request_.id) + ": token " + std::to_string(token.index) +
+                                    " was delivered as " + std::to_string(request_.delivered[token.index]) +
+                                    " and computed again as " + std::to_string(token.token) +
+                                    "; a worker computes wrong values"},
+           out);
+      return false;
+    }
+    request_.delivered.push_back(token.token);
+    put(out, StreamOutput::Deliver{token});
+  }
+  return true;
+}
+
+bool StreamFrontend::take_scores(const StreamUpdate& update, Outputs& out) {
+  for (const PromptScore& score : update.scores) {
+    if (score.index > scores_ + 1) return false;
+    if (score.index <= scores_) continue;
+    scores_ = score.index;
+    put(out, StreamOutput::DeliverScore{score});
+  }
+  return true;
+}
+
+bool StreamFrontend::ends_with_end_token() const {
+  const std::vector<TokenId>& ends = request_.end_tokens;
+  return !request_.delivered.empty() && std::find(ends.begin(), ends.end(), request_.delivered.back()) != ends.end();
+}
+
+/// A full queue is an answer to a new request; one that has been running waits for its turn.
+bool StreamFrontend::lasting(const Error& error) const {
+  if (error.code == ErrorCode::exhausted) return opens_ == 0 && request_.delivered.empty();
+  return lasting_code(error.code);
+}
+
+}  // namespace tessera

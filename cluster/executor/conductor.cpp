@@ -1,0 +1,252 @@
+#include "cluster/executor/conductor.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "cluster/executor/sequence_transfer.hpp"
+#include "runtime/base/ensure.hpp"
+
+namespace tessera {
+
+namespace {
+
+std::chrono::nanoseconds duration(double seconds) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
+Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max)
+    : ops_(ops), detached_seconds_max_(detached_seconds_max) {}
+
+Result<void> Conductor::submit(StreamRequest request) {
+  const std::lock_guard lock(mutex_);
+  if (!core_) {
+    return Error{ErrorCode::unavailable,
+                 "stream " + to_string(request.id) +
+                     ": this node is not the conductor of the deployment (any more); locate it again"};
+  }
+  TESSERA_CHECK(validate(request.sampling, core_->limits().vocab_size));
+  SequenceSpec spec = spec_of(std::move(request));
+  const SequenceKey key = spec.key;
+  TESSERA_CHECK(core_->submit(std::move(spec)));
+  detached_since_.erase(key);
+  last_update_.try_emplace(key, TimePoint{});  // an early sign of life: the stream was accepted
+  return {};
+}
+
+void Conductor::cancel(StreamId id) {
+  const std::lock_guard lock(mutex_);
+  if (!core_) return;
+  const SequenceKey key = key_of(id);
+  core_->cancel(key);
+  std::erase_if(untaken_, [&](const SequenceUpdate& update) { return update.key == key; });
+  detached_since_.erase(key);
+  last_update_.erase(key_of(id));
+}
+
+void Conductor::detach(StreamId id, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  if (!core_ || !core_->find(key_of(id))) return;
+  core_->detach(key_of(id));
+  detached_since_.try_emplace(key_of(id), now);
+  last_update_.erase(key_of(id));
+}
+
+bool Conductor::conducts() const {
+  const std::lock_guard lock(mutex_);
+  return core_.has_value();
+}
+
+ConductorIncarnation Conductor::incarnation() const {
+  const std::lock_guard lock(mutex_);
+  return incarnation_;
+}
+
+ConductorLoad Conductor::load() const {
+  const std::lock_guard lock(mutex_);
+  return core_ ? core_->load() : ConductorLoad{};
+}
+
+void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {
+  if (core_->step_in_flight()) core_->step_abandoned();
+  // What was not taken yet would go down with the old core.
+  for (SequenceUpdate& update : core_->take_updates()) untaken_.push_back(std::move(update));
+  ConductorCore next(limits);
+  const Result<void> imported = next.import_sequences(core_->export_sequences(), kv_valid, true);
+  TESSERA_ENSURE(imported);  // they come from a core of the same kind
+  core_.emplace(std::move(next));
+  for (const auto& [key, since] : detached_since_) core_->detach(key);
+}
+
+void Conductor::start(const ConductorLimits& limits, ConductorIncarnation incarnation, bool kv_valid) {
+  const std::lock_guard lock(mutex_);
+  incarnation_ = incarnation;
+  if (core_) {
+    rebuild(limits, kv_valid);
+  } else {
+    core_.emplace(limits);
+  }
+}
+
+Result<void> Conductor::adopt(std::vector<SequenceState> states, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  TESSERA_ENSURE(core_.has_value());
+  TESSERA_CHECK(core_->import_sequences(std::move(states), true, false));
+  for (const SequenceKey& key : core_->detached()) detached_since_.emplace(key, now);
+  return {};
+}
+
+std::vector<SequenceState> Conductor::sequences() {
+  const std::lock_guard lock(mutex_);
+  if (!core_) return {};
+  if (core_->step_in_flight()) core_->step_abandoned();
+  std::vector<SequenceState> states = core_->export_sequences();
+  const Result<void> imported = core_->import_sequences(states, true, true);
+  TESSERA_ENSURE(imported);
+  for (const auto& [key, since] : detached_since_) core_->detach(key);
+  return states;
+}
+
+std::vector<StreamUpdate> Conductor::end() {
+  std::vector<StreamUpdate> updates;
+  samplers_.clear();
+  const std::lock_guard lock(mutex_);
+  if (!core_) return updates;
+  for (const SequenceKey& key : core_->keys()) {
+    StreamUpdate update;
+    update.id = stream_of(key);
+    update.incarnation = incarnation_;
+    update.moved = true;
+    updates.push_back(std::move(update));
+  }
+  core_.reset();
+  untaken_.clear();
+  detached_since_.clear();
+  last_update_.clear();
+  return updates;
+}
+
+std::optional<StepPlan> Conductor::plan_step() {
+  const std::lock_guard lock(mutex_);
+  if (!core_) return std::nullopt;
+  std::optional<StepPlan> plan = core_->plan_step();
+  if (plan) results_.assign(plan->logits.size(), {});
+  return plan;
+}
+
+Sampler* Conductor::sampler_of(SequenceKey key) {
+  const std::lock_guard lock(mutex_);
+  const std::optional<ConductorCore::View> view = core_->find(key);
+  if (!view) return nullptr;
+  const auto known = samplers_.find(key);
+  if (known != samplers_.end()) {
+    if (known->second.generated == view->generated.size()) return &known->second.sampler;
+    samplers_.erase(known);
+  }
+  Sampler sampler(ops_, view->spec->sampling, view->spec->prompt, core_->limits().vocab_size);
+  for (const TokenId token : view->generated) sampler.take(token);
+  return &samplers_.emplace(key, StreamSampler{std::move(sampler), view->generated.size()}).first->second.sampler;
+}
+
+void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits) {
+  const std::size_t vocab = [&] {
+    const std::lock_guard lock(mutex_);
+    return std::size_t{core_->limits().vocab_size};
+  }();
+  TESSERA_ENSURE(logits.size() % vocab == 0 && first + logits.size() / vocab <= plan.logits.size());
+  for (std::size_t i = 0; i < logits.size() / vocab; ++i) {
+    const PlannedLogits& planned = plan.logits[first + i];
+    const std::span<const float> row = logits.subspan(i * vocab, vocab);
+    const LogProbabilities log_probabilities(ops_, row);
+    LogitsResult& result = results_[first + i];
+    if (planned.scores) {
+      result.log_probability = log_probabilities.of(planned.scored_token);
+      continue;
+    }
+    const SequenceKey key = plan.sequences[planned.sequence].key;
+    Sampler* const sampler = sampler_of(key);
+    if (sampler == nullptr) continue;  // cancelled while the step computed
+    result.token = sampler->sample(row, planned.position);
+    result.log_probability = log_probabilities.of(result.token);
+    ++samplers_.at(key).generated;
+  }
+}
+
+void Conductor::step_done(const StepPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  TESSERA_ENSURE(results_.size() == plan.logits.size());
+  core_->step_done(results_);
+  for (auto entry = samplers_.begin(); entry != samplers_.end();) {
+    entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
+  }
+}
+
+void Conductor::step_failed() {
+  const std::lock_guard lock(mutex_);
+  if (!core_) return;
+  if (core_->step_in_flight()) core_->step_abandoned();
+  core_->invalidate_kv();
+}
+
+void Conductor::step_abandoned() {
+  const std::lock_guard lock(mutex_);
+  if (core_ && core_->step_in_flight()) core_->step_abandoned();
+}
+
+void Conductor::drop_detached(TimePoint now) {
+  for (auto entry = detached_since_.begin(); entry != detached_since_.end();) {
+    const bool gone = !core_->find(entry->first);
+    if (!gone && seconds_between(entry->second, now) < detached_seconds_max_) {
+      ++entry;
+      continue;
+    }
+    core_->cancel(entry->first);
+    entry = detached_since_.erase(entry);
+  }
+}
+
+std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
+  std::vector<StreamUpdate> updates;
+  const std::lock_guard lock(mutex_);
+  if (!core_) return updates;
+  drop_detached(now);
+  for (SequenceUpdate& update : core_->take_updates()) untaken_.push_back(std::move(update));
+  for (SequenceUpdate& from : std::exchange(untaken_, {})) {
+    StreamUpdate update;
+    update.id = stream_of(from.key);
+    update.incarnation = incarnation_;
+    for (const SequenceToken& token : from.tokens)
+      update.tokens.push_back({token.index, token.token, token.log_probability});
+    for (const SequenceScore& score : from.scores) update.scores.push_back({score.index, score.log_probability});
+    update.finished = from.finished;
+    update.failed = std::move(from.failed);
+    if (update.finished || update.failed) {
+      last_update_.erase(from.key);
+    } else if (const auto last = last_update_.find(from.key); last != last_update_.end()) {
+      last->second = now;
+    }
+    updates.push_back(std::move(update));
+  }
+  for (auto& [key, last] : last_update_) {
+    if (last != TimePoint{} && seconds_between(last, now) < life_sign_seconds) continue;
+    last = now;
+    StreamUpdate update;
+    update.id = stream_of(key);
+    update.incarnation = incarnation_;
+    updates.push_back(std::move(update));
+  }
+  return updates;
+}
+
+std::optional<TimePoint> Conductor::due() const {
+  const std::lock_guard lock(mutex_);
+  std::optional<TimePoint> due;
+  const auto earlier = [&](TimePoint time) { due = due ? std::min(*due, time) : time; };
+  for (const auto& [key, last] : last_update_) earlier(last + duration(life_sign_seconds));
+  for (const auto& [key, since] : detached_since_) earlier(since + duration(detached_seconds_max_));
+  return due;
+}
+
+}  // namespace tessera

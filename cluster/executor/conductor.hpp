@@ -1,0 +1,98 @@
+// Conductor: the streams of one replica, where its root rank is. Puts the batching policy (ConductorCore), the samplers
+// and the frontends' comings and goings together; knows nothing of threads of execution, connections or shards.
+//
+//   any thread:       submit · cancel · detach
+//   executor thread:  plan_step → (shards compute) → take_logits … → step_done → take_updates
+//
+// It outlives epochs: when one breaks, the streams stay, their KV is forgotten, and they go on in the next.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "cluster/control/stream.hpp"
+#include "kernels/abi/kernel_abi.h"
+#include "runtime/base/clock.hpp"
+#include "runtime/batching/conductor_core.hpp"
+#include "runtime/model/sampling.hpp"
+
+namespace tessera {
+
+/// One per executor, as long as that; conducts between start() and end(). mutex_ guards everything except the samplers
+/// and results of the step in flight, which only the executor's thread touches.
+class Conductor {
+ public:
+  Conductor(const tessera_op_table& ops, double detached_seconds_max);
+
+  // Any thread.
+
+  /// See ReplicaExecutor::submit.
+  Result<void> submit(StreamRequest request);
+  void cancel(StreamId id);
+  void detach(StreamId id, TimePoint now);
+  bool conducts() const;
+  ConductorIncarnation incarnation() const;
+  ConductorLoad load() const;
+
+  // The executor's thread.
+
+  /// Begins to conduct, without streams; or, when it conducts already, goes on with its streams under new limits: with
+  /// their pages (kv_valid) or by replaying them.
+  void start(const ConductorLimits& limits, ConductorIncarnation incarnation, bool kv_valid);
+  /// Streams that another conductor handed over, valid pages included; detached until their frontends come. Only right
+  /// after a start() that had no streams. `corrupt` when they contradict themselves.
+  Result<void> adopt(std::vector<SequenceState> states, TimePoint now);
+  /// A copy of all sequences for the next conductor.
+  std::vector<SequenceState> sequences();
+  /// Every stream gets `moved`; afterwards it does not conduct.
+  std::vector<StreamUpdate> end();
+
+  std::optional<StepPlan> plan_step();
+  /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each.
+  void take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits);
+  /// All logits were taken.
+  void step_done(const StepPlan& plan);
+  /// The step was planned and not taken: it is planned again.
+  void step_abandoned();
+  /// The step did not complete; its epoch is broken, so no page is trusted.
+  void step_failed();
+
+  /// What happened since the last call. A stream to which nothing happened for life_sign_seconds gets an empty update;
+  /// one that was detached for too long is dropped.
+  std::vector<StreamUpdate> take_updates(TimePoint now);
+  /// When take_updates is due at the latest; nothing without streams.
+  std::optional<TimePoint> due() const;
+
+  static constexpr double life_sign_seconds = 1;
+
+ private:
+  struct StreamSampler {
+    Sampler sampler;
+    std::size_t generated;  ///< tokens in its history
+  };
+  /// The sampler, with the sequence's whole history in it; nullptr when the sequence is gone.
+  Sampler* sampler_of(SequenceKey key);
+  void drop_detached(TimePoint now);
+
+  const tessera_op_table& ops_;
+  const double detached_seconds_max_;
+
+  mutable std::mutex mutex_;
+  /// Exchanges the core for one with other limits.
+  void rebuild(const ConductorLimits& limits, bool kv_valid);
+
+  std::optional<ConductorCore> core_;
+  std::vector<SequenceUpdate> untaken_;  ///< of the core before the last rebuild
+  ConductorIncarnation incarnation_;
+  std::map<SequenceKey, TimePoint> detached_since_;
+  std::map<SequenceKey, TimePoint> last_update_;  ///< of attached streams
+
+  std::map<SequenceKey, StreamSampler> samplers_;
+  std::vector<LogitsResult> results_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,69 @@
+#include "cluster/executor/epoch_shard.hpp"
+
+#include <utility>
+
+#include "runtime/base/ensure.hpp"
+
+namespace tessera {
+
+Result<std::unique_ptr<EpochShard>> EpochShard::create(const ExecutorParts& parts, EpochPlan plan,
+                                                       const EpochKeys& keys) {
+  const auto refuse = [&](ErrorCode code, const std::string& what) {
+    return Error{code, "epoch " + std::to_string(plan.epoch.value) + " of replica " +
+                           std::to_string(plan.replica.value) + ": " + what};
+  };
+  if (plan.profile != executor_profile) {
+    return refuse(ErrorCode::unsupported, "it computes profile '" + plan.profile + "', this node computes '" +
+                                              executor_profile + "'; deploy it on nodes of its profile");
+  }
+  if (plan.stages.empty() || plan.ranks() > plan.participants.size())
+    return refuse(ErrorCode::corrupt, "the plan has ranks without nodes");
+  const std::optional<ParticipantIndex> self = plan.find(parts.node);
+  if (!self) return refuse(ErrorCode::corrupt, "this node does not take part in it");
+  if (keys.keys.size() != plan.participants.size())
+    return refuse(ErrorCode::corrupt, "the plan needs one key per participant");
+  return std::unique_ptr<EpochShard>(new EpochShard(parts, std::move(plan), *self, keys));
+}
+
+EpochShard::EpochShard(const ExecutorParts& parts, EpochPlan plan, ParticipantIndex self, const EpochKeys& keys)
+    : plan_(std::move(plan)), self_(self), mesh_(new Mesh(*parts.listener, plan_, self, keys, *parts.exchange)) {}
+
+Result<void> EpochShard::prepare(std::shared_ptr<const Checkpoint> open_already, ComputeContext context,
+                                 TimePoint deadline) {
+  if (open_already && open_already->content_id() == plan_.content_id) {
+    checkpoint_ = std::move(open_already);
+  } else {
+    TESSERA_TRY(auto source, open_source(plan_.uri));
+    TESSERA_TRY(checkpoint_, Checkpoint::open(std::move(source), plan_.content_id));
+  }
+  const Manifest& manifest = checkpoint_->manifest();
+  TESSERA_CHECK(validate(plan_, manifest.shape, manifest.geometry));
+  if (!donor()) TESSERA_CHECK(make_shard(context));
+  return mesh_->connect(deadline);
+}
+
+Result<void> EpochShard::make_shard(ComputeContext context) {
+  const EpochPlan::Place place = plan_.place_of(self_.value);
+  const StagePlan& stage = plan_.stages[place.stage];
+  TESSERA_TRY(auto slices, ShardPlan::from(checkpoint_->manifest().geometry, stage.shards));
+  collective_ = std::make_unique<NetworkCollective>(*mesh_, plan_, self_.value);
+  if (plan_.stages.size() > 1) stage_link_ = std::make_unique<NetworkStageLink>(*mesh_, plan_, self_.value);
+  const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
+  TESSERA_TRY(shard_, LlamaShard::create(checkpoint_, assignment, ShardLinks{*collective_, stage_link_.get()}, context,
+                                         plan_.kv_pages));
+  weight_bytes_ = shard_->weights().bytes();
+  kv_page_bytes_ = shard_->kv().bytes_of(1);
+  return {};
+}
+
+void EpochShard::abort(const std::string& reason, bool retired) {
+  if (retired) retired_.store(true, std::memory_order_release);
+  mesh_->abort(reason);
+}
+
+CommandLimits EpochShard::command_limits() const {
+  const ModelShape& model = shape();
+  return {model.vocab_size, model.context_length, plan_.kv_pages, model.layers, model.kv_heads};
+}
+
+}  // namespace tessera

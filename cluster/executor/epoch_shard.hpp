@@ -1,0 +1,68 @@
+// EpochShard: what one node has of one epoch: the plan, the mesh of connections, and, unless it is a donor, the shard
+// with its weights and pages.
+//
+//   made and prepared on the preparing thread ──► used by the executor's thread ──► destroyed on the preparing thread
+//                          └ abort() from any thread, at any time
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cluster/exchange/commands.hpp"
+#include "cluster/exchange/mesh.hpp"
+#include "cluster/exchange/network_collective.hpp"
+#include "cluster/executor/replica_executor.hpp"
+#include "runtime/model/llama_shard.hpp"
+
+namespace tessera {
+
+class EpochShard {
+ public:
+  /// Checks what can be checked without the model: this node takes part, one key per participant, the profile.
+  static Result<std::unique_ptr<EpochShard>> create(const ExecutorParts& parts, EpochPlan plan, const EpochKeys& keys);
+
+  /// Opens the checkpoint (or takes `open_already`, when it has the plan's content id), checks the plan against it,
+  /// maps the shard's slices, reserves its pages, and connects the mesh until `deadline`. Called once.
+  Result<void> prepare(std::shared_ptr<const Checkpoint> open_already, ComputeContext context, TimePoint deadline);
+
+  /// Any thread: whoever waits in the mesh wakes with an error. `retired`: on the coordinator's word, so nobody is
+  /// told.
+  void abort(const std::string& reason, bool retired);
+  bool retired() const { return retired_.load(std::memory_order_acquire); }
+
+  const EpochPlan& plan() const { return plan_; }
+  Epoch epoch() const { return plan_.epoch; }
+  ParticipantIndex self() const { return self_; }
+  bool donor() const { return self_.value >= plan_.ranks(); }
+  bool root() const { return self_.value == plan_.root(); }
+  ParticipantIndex root_participant() const { return {plan_.root()}; }
+  Mesh& mesh() { return *mesh_; }
+
+  // After prepare().
+  const std::shared_ptr<const Checkpoint>& checkpoint() const { return checkpoint_; }
+  const ModelShape& shape() const { return checkpoint_->manifest().shape; }
+  /// Null for a donor.
+  LlamaShard* shard() { return shard_.get(); }
+  std::uint64_t weight_bytes() const { return weight_bytes_; }
+  std::uint64_t kv_page_bytes() const { return kv_page_bytes_; }  ///< of one page in all layers and heads here
+  CommandLimits command_limits() const;
+
+ private:
+  EpochShard(const ExecutorParts& parts, EpochPlan plan, ParticipantIndex self, const EpochKeys& keys);
+  Result<void> make_shard(ComputeContext context);
+
+  EpochPlan plan_;
+  ParticipantIndex self_;
+  std::atomic<bool> retired_{false};
+  std::unique_ptr<Mesh> mesh_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::unique_ptr<NetworkCollective> collective_;
+  std::unique_ptr<NetworkStageLink> stage_link_;
+  std::unique_ptr<LlamaShard> shard_;
+  std::uint64_t weight_bytes_ = 0;
+  std::uint64_t kv_page_bytes_ = 0;
+};
+
+}  // namespace tessera

@@ -1,0 +1,156 @@
+#include <optional>
+#include <vector>
+
+#include "cluster/rpc/wire.hpp"
+
+namespace tessera::wire {
+namespace {
+
+using End = schema::StreamUpdate::End;
+
+void write_ids(capnp::List<std::int32_t>::Builder out, const std::vector<TokenId>& values) {
+  for (unsigned i = 0; i < out.size(); ++i) out.set(i, values[i]);
+}
+
+std::vector<TokenId> read_ids(capnp::List<std::int32_t>::Reader in) {
+  check_length(in.size());
+  std::vector<TokenId> values;
+  values.reserve(in.size());
+  for (const TokenId value : in) values.push_back(value);
+  return values;
+}
+
+End end_of(const StreamUpdate& update) {
+  if (update.failed) return End::FAILED;
+  if (update.moved) return End::MOVED;
+  if (!update.finished) return End::NONE;
+  switch (*update.finished) {
+    case FinishReason::end_token:
+      return End::END_TOKEN;
+    case FinishReason::length:
+      return End::LENGTH;
+    case FinishReason::stopped:
+      return End::STOPPED;
+  }
+  return End::NONE;
+}
+
+void read_end(schema::StreamUpdate::Reader in, StreamUpdate& update) {
+  switch (in.getEnd()) {
+    case End::NONE:
+      return;
+    case End::END_TOKEN:
+      update.finished = FinishReason::end_token;
+      return;
+    case End::LENGTH:
+      update.finished = FinishReason::length;
+      return;
+    case End::STOPPED:
+      update.finished = FinishReason::stopped;
+      return;
+    case End::FAILED:
+      update.failed = read(in.getError());
+      return;
+    case End::MOVED:
+      update.moved = true;
+      return;
+  }
+  malformed("a stream ends in a way that is not known here");
+}
+
+void write_sampling(schema::StreamRequest::Sampling::Builder out, const SamplingParameters& value) {
+  out.setTemperature(value.temperature);
+  out.setTopK(value.top_k);
+  out.setTopP(value.top_p);
+  out.setMinP(value.min_p);
+  out.setRepeatPenalty(value.repeat_penalty);
+  out.setPresencePenalty(value.presence_penalty);
+  out.setFrequencyPenalty(value.frequency_penalty);
+  auto bias = out.initLogitBias(length(value.logit_bias.size()));
+  for (unsigned i = 0; i < bias.size(); ++i) {
+    bias[i].setToken(value.logit_bias[i].first);
+    bias[i].setBias(value.logit_bias[i].second);
+  }
+  out.setSeed(value.seed);
+}
+
+SamplingParameters read_sampling(schema::StreamRequest::Sampling::Reader in) {
+  SamplingParameters sampling;
+  sampling.temperature = in.getTemperature();
+  sampling.top_k = in.getTopK();
+  sampling.top_p = in.getTopP();
+  sampling.min_p = in.getMinP();
+  sampling.repeat_penalty = in.getRepeatPenalty();
+  sampling.presence_penalty = in.getPresencePenalty();
+  sampling.frequency_penalty = in.getFrequencyPenalty();
+  check_length(in.getLogitBias().size());
+  for (const auto bias : in.getLogitBias()) sampling.logit_bias.emplace_back(bias.getToken(), bias.getBias());
+  sampling.seed = in.getSeed();
+  return sampling;
+}
+
+}  // namespace
+
+void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
+  out.setHigh(value.id.high);
+  out.setLow(value.id.low);
+  out.setDeployment(text(value.deployment));
+  write_ids(out.initPrompt(length(value.prompt.size())), value.prompt);
+  write_ids(out.initDelivered(length(value.delivered.size())), value.delivered);
+  out.setTokensMax(value.tokens_max);
+  write_sampling(out.initSampling(), value.sampling);
+  write_ids(out.initEndTokens(length(value.end_tokens.size())), value.end_tokens);
+  out.setScorePrompt(value.score_prompt);
+}
+
+StreamRequest read(schema::StreamRequest::Reader in) {
+  StreamRequest request;
+  request.id = {in.getHigh(), in.getLow()};
+  request.deployment = read(in.getDeployment());
+  request.prompt = read_ids(in.getPrompt());
+  request.delivered = read_ids(in.getDelivered());
+  request.tokens_max = in.getTokensMax();
+  request.sampling = read_sampling(in.getSampling());
+  request.end_tokens = read_ids(in.getEndTokens());
+  request.score_prompt = in.getScorePrompt();
+  if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
+  if (request.delivered.size() > request.tokens_max) malformed("a stream has more tokens than it asks for");
+  return request;
+}
+
+void write(schema::StreamUpdate::Builder out, const StreamUpdate& value) {
+  out.setHigh(value.id.high);
+  out.setLow(value.id.low);
+  out.setIncarnation(value.incarnation.value);
+  auto tokens = out.initTokens(length(value.tokens.size()));
+  for (unsigned i = 0; i < tokens.size(); ++i) {
+    tokens[i].setIndex(value.tokens[i].index);
+    tokens[i].setToken(value.tokens[i].token);
+    tokens[i].setLogProbability(value.tokens[i].log_probability);
+  }
+  auto scores = out.initScores(length(value.scores.size()));
+  for (unsigned i = 0; i < scores.size(); ++i) {
+    scores[i].setIndex(value.scores[i].index);
+    scores[i].setLogProbability(value.scores[i].log_probability);
+  }
+  out.setEnd(end_of(value));
+  if (value.failed) write(out.initError(), *value.failed);
+}
+
+StreamUpdate read(schema::StreamUpdate::Reader in) {
+  StreamUpdate update;
+  update.id = {in.getHigh(), in.getLow()};
+  update.incarnation = {in.getIncarnation()};
+  check_length(in.getTokens().size());
+  update.tokens.reserve(in.getTokens().size());
+  for (const auto token : in.getTokens()) {
+    update.tokens.push_back({token.getIndex(), token.getToken(), token.getLogProbability()});
+  }
+  check_length(in.getScores().size());
+  update.scores.reserve(in.getScores().size());
+  for (const auto score : in.getScores()) update.scores.push_back({score.getIndex(), score.getLogProbability()});
+  read_end(in, update);
+  return update;
+}
+
+}  // namespace tessera::wire

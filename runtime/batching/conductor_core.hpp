@@ -1,0 +1,191 @@
+// ConductorCore: which tokens of which sequences a replica computes in its next step. The whole batching policy, pure:
+// no clock, no thread, no kernels. The conductor's loop drives it, and so does the simulation:
+//
+//   core.submit(spec);                       // any time between two calls, also while a step is in flight
+//   if (auto plan = core.plan_step()) {      // rows, pages, and what each row of logits is for
+//     ... the shards compute plan->rows; sample or score each of plan->logits ...
+//     core.step_done(results);               // one result per plan->logits, in order
+//   }
+//   for (auto& update : core.take_updates()) send(update);   // after every call
+//
+// Policy. A sequence is *waiting*, *running* (admitted: its worst case of pages, prompt + tokens_max capped by the
+// context, is reserved, so it can always run to its end) or *detached* (its frontend is away: it keeps its pages and is
+// not computed). Those with tokens to replay are admitted first, shortest first; the others in order of arrival; the
+// first that does not fit holds those behind it back, so that nobody is overtaken for ever. A step has one row for
+// every running sequence that decodes, then prefill chunks in order of admission up to rows_max. Tokens and finish
+// reasons are those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
+//
+// Whoever drives it plans again after every submit, cancel and detach, not only after steps: pages that become free may
+// be what the first in the queue waits for.
+//
+// Owned by the conductor, confined to its thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/base/limits.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/batching/page_allocator.hpp"
+#include "runtime/batching/sequence.hpp"
+
+namespace tessera {
+
+/// Named maxima of one conductor.
+struct ConductorLimits {
+  std::uint32_t context_length = 0;                ///< of the model, > 0
+  std::uint32_t vocab_size = 0;                    ///< of the model, > 0: tokens outside are refused
+  std::uint32_t pages = 0;                         ///< of the replica's KV cache, > 0
+  std::uint32_t rows_max = limits::step_rows_max;  ///< token budget of a step
+  std::uint32_t logits_rows_max = 64;  ///< rows of one step that want logits (they cost vocab_size floats each)
+  std::uint32_t running_max = 64;      ///< <= rows_max and <= logits_rows_max, so that all make progress
+  std::uint32_t waiting_max = 1024;    ///< beyond it a new request is refused with `exhausted`
+  std::uint32_t detached_max = 1024;   ///< beyond it the one that is detached longest is dropped
+  std::uint32_t end_tokens_max = 64;   ///< of one request
+};
+
+/// One token of one sequence; like StepRow of runtime/model.
+struct PlannedRow {
+  TokenId token = 0;
+  std::uint32_t position = 0;
+  std::uint32_t sequence = 0;  ///< index into StepPlan::sequences
+  bool wants_logits = false;
+};
+
+struct PlannedSequence {
+  SequenceKey key;
+  std::vector<PageId> pages;  ///< cover all positions of the step
+};
+
+/// What the logits of one row are for.
+struct PlannedLogits {
+  std::uint32_t row = 0;       ///< index into StepPlan::rows
+  std::uint32_t sequence = 0;  ///< index into StepPlan::sequences
+  bool scores = false;         ///< true: report the log-probability of `scored_token`; false: sample a token
+  TokenId scored_token = 0;
+  std::uint32_t position = 0;  ///< of the token that is sampled or scored, in prompt + output
+};
+
+struct StepPlan {
+  std::vector<PlannedRow> rows;  ///< 1 .. rows_max; rows of one sequence are consecutive, with consecutive positions
+  std::vector<PlannedSequence> sequences;
+  std::vector<PlannedLogits> logits;  ///< one per row that wants logits, in the order of the rows
+};
+
+/// The answer to one PlannedLogits: the sampled token (ignored for scores) and its log-probability.
+struct LogitsResult {
+  TokenId token = 0;
+  float log_probability = 0;
+};
+
+struct ConductorLoad {
+  std::uint32_t running = 0, waiting = 0, detached = 0;
+  std::uint32_t pages_used = 0;  ///< that hold or will hold tokens of the running and detached
+  std::uint32_t pages = 0;
+};
+
+class ConductorCore {
+ public:
+  explicit ConductorCore(const ConductorLimits& limits);
+
+  /// A new stream, a resumed one (`delivered` is not empty), or a frontend that comes back to a sequence that is here:
+  /// then the sequence goes on and the tokens and scores behind `delivered` are reported again. Errors:
+  /// invalid_argument (the request makes no sense), exhausted (too many wait, or it can never fit).
+  Result<void> submit(SequenceSpec spec);
+  /// Forgets the sequence, without an update. Its pages are free at once, or when the step in flight is done. Unknown:
+  /// nothing.
+  void cancel(SequenceKey key);
+  /// The frontend is away: pauses the sequence until submit names it again, or cancel drops it. Unknown: nothing.
+  void detach(SequenceKey key);
+
+  /// The next step, or nothing when no sequence can compute. At most one step is in flight: the next call comes after
+  /// step_done or step_abandoned.
+  std::optional<StepPlan> plan_step();
+  bool step_in_flight() const { return flight_.has_value(); }
+  /// `results`: one for each of the plan's logits, in order.
+  void step_done(std::span<const LogitsResult> results);
+  /// The step in flight did not complete. What it would have computed is planned again.
+  void step_abandoned();
+
+  /// No page holds valid K and V any more: everything computed is replayed. A step in flight is abandoned.
+  void invalidate_kv();
+
+  /// All sequences, and the core is empty after it. No step may be in flight.
+  std::vector<SequenceState> export_sequences();
+  /// Into an empty core. `kv_valid`: the pages hold what the states say (a sequence that has pages beyond this core's
+  /// is replayed); otherwise all are replayed. `attached`: their frontends still listen here; otherwise all are
+  /// detached until they come back. `corrupt` when a page is named twice or counts contradict: nothing is imported
+  /// then.
+  Result<void> import_sequences(std::vector<SequenceState> states, bool kv_valid, bool attached);
+
+  /// What happened since the last call, in order.
+  std::vector<SequenceUpdate> take_updates();
+
+  /// The whole history of a sequence (for whoever builds its sampler); nothing when it is not here. The pointer is
+  /// valid until the next call that is not const.
+  struct View {
+    const SequenceSpec* spec;
+    std::span<const TokenId> generated;  ///< spec->delivered is its beginning
+  };
+  std::optional<View> find(SequenceKey key) const;
+  std::vector<SequenceKey> keys() const;
+  /// Longest detached first.
+  std::vector<SequenceKey> detached() const;
+  ConductorLoad load() const;
+  const ConductorLimits& limits() const { return limits_; }
+
+ private:
+  enum class State { waiting, running, detached };
+  struct Sequence : SequenceState {
+    State state = State::waiting;
+    std::uint64_t serial = 0;    ///< tells lives of one key apart, for the step in flight
+    std::uint64_t order = 0;     ///< of arrival, of admission, of detachment
+    std::uint32_t reserved = 0;  ///< pages; 0: not admitted
+  };
+  using Sequences = std::map<SequenceKey, Sequence>;
+  /// The step that the shards compute now.
+  struct Flight {
+    struct Part {
+      SequenceKey key;
+      std::uint64_t serial;
+      std::uint32_t computed;  ///< once it is done
+    };
+    std::vector<Part> parts;  ///< like StepPlan::sequences
+    std::vector<PlannedLogits> logits;
+    std::vector<PageId> pages;   ///< of sequences that left meanwhile: free when the step is done
+    std::uint32_t reserved = 0;  ///< theirs
+  };
+
+  Result<void> check(const SequenceSpec& spec) const;
+  Result<void> attach(Sequences::iterator it, SequenceSpec& spec);
+  void report(SequenceKey key, const Sequence& sequence, std::uint32_t tokens_from);
+  std::uint32_t pages_wanted(const SequenceSpec& spec) const;
+  std::optional<FinishReason> finish_of(const Sequence& sequence) const;
+  /// True: the sequence had come to its end, which was reported, and is gone.
+  bool finish(Sequences::iterator it);
+  void release(Sequence& sequence);
+  void remove(Sequences::iterator it);
+  std::uint32_t count(State state) const;
+  void limit_detached();
+
+  void admit();
+  std::vector<Sequences::iterator> admitted();
+  bool add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan);
+  void end_flight();
+  SequenceUpdate& update_of(SequenceKey key);
+  void append(const PlannedLogits& wanted, const LogitsResult& result, Sequence& sequence, SequenceUpdate* update);
+
+  ConductorLimits limits_;
+  PageAllocator pages_;
+  std::uint32_t reserved_ = 0;  ///< pages, of all admitted sequences and of those that left during the step in flight
+  Sequences sequences_;
+  std::uint64_t next_ = 1;
+  std::optional<Flight> flight_;
+  std::vector<SequenceUpdate> updates_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,157 @@
+// Admission, planning and finishing of steps; conductor_core.cpp has what happens to sequences between them.
+#include <algorithm>
+#include <tuple>
+
+#include "runtime/base/ensure.hpp"
+#include "runtime/batching/conductor_core.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// Positions that have to be computed before the next token can be sampled, or all are scored.
+std::uint32_t feed_end(const SequenceState& sequence) {
+  const std::size_t prompt = sequence.spec.prompt.size();
+  return static_cast<std::uint32_t>(sequence.spec.tokens_max == 0 ? prompt - 1 : prompt + sequence.generated.size());
+}
+
+TokenId token_at(const SequenceState& sequence, std::uint32_t position) {
+  const std::size_t prompt = sequence.spec.prompt.size();
+  return position < prompt ? sequence.spec.prompt[position] : sequence.generated[position - prompt];
+}
+
+/// Scores are reported before the first token: who has tokens has its scores.
+bool wants_score(const SequenceState& sequence, std::uint32_t position) {
+  return sequence.spec.score_prompt && sequence.generated.empty() && position + 1 < sequence.spec.prompt.size() &&
+         position + 1 > sequence.scores.size();
+}
+
+}  // namespace
+
+/// Those who only lost their place go first, then replays from short to long, then new requests as they came.
+void ConductorCore::admit() {
+  std::uint32_t running = count(State::running);
+  while (running < limits_.running_max) {
+    const auto rank = [](const Sequence& sequence) {
+      const bool replays = !sequence.generated.empty();
+      const std::size_t length = replays ? sequence.spec.prompt.size() + sequence.generated.size() : 0;
+      return std::tuple(sequence.reserved > 0 ? 0 : replays ? 1 : 2, length, sequence.serial);
+    };
+    Sequence* first = nullptr;
+    for (auto& [key, sequence] : sequences_) {
+      if (sequence.state == State::waiting && (first == nullptr || rank(sequence) < rank(*first))) first = &sequence;
+    }
+    if (first == nullptr) return;
+    if (first->reserved == 0) {
+      const std::uint32_t wanted = pages_wanted(first->spec);
+      if (reserved_ + wanted > limits_.pages) return;
+      first->reserved = wanted;
+      reserved_ += wanted;
+    }
+    first->state = State::running;
+    first->order = next_++;
+    ++running;
+  }
+}
+
+std::vector<ConductorCore::Sequences::iterator> ConductorCore::admitted() {
+  std::vector<Sequences::iterator> running;
+  for (auto it = sequences_.begin(); it != sequences_.end(); ++it)
+    if (it->second.state == State::running) running.push_back(it);
+  std::sort(running.begin(), running.end(), [](auto a, auto b) { return a->second.order < b->second.order; });
+  return running;
+}
+
+/// As many rows as fit into the step; false when none did.
+bool ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan) {
+  const std::uint32_t begin = sequence.computed, end = feed_end(sequence);
+  const auto index = static_cast<std::uint32_t>(plan.sequences.size());
+  std::uint32_t position = begin;
+  for (; position < end && plan.rows.size() < limits_.rows_max; ++position) {
+    const bool scores = wants_score(sequence, position);
+    const bool samples = position + 1 == end && sequence.spec.tokens_max > 0;
+    if (scores || samples) {
+      if (plan.logits.size() >= limits_.logits_rows_max) break;
+      plan.logits.push_back({static_cast<std::uint32_t>(plan.rows.size()), index, scores,
+                             scores ? token_at(sequence, position + 1) : 0, position + 1});
+    }
+    plan.rows.push_back({token_at(sequence, position), position, index, scores || samples});
+  }
+  if (position == begin) return false;
+  // The reservation says that there are enough.
+  TESSERA_ENSURE(static_cast<bool>(pages_.grow(sequence.pages, position)));
+  TESSERA_ENSURE(sequence.pages.size() <= sequence.reserved);
+  plan.sequences.push_back({key, sequence.pages});
+  flight_->parts.push_back({key, sequence.serial, position});
+  return true;
+}
+
+std::optional<StepPlan> ConductorCore::plan_step() {
+  TESSERA_ENSURE(!flight_);
+  for (auto it = sequences_.begin(); it != sequences_.end();) {
+    const auto current = it++;
+    finish(current);
+  }
+  admit();
+  StepPlan plan;
+  flight_.emplace();
+  const std::vector<Sequences::iterator> running = admitted();
+  const auto decodes = [](const Sequence& sequence) { return feed_end(sequence) - sequence.computed == 1; };
+  for (const auto it : running)
+    if (decodes(it->second)) add_rows(it->second, it->first, plan);
+  for (const auto it : running)
+    if (!decodes(it->second)) add_rows(it->second, it->first, plan);
+  if (plan.rows.empty()) {
+    flight_.reset();
+    return {};
+  }
+  flight_->logits = plan.logits;
+  return plan;
+}
+
+void ConductorCore::append(const PlannedLogits& wanted, const LogitsResult& result, Sequence& sequence,
+                           SequenceUpdate* update) {
+  if (wanted.scores) {
+    TESSERA_ENSURE(wanted.position == sequence.scores.size() + 1);
+    sequence.scores.push_back(result.log_probability);
+    if (update != nullptr) update->scores.push_back({wanted.position, result.log_probability});
+    return;
+  }
+  TESSERA_ENSURE(wanted.position == sequence.spec.prompt.size() + sequence.generated.size());
+  const auto index = static_cast<std::uint32_t>(sequence.generated.size());
+  sequence.generated.push_back(result.token);
+  sequence.log_probabilities.push_back(result.log_probability);
+  if (update != nullptr) update->tokens.push_back({index, result.token, result.log_probability});
+}
+
+void ConductorCore::step_done(std::span<const LogitsResult> results) {
+  TESSERA_ENSURE(flight_ && results.size() == flight_->logits.size());
+  const std::vector<Flight::Part> parts = flight_->parts;
+  const std::vector<PlannedLogits> logits = flight_->logits;
+  end_flight();
+  std::size_t next = 0;
+  for (std::uint32_t index = 0; index < parts.size(); ++index) {
+    const auto it = sequences_.find(parts[index].key);
+    const bool here = it != sequences_.end() && it->second.serial == parts[index].serial;
+    if (here) it->second.computed = parts[index].computed;
+    // A detached sequence keeps its news until its frontend is back.
+    const bool wants = next < logits.size() && logits[next].sequence == index;
+    SequenceUpdate* update = here && wants && it->second.state != State::detached ? &update_of(it->first) : nullptr;
+    for (; next < logits.size() && logits[next].sequence == index; ++next)
+      if (here) append(logits[next], results[next], it->second, update);
+    if (here) finish(it);
+  }
+}
+
+void ConductorCore::step_abandoned() {
+  if (flight_) end_flight();
+}
+
+/// Nobody writes the pages any more that left during the step.
+void ConductorCore::end_flight() {
+  pages_.release(flight_->pages);
+  reserved_ -= flight_->reserved;
+  flight_.reset();
+}
+
+}  // namespace tessera

@@ -1,0 +1,139 @@
+// The blocks of one layer: attention and feed-forward, for the shard's slices.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/base/ensure.hpp"
+#include "runtime/model/shard_buffers.hpp"
+
+namespace tessera {
+
+namespace {
+
+std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+float* LlamaShard::query(std::uint32_t row, std::uint32_t head) const {
+  const std::uint32_t local = head - heads_.begin, stride = buffers_->strides.query;
+  return buffers_->q.data() + std::size_t{row} * stride +
+         local / geometry_.attention_heads * (stride / slices_.attention.count()) +
+         local % geometry_.attention_heads * shape_.head_dim;
+}
+
+float* LlamaShard::attention_output(std::uint32_t row, std::uint32_t head) const {
+  const std::uint32_t local = head - heads_.begin, stride = buffers_->strides.attention;
+  return buffers_->attention.data() + std::size_t{row} * stride +
+         local / geometry_.attention_heads * (stride / slices_.attention.count()) +
+         local % geometry_.attention_heads * shape_.head_dim;
+}
+
+void LlamaShard::attention_block(const Step& step, std::uint32_t layer, float* partials) {
+  if (slices_.attention.empty()) return;
+  Buffers& b = *buffers_;
+  const LayerWeights& weights = layer_weights(layer);
+  const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  normalise(weights.attn_norm, b.x.data(), b.normed.data(), rows);
+  b.normed_activations.prepare(context_, b.normed.data(), b.strides.dim, rows);
+  column_parallel(context_, weights.attn_q, slices_.attention, b.normed_activations, b.q.data(), b.strides.query);
+  column_parallel(context_, weights.attn_k, kv_heads_, b.normed_activations, b.k.data(), b.strides.kv);
+  column_parallel(context_, weights.attn_v, kv_heads_, b.normed_activations, b.v.data(), b.strides.kv);
+  rotate_and_store(step, layer);
+  attend(step, layer);
+  b.attention_activations.prepare(context_, b.attention.data(), b.strides.attention, rows);
+  b.row_parallel.run(context_, weights.attn_out, b.attention_sums.own_schedule(), b.attention_activations, partials);
+}
+
+void LlamaShard::rotate_and_store(const Step& step, std::uint32_t layer) {
+  Buffers& b = *buffers_;
+  const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  const std::uint32_t half = shape_.head_dim / 2;
+  const std::size_t element_bytes = bytes_per_element(kv_.shape().dtype);
+  const auto store = [&](const float* values, std::byte* place) {
+    if (kv_.shape().dtype == KvDType::f32) {
+      std::memcpy(place, values, shape_.head_dim * sizeof(float));
+    } else {
+      context_.ops->round_bf16(values, shape_.head_dim, reinterpret_cast<std::uint16_t*>(place));
+    }
+  };
+  context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
+    for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
+      const float* const cos = b.cos.data() + std::size_t{row} * half;
+      const float* const sin = b.sin.data() + std::size_t{row} * half;
+      for (std::uint32_t head = heads_.begin; head < heads_.end; ++head)
+        context_.ops->rope(query(row, head), cos, sin, half);
+      const std::uint32_t position = step.rows[row].position;
+      const auto pages = step.sequences[step.rows[row].sequence].pages;
+      TESSERA_ENSURE(position / kv_page_positions < pages.size());
+      const PageId page = pages[position / kv_page_positions];
+      TESSERA_ENSURE(page.value < kv_.shape().pages);
+      const std::size_t place =
+          page.value * kv_.page_bytes() + position % kv_page_positions * shape_.head_dim * element_bytes;
+      for (std::uint32_t head = kv_heads_.begin; head < kv_heads_.end; ++head) {
+        const std::size_t column = std::size_t{row} * b.strides.kv + (head - kv_heads_.begin) * b.strides.kv_head;
+        float* const k = b.k.data() + column;
+        const float* const v = b.v.data() + column;
+        context_.ops->rope(k, cos, sin, half);
+        store(k, kv_.k(layer, head) + place);
+        store(v, kv_.v(layer, head) + place);
+      }
+    }
+  });
+}
+
+void LlamaShard::attend(const Step& step, std::uint32_t layer) {
+  static_assert(sizeof(PageId) == sizeof(std::uint32_t));
+  Buffers& b = *buffers_;
+  const std::uint32_t group = shape_.queries_per_kv_head(), kv_heads = kv_heads_.count();
+  const float scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
+  context_.pool->run(static_cast<std::uint32_t>(b.attention_runs.size()) * kv_heads, [&](std::uint32_t task,
+                                                                                         std::uint32_t worker) {
+    const RowRun run = b.attention_runs[task / kv_heads];
+    const std::uint32_t kv_head = kv_heads_.begin + task % kv_heads;
+    const std::uint32_t head_begin = std::max(heads_.begin, kv_head * group);
+    const std::uint32_t head_end = std::min(heads_.end, (kv_head + 1) * group);
+    std::uint32_t queries = 0;
+    for (std::uint32_t row = run.begin; row < run.begin + run.count; ++row) {
+      for (std::uint32_t head = head_begin; head < head_end; ++head, ++queries) {
+        b.query_pointers[worker][queries] = query(row, head);
+        b.output_pointers[worker][queries] = attention_output(row, head);
+        b.lengths[worker][queries] = step.rows[row].position + 1;
+      }
+    }
+    tessera_attention_args args{};
+    args.kv_type = kv_.shape().dtype == KvDType::f32 ? TESSERA_KV_F32 : TESSERA_KV_BF16;
+    args.k_base = kv_.k(layer, kv_head);
+    args.v_base = kv_.v(layer, kv_head);
+    args.page_stride = kv_.page_bytes();
+    args.page_ids = reinterpret_cast<const std::uint32_t*>(step.sequences[step.rows[run.begin].sequence].pages.data());
+    args.page_positions = kv_page_positions;
+    args.head_dim = shape_.head_dim;
+    args.scale = scale;
+    args.queries = queries;
+    args.q = b.query_pointers[worker].data();
+    args.out = b.output_pointers[worker].data();
+    args.lengths = b.lengths[worker].data();
+    args.scratch = b.attention_scratch.data() + worker * TESSERA_ATTENTION_SCRATCH(shape_.head_dim);
+    context_.ops->attention(&args);
+  });
+}
+
+void LlamaShard::feed_forward_block(const Step& step, std::uint32_t layer, float* partials) {
+  if (slices_.ffn.empty()) return;
+  Buffers& b = *buffers_;
+  const LayerWeights& weights = layer_weights(layer);
+  const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  normalise(weights.ffn_norm, b.x.data(), b.normed.data(), rows);
+  b.normed_activations.prepare(context_, b.normed.data(), b.strides.dim, rows);
+  column_parallel(context_, weights.ffn_gate, slices_.ffn, b.normed_activations, b.gate.data(), b.strides.ffn);
+  column_parallel(context_, weights.ffn_up, slices_.ffn, b.normed_activations, b.up.data(), b.strides.ffn);
+  context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
+    const std::size_t begin = task * rows_per_task, count = std::min(rows_per_task, rows - task * rows_per_task);
+    const std::size_t offset = begin * b.strides.ffn;
+    context_.ops->swiglu(b.gate.data() + offset, b.up.data() + offset, count * b.strides.ffn, b.gate.data() + offset);
+  });
+  b.ffn_activations.prepare(context_, b.gate.data(), b.strides.ffn, rows);
+  b.row_parallel.run(context_, weights.ffn_down, b.ffn_sums.own_schedule(), b.ffn_activations, partials);
+}
+
+}  // namespace tessera

@@ -1,0 +1,98 @@
+// The end of a step in the last stage: logits of the rows that want them, gathered at the root in blocks of rows.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/model/shard_buffers.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// Rows that a buffer of logits is sized for: it grows in powers of two up to a whole block.
+std::size_t rows_reserved(std::uint32_t rows) { return std::min(std::bit_ceil(rows), logits_rows_per_block); }
+
+}  // namespace
+
+Result<void> LlamaShard::compute_logits(const Step& step, LogitsSink& sink) {
+  Buffers& b = *buffers_;
+  const std::uint32_t wanted = step.logits_rows();
+  if (wanted == 0) return {};
+  // The wanted rows move to the front of `x`, which is not needed any more.
+  const std::size_t stride = b.strides.dim;
+  std::size_t next = 0;
+  for (std::size_t row = 0; row < step.rows.size(); ++row) {
+    if (!step.rows[row].wants_logits) continue;
+    if (next != row) std::memcpy(b.x.data() + next * stride, b.x.data() + row * stride, stride * sizeof(float));
+    ++next;
+  }
+  if (!slices_.vocab.empty()) normalise(weights_.final_norm, b.x.data(), b.normed.data(), wanted);
+  for (std::uint32_t first = 0; first < wanted; first += logits_rows_per_block) {
+    TESSERA_CHECK(gather_logits(step, first, std::min(logits_rows_per_block, wanted - first), sink));
+  }
+  return {};
+}
+
+Result<void> LlamaShard::gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink) {
+  Buffers& b = *buffers_;
+  const ShardPlan& stage = assignment_.stage;
+  std::span<const float> all = own_logits(first, rows);
+  if (weights_.final_norm.failed() || weights_.head_or_embedding().failed()) return lost_page();
+  if (stage.shards() > 1) {
+    b.logits_counts.clear();
+    for (std::uint32_t rank = 0; rank < stage.shards(); ++rank) {
+      const SliceRange vocab = stage.of(ShardRank{rank}).vocab;
+      b.logits_counts.push_back(std::uint64_t{rows} * vocabulary_rows(shape_, geometry_, vocab));
+    }
+    std::span<float> gathered;
+    if (root()) {
+      grow(b.gathered_logits, rows_reserved(rows) * shape_.vocab_size);
+      gathered = {b.gathered_logits.data(), std::size_t{rows} * shape_.vocab_size};
+    }
+    const ExchangeTag tag{step.number, first / logits_rows_per_block, ExchangeOp::logits};
+    TESSERA_CHECK(links_.collective.gather(tag, all, b.logits_counts, gathered));
+    all = gathered;
+  }
+  if (!root()) return {};
+  if (stage.shards() > 1 && rows > 1) {
+    // From one rank behind the other to whole rows.
+    grow(b.logits, rows_reserved(rows) * shape_.vocab_size);
+    const float* source = all.data();
+    for (std::uint32_t rank = 0; rank < stage.shards(); ++rank) {
+      const SliceRange vocab = stage.of(ShardRank{rank}).vocab;
+      const std::size_t columns = vocabulary_rows(shape_, geometry_, vocab);
+      float* const out = b.logits.data() + std::size_t{vocab.begin} * geometry_.vocab_rows;
+      for (std::size_t row = 0; row < rows; ++row, source += columns) {
+        std::copy_n(source, columns, out + row * shape_.vocab_size);
+      }
+    }
+    all = {b.logits.data(), all.size()};
+  }
+  if (!std::all_of(all.begin(), all.end(), [](float value) { return std::isfinite(value); })) {
+    return Error{ErrorCode::corrupt,
+                 checkpoint_->source().uri() +
+                     ": the model gave a logit that is not finite: its weights are damaged (tessera verify) or "
+                     "unusable at this precision"};
+  }
+  sink.take(first, all);
+  return {};
+}
+
+std::span<const float> LlamaShard::own_logits(std::uint32_t first, std::uint32_t rows) {
+  Buffers& b = *buffers_;
+  if (slices_.vocab.empty()) return {};
+  const std::size_t stride = b.strides.vocab, columns = vocabulary_rows(shape_, geometry_, slices_.vocab);
+  b.normed_activations.prepare(context_, b.normed.data() + std::size_t{first} * b.strides.dim, b.strides.dim, rows);
+  grow(b.own_logits_padded, rows_reserved(rows) * stride);
+  float* const padded = b.own_logits_padded.data();
+  column_parallel(context_, weights_.head_or_embedding(), slices_.vocab, b.normed_activations, padded, stride);
+  if (columns == stride) return {padded, rows * columns};
+  grow(b.own_logits, rows_reserved(rows) * columns);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::copy_n(padded + row * stride, columns, b.own_logits.data() + row * columns);
+  }
+  return {b.own_logits.data(), rows * columns};
+}
+
+}  // namespace tessera

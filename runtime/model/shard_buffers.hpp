@@ -1,0 +1,63 @@
+// LlamaShard::Buffers: everything that a step writes. Only for the files that implement LlamaShard.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/device/aligned_buffer.hpp"
+#include "runtime/model/llama_shard.hpp"
+#include "runtime/model/matrix_ops.hpp"
+#include "runtime/model/partial_sums.hpp"
+#include "runtime/tensor/shard_memory.hpp"
+
+namespace tessera {
+
+/// Rows of one sequence that one attention task takes: its queries share each K and V that they read.
+inline constexpr std::uint32_t attention_rows_per_task = 16;
+/// Rows per task of what is done row by row.
+inline constexpr std::uint32_t rows_per_task = 8;
+
+/// Rows of one sequence that follow each other in a step.
+struct RowRun {
+  std::uint32_t begin, count;
+};
+
+struct LlamaShard::Buffers {
+  Buffers(const ShardAssignment& assignment, const ModelShape& shape, const SliceGeometry& geometry,
+          Collective& collective)
+      : strides(ShardStrides::of(shape, geometry, assignment.slices())),
+        attention_sums(assignment.stage, geometry.attention_slices, &ShardSlices::attention, collective),
+        ffn_sums(assignment.stage, geometry.ffn_slices, &ShardSlices::ffn, collective) {}
+
+  std::uint32_t rows = 0;  ///< that the row buffers are sized for
+  ShardStrides strides;
+  PartialSums attention_sums, ffn_sums;
+
+  AlignedBuffer<float> x, normed, q, k, v, attention, gate, up;
+  AlignedBuffer<float> cos, sin;  ///< [rows][head_dim / 2]
+  AlignedBuffer<float> nodes;     ///< partial sums of one matrix, see PartialSums
+  AlignedBuffer<float> attention_scratch;
+  std::vector<std::vector<const float*>> query_pointers;  ///< per worker
+  std::vector<std::vector<float*>> output_pointers;
+  std::vector<std::vector<std::uint32_t>> lengths;
+  std::vector<RowRun> attention_runs;
+  Activations normed_activations, attention_activations, ffn_activations;
+  RowParallel row_parallel;
+
+  // Logits of one block of rows.
+  AlignedBuffer<float> own_logits_padded;  ///< as the matrix gives them, whole tiles
+  AlignedBuffer<float> own_logits;         ///< [rows][own vocabulary rows]
+  AlignedBuffer<float> gathered_logits;    ///< everyone's, one rank behind the other
+  AlignedBuffer<float> logits;             ///< [rows][vocab_size]
+  std::vector<std::uint64_t> logits_counts;
+};
+
+/// Makes room for `count` elements; what was in the buffer is lost when it grows.
+template <typename T>
+void grow(AlignedBuffer<T>& buffer, std::size_t count) {
+  if (buffer.size() >= count) return;
+  buffer = {};
+  buffer = AlignedBuffer<T>(count);
+}
+
+}  // namespace tessera

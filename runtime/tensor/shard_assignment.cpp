@@ -1,0 +1,64 @@
+#include "runtime/tensor/shard_assignment.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "runtime/base/ensure.hpp"
+
+namespace tessera {
+
+Result<void> validate(const ShardAssignment& assignment, const ModelShape& shape) {
+  const SliceRange layers = assignment.layers;
+  if (layers.begin >= layers.end || layers.end > shape.layers) {
+    return Error{ErrorCode::corrupt, "a shard is to compute layers " + std::to_string(layers.begin) + " to " +
+                                         std::to_string(layers.end) + " of a model of " + std::to_string(shape.layers) +
+                                         ": the plan was made for another model"};
+  }
+  if (assignment.rank.value >= assignment.stage.shards()) {
+    return Error{ErrorCode::corrupt, "rank " + std::to_string(assignment.rank.value) + " in a stage of " +
+                                         std::to_string(assignment.stage.shards()) + " shards"};
+  }
+  return {};
+}
+
+SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices,
+                       LayerTensor tensor) {
+  const auto whole_vector = [](SliceRange reader) { return reader.empty() ? SliceRange{} : SliceRange{0, 1}; };
+  switch (tensor) {
+    case LayerTensor::attn_norm:
+      return whole_vector(slices.attention);
+    case LayerTensor::attn_q:
+    case LayerTensor::attn_out:
+      return slices.attention;
+    case LayerTensor::attn_k:
+    case LayerTensor::attn_v:
+      return slices.kv_heads(shape, geometry);
+    case LayerTensor::ffn_norm:
+      return whole_vector(slices.ffn);
+    case LayerTensor::ffn_gate:
+    case LayerTensor::ffn_up:
+    case LayerTensor::ffn_down:
+      return slices.ffn;
+  }
+  TESSERA_ENSURE(false);
+}
+
+SliceRange embedding_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment) {
+  if (assignment.first()) return {0, geometry.vocab_slices};
+  return shape.tied_head && assignment.last(shape) ? assignment.slices().vocab : SliceRange{};
+}
+
+SliceRange final_norm_units(const ModelShape& shape, const ShardAssignment& assignment) {
+  return assignment.last(shape) && !assignment.slices().vocab.empty() ? SliceRange{0, 1} : SliceRange{};
+}
+
+SliceRange head_units(const ModelShape& shape, const ShardAssignment& assignment) {
+  return assignment.last(shape) && !shape.tied_head ? assignment.slices().vocab : SliceRange{};
+}
+
+std::uint32_t vocabulary_rows(const ModelShape& shape, const SliceGeometry& geometry, SliceRange slices) {
+  if (slices.empty()) return 0;
+  return std::min(shape.vocab_size, slices.end * geometry.vocab_rows) - slices.begin * geometry.vocab_rows;
+}
+
+}  // namespace tessera

@@ -1,0 +1,133 @@
+#include "runtime/tensor/shard_memory.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <initializer_list>
+#include <limits>
+
+#include "runtime/base/limits.hpp"
+#include "runtime/tensor/canonical_tree.hpp"
+
+namespace tessera {
+
+namespace {
+
+constexpr std::uint32_t lanes = 16;
+constexpr std::uint32_t block = 32;
+
+std::uint32_t round_up(std::uint32_t value, std::uint32_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+std::uint64_t product(std::initializer_list<std::uint64_t> factors) {
+  std::uint64_t result = 1;
+  for (const std::uint64_t factor : factors) {
+    if (factor == 0) return 0;
+    if (__builtin_mul_overflow(result, factor, &result)) result = std::numeric_limits<std::uint64_t>::max();
+  }
+  return result;
+}
+
+std::uint64_t bytes_of_units(const TensorLayout& layout, SliceRange units) {
+  return layout_unit_offset(layout, units.end) - layout_unit_offset(layout, units.begin);
+}
+
+std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                           const ShardAssignment& assignment) {
+  const TensorLayout vocabulary = vocabulary_layout(shape, geometry, dtype);
+  std::uint64_t per_layer = 0;
+  for (int i = 0; i < layer_tensor_count; ++i) {
+    const auto tensor = static_cast<LayerTensor>(i);
+    per_layer += bytes_of_units(layer_tensor_layout(shape, geometry, dtype, tensor),
+                                layer_units(shape, geometry, assignment.slices(), tensor));
+  }
+  return bytes_of_units(vocabulary, embedding_units(shape, geometry, assignment)) +
+         bytes_of_units(vocabulary, head_units(shape, assignment)) +
+         bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment)) +
+         per_layer * assignment.layers.count();
+}
+
+/// Of activations in the form that q8 weights multiply: a byte each, and a scale and a correction per block.
+std::uint64_t quantised_bytes(DType dtype, std::uint64_t rows, std::uint32_t k) {
+  return dtype == DType::f32 ? 0 : rows * round_up(k, block) / block * (block + 4 + 4);
+}
+
+/// Vectors that meet in the exchange of one row-parallel matrix, and the memory that one worker adds slices in.
+struct ExchangeBytes {
+  std::uint64_t nodes = 0;
+  std::uint64_t stack = 0;
+
+  ExchangeBytes(const ShardAssignment& assignment, std::uint32_t slices, SliceRange ShardSlices::*kind,
+                std::uint64_t rows, std::uint32_t stride) {
+    const std::uint32_t shards = assignment.stage.shards();
+    std::uint64_t total = 0;
+    for (std::uint32_t rank = 0; rank < shards; ++rank) {
+      total += schedule_run(slices, assignment.stage.of(ShardRank{rank}).*kind).results.size();
+    }
+    const TreeSchedule own = schedule_run(slices, assignment.slices().*kind);
+    // All of everyone, or, by token rows, the own ones and everyone's for the own rows.
+    const std::uint64_t own_rows = (rows + shards - 1) / shards;
+    nodes = std::max(total * rows, own.results.size() * rows + total * own_rows) * stride * sizeof(float);
+    const std::uint64_t tile = own.depth_max * rows * lanes * sizeof(float);
+    stack = std::min(std::max<std::uint64_t>(partial_stack_bytes, 2 * tile), tile * round_up(stride / lanes, 2));
+  }
+};
+
+std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                           const ShardAssignment& assignment, const ShardMemoryOptions& options) {
+  const ShardStrides strides = ShardStrides::of(shape, geometry, assignment.slices());
+  const std::uint64_t rows = reserved_rows(options.rows_max);
+  const std::uint64_t per_row = 2 * std::uint64_t{strides.dim} + strides.query + 2 * std::uint64_t{strides.kv} +
+                                strides.attention + 2 * std::uint64_t{strides.ffn} + shape.head_dim;
+  std::uint64_t bytes = rows * per_row * sizeof(float);
+  bytes += quantised_bytes(dtype, rows, shape.dim) + quantised_bytes(dtype, rows, strides.attention) +
+           quantised_bytes(dtype, rows, strides.ffn);
+  const ExchangeBytes attention(assignment, geometry.attention_slices, &ShardSlices::attention, rows, strides.dim);
+  const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
+  bytes += std::max(attention.nodes, ffn.nodes);
+  bytes += options.threads *
+           (std::max(attention.stack, ffn.stack) + attention_scratch_floats(shape.head_dim) * sizeof(float));
+  if (assignment.last(shape)) {
+    const std::uint64_t block_rows = std::min<std::uint64_t>(rows, logits_rows_per_block);
+    const std::uint32_t own = vocabulary_rows(shape, geometry, assignment.slices().vocab);
+    bytes += block_rows * (strides.vocab + (own == strides.vocab ? 0 : own)) * sizeof(float);
+    // What is gathered, and the same as whole rows.
+    if (assignment.root(shape) && assignment.stage.shards() > 1) {
+      bytes += 2 * block_rows * shape.vocab_size * sizeof(float);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+ShardStrides ShardStrides::of(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices) {
+  const std::uint32_t slice_width = geometry.attention_heads * shape.head_dim;
+  ShardStrides strides;
+  strides.dim = round_up(shape.dim, lanes);
+  strides.query = slices.attention.count() * round_up(slice_width, lanes);
+  strides.kv_head = round_up(shape.head_dim, lanes);
+  strides.kv = slices.kv_heads(shape, geometry).count() * strides.kv_head;
+  strides.attention = slices.attention.count() * round_up(slice_width, block);
+  strides.ffn = slices.ffn.count() * geometry.ffn_columns;
+  strides.vocab = round_up(vocabulary_rows(shape, geometry, slices.vocab), lanes);
+  return strides;
+}
+
+std::uint32_t reserved_rows(std::uint32_t rows) { return std::min(std::bit_ceil(rows), limits::step_rows_max); }
+
+std::uint64_t kv_page_bytes(const ModelShape& shape, DType weights, std::uint32_t page_positions) {
+  return std::uint64_t{page_positions} * shape.head_dim * bytes_per_element(kv_dtype_for(weights));
+}
+
+ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                         const ShardAssignment& assignment, const ShardMemoryOptions& options) {
+  ShardMemory memory;
+  memory.weight_bytes = weight_bytes(shape, geometry, dtype, assignment);
+  memory.kv_bytes = product({kv_page_bytes(shape, dtype, options.page_positions), options.kv_pages,
+                             assignment.layers.count(), assignment.slices().kv_heads(shape, geometry).count(), 2});
+  memory.buffer_bytes = buffer_bytes(shape, geometry, dtype, assignment, options);
+  return memory;
+}
+
+}  // namespace tessera

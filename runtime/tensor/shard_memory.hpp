@@ -1,0 +1,60 @@
+// Memory arithmetic: what a shard will take, before anything is mapped or reserved. Placement budgets with it, the
+// model's buffers are sized by it, and tests hold both to the same numbers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/tensor/dtype.hpp"
+#include "runtime/tensor/shard_assignment.hpp"
+
+namespace tessera {
+
+/// Rows whose logits are gathered at once; more are taken in blocks of this size, so that memory does not grow with
+/// the rows that want logits.
+inline constexpr std::uint32_t logits_rows_per_block = 32;
+/// Bytes of partial sums that one thread keeps while it adds slices, unless two tiles need more: they should stay in
+/// its cache.
+inline constexpr std::size_t partial_stack_bytes = 384u << 10;
+
+/// Floats per row in the buffers of one shard, padded to whole vectors of 16.
+struct ShardStrides {
+  std::uint32_t dim = 0;        ///< residual stream, normed rows, vectors that are exchanged
+  std::uint32_t query = 0;      ///< the shard's attention slices, each padded
+  std::uint32_t kv_head = 0;    ///< one KV head
+  std::uint32_t kv = 0;         ///< the shard's KV heads
+  std::uint32_t attention = 0;  ///< the shard's attention slices, each padded to blocks of 32
+  std::uint32_t ffn = 0;        ///< the shard's FFN columns
+  std::uint32_t vocab = 0;      ///< the shard's vocabulary rows
+
+  static ShardStrides of(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices);
+};
+
+/// Rows that buffers are sized for when a step of `rows` rows comes: they grow in powers of two.
+std::uint32_t reserved_rows(std::uint32_t rows);
+
+/// Floats of scratch that one thread needs for attention (TESSERA_ATTENTION_SCRATCH of the kernel ABI).
+constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) { return 2048 + 16 * std::size_t{head_dim}; }
+
+struct ShardMemoryOptions {
+  std::uint32_t kv_pages = 0;
+  std::uint32_t page_positions = 0;  ///< token positions per page
+  std::uint32_t rows_max = 1;        ///< of one step
+  std::uint32_t threads = 1;         ///< that compute for the shard
+};
+
+struct ShardMemory {
+  std::uint64_t weight_bytes = 0;  ///< mapped; exact
+  std::uint64_t kv_bytes = 0;      ///< reserved for all pages; exact
+  std::uint64_t buffer_bytes = 0;  ///< of a step of rows_max rows; an upper bound
+  std::uint64_t total() const { return weight_bytes + kv_bytes + buffer_bytes; }
+};
+
+/// For a validated assignment. Sums that do not fit 64 bits come out as the largest number.
+ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                         const ShardAssignment& assignment, const ShardMemoryOptions& options);
+
+/// Of one (layer, KV head): K or V of one page.
+std::uint64_t kv_page_bytes(const ModelShape& shape, DType weights, std::uint32_t page_positions);
+
+}  // namespace tessera

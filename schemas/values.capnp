@@ -1,0 +1,127 @@
+# Values that several of the cluster's interfaces speak of: failures, places, plans, nodes.
+#
+# VERSIONS
+#   Fields are only ever added. A reader ignores fields that it does not know; a field that the writer did not know reads
+#   as its default. What cannot be understood that way raises protocolVersion (cluster.capnp).
+#
+# Numbers named id, term, epoch, incarnation are those of cluster/control/ids.hpp; 0 means none.
+
+@0xfebfaf03438a9d7b;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("tessera::schema");
+
+enum ErrorCode {
+  # What kind of failure it is: decides what a caller does next. Unknown kinds read as `unavailable`.
+  invalidArgument @0;
+  notFound @1;
+  corrupt @2;
+  unsupported @3;
+  io @4;
+  exhausted @5;
+  cancelled @6;
+  unavailable @7;  # the same request may succeed later
+  timedOut @8;     # it may or may not have happened
+  denied @9;
+  conflict @10;    # somebody else was first, or holds a higher number
+}
+
+struct Failure {
+  # In results: present if and only if the call failed; then the other results mean nothing.
+  code @0 :ErrorCode;
+  message @1 :Text;  # one sentence: object, cause, remedy
+}
+
+struct Endpoint {
+  host @0 :Text;
+  port @1 :UInt16;
+}
+
+struct Range {
+  # Half open.
+  begin @0 :UInt32;
+  end @1 :UInt32;
+}
+
+# ── plans ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+struct ShardSlices {
+  attention @0 :Range;
+  ffn @1 :Range;
+  vocab @2 :Range;
+}
+
+struct StagePlan {
+  # A run of layers, and how its slices are dealt, in rank order.
+  layers @0 :Range;
+  shards @1 :List(ShardSlices);
+}
+
+struct Participant {
+  node @0 :UInt32;
+  name @1 :Text;
+  data @2 :Endpoint;  # of its data plane
+}
+
+struct KvHolding {
+  # Pages that a participant has from the previous epoch.
+  participant @0 :UInt32;  # index
+  layers @1 :Range;
+  kvHeads @2 :Range;
+}
+
+struct EpochPlan {
+  # Where every shard of one replica lies, in one epoch. Never changes.
+  term @0 :UInt64;
+  replica @1 :UInt64;
+  epoch @2 :UInt64;
+  deployment @3 :Text;
+  uri @4 :Text;
+  contentId @5 :Text;
+  profile @6 :Text;
+  kvPages @7 :UInt32;
+  stages @8 :List(StagePlan);
+  participants @9 :List(Participant);  # ranks in order, then donors
+  previous @10 :UInt64;                # epoch whose pages may be handed over; 0: none
+  previousKv @11 :List(KvHolding);
+  leaseNodes @12 :List(UInt32);        # ascending
+}
+
+# ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+struct NodeInfo {
+  # Fixed for one life of the process.
+  name @0 :Text;
+  incarnation @1 :UInt64;
+  rpc @2 :Endpoint;
+  data @3 :Endpoint;
+  computes @4 :Bool;
+  cores @5 :UInt32;
+  memoryBytes @6 :UInt64;
+  speed @7 :Float64;  # bytes of weights per second; finite, not negative
+  isa @8 :Text;
+  profile @9 :Text;
+  version @10 :Text;
+}
+
+struct HeldEpoch {
+  replica @0 :UInt64;
+  epoch @1 :UInt64;
+  active @2 :Bool;
+  conducts @3 :Bool;
+  incarnation @4 :UInt64;  # of the conductor, where it conducts
+}
+
+struct NodeLoad {
+  # One sample, with every heartbeat. Shares are 0 to 1.
+  cpuShare @0 :Float64;
+  residentBytes @1 :UInt64;
+  weightBytes @2 :UInt64;
+  kvBytesUsed @3 :UInt64;
+  shards @4 :UInt32;
+  streamsRunning @5 :UInt32;
+  streamsWaiting @6 :UInt32;
+  stepSecondsMedian @7 :Float64;
+  waitShare @8 :Float64;
+  tokensPerSecond @9 :Float64;
+}

@@ -1,0 +1,137 @@
+#include "tests/sim/cluster.hpp"
+
+#include <algorithm>
+
+#include "tests/sim/sim_client.hpp"
+#include "tests/sim/sim_coordinator.hpp"
+#include "tests/sim/sim_node.hpp"
+
+namespace tessera::sim {
+
+SequenceKey key_of(const StreamId& id) { return {id.high, id.low}; }
+
+SequenceSpec spec_of(const StreamRequest& request) {
+  return {key_of(request.id), request.prompt,     request.delivered,   request.tokens_max,
+          request.sampling,   request.end_tokens, request.score_prompt};
+}
+
+void Oracle::obeyed(NodeIncarnation process, Term term, const std::string& what) {
+  Term& highest = terms_[process];
+  if (term < highest) {
+    world_.violated("a node obeyed " + what + " of term " + std::to_string(term.value) + " after term " +
+                    std::to_string(highest.value));
+  }
+  highest = std::max(highest, term);
+}
+
+void Oracle::began(NodeIncarnation process, ReplicaId replica, Epoch epoch, bool has_shard) {
+  if (!has_shard) world_.violated("a node acknowledged epoch " + std::to_string(epoch.value) + " without a shard");
+  Epoch& highest = begun_[{process, replica}];
+  if (epoch <= highest) {
+    world_.violated("a node began epoch " + std::to_string(epoch.value) + " after epoch " +
+                    std::to_string(highest.value));
+  }
+  highest = std::max(highest, epoch);
+  steps_[{process, replica}] = 0;
+}
+
+void Oracle::steps(NodeIncarnation process, ReplicaId replica, Epoch epoch, std::uint64_t number) {
+  computes(process, replica, epoch);
+  std::uint64_t& last = steps_[{process, replica}];
+  if (number != last + 1) {
+    world_.violated("a node wrote the pages of step " + std::to_string(number) + " after step " + std::to_string(last));
+  }
+  last = number;
+}
+
+void Oracle::computes(NodeIncarnation process, ReplicaId replica, Epoch epoch) {
+  const Epoch highest = begun_[{process, replica}];
+  if (epoch < highest) {
+    world_.violated("a node computed for epoch " + std::to_string(epoch.value) + " after it had begun epoch " +
+                    std::to_string(highest.value));
+  }
+}
+
+void Oracle::token(const StreamId& stream, const StreamToken& token, const std::string& who) {
+  const auto it = expected_.find(stream);
+  if (it == expected_.end() || token.index >= it->second.tokens.size() ||
+      it->second.tokens[token.index] != token.token ||
+      it->second.log_probabilities[token.index] != token.log_probability)
+    world_.violated(who + ": token " + std::to_string(token.index) + " of stream " + to_string(stream) + " is wrong");
+}
+
+void Oracle::score(const StreamId& stream, const PromptScore& score, const std::string& who) {
+  const HashReference& expected = expected_.at(stream);
+  if (score.index == 0 || score.index > expected.scores.size() ||
+      expected.scores[score.index - 1] != score.log_probability)
+    world_.violated(who + ": score " + std::to_string(score.index) + " of stream " + to_string(stream) + " is wrong");
+}
+
+void Oracle::job(const JobRecord& record) {
+  world_.trace("job " + std::to_string(record.job.value) + " (" + record.spec.idempotency_key + ") is " +
+               to_string(record.state) + ", attempt " + std::to_string(record.attempt) + ": " + record.result);
+  // A coordinator that was replaced may still show an older state, but no other end.
+  if (!ended(record.state)) return;
+  const auto [it, first] = ended_.emplace(record.job, record);
+  if (!first &&
+      (it->second.state != record.state || it->second.result != record.result || it->second.attempt != record.attempt))
+    world_.violated("job " + std::to_string(record.job.value) + " ended twice");
+}
+
+bool SimStore::put(Term writer, const StoredRecord& record) {
+  if (writer < term) return false;
+  records[key_of(record)] = record;
+  return true;
+}
+
+bool SimStore::erase(Term writer, const std::string& key) {
+  if (writer < term) return false;
+  records.erase(key);
+  return true;
+}
+
+StoredState SimStore::read() const {
+  StoredState state;
+  for (const auto& [key, record] : records) state.add(record);
+  return state;
+}
+
+Cluster::Cluster(std::uint64_t seed, bool trace, FenceRules fence_rules) : world(seed, trace), rules(fence_rules) {
+  coordinator_options.prepare_timeout = 1500ms;
+  coordinator_options.switch_timeout = 1s;
+  coordinator_options.retry_delay_max = 1s;
+  coordinator_options.stable_after = 1s;
+  coordinator_options.recovery_grace = 600ms;
+  coordinator_options.job_client_timeout = 5s;
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::start_node(const std::string& name) {
+  world.trace(name + " starts");
+  auto started = std::make_shared<SimNode>(*this, name, NodeIncarnation{++processes_});
+  nodes[name] = started;
+  started->start();
+}
+
+void Cluster::start_coordinator() {
+  store.term = Term{store.term.value + 1};
+  world.trace("a coordinator starts with term " + std::to_string(store.term.value));
+  auto started = std::make_shared<SimCoordinator>(*this, "c" + std::to_string(++coordinators_started_), store.term);
+  coordinators.push_back(started);
+  started->start();
+}
+
+std::shared_ptr<SimCoordinator> Cluster::dial() {
+  std::erase_if(coordinators, [](const auto& each) { return !each->alive; });
+  if (coordinators.empty()) return nullptr;
+  if (world.random().chance(0.8)) return coordinators.back();
+  return coordinators[world.random().between(std::uint64_t{0}, coordinators.size() - 1)];
+}
+
+std::shared_ptr<SimNode> Cluster::node(const std::string& name) {
+  const auto it = nodes.find(name);
+  return it != nodes.end() && it->second->alive ? it->second : nullptr;
+}
+
+}  // namespace tessera::sim

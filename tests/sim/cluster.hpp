@@ -1,0 +1,99 @@
+// Cluster: who takes part in a run, the store that survives coordinators, and the oracle that watches the invariants.
+// The oracle sees effects (a command that was obeyed, a result that left a node, a token that was sent); it shares no
+// state with the fences that it checks.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/control/coordinator_core.hpp"
+#include "cluster/control/stream_frontend.hpp"
+#include "cluster/control/worker_fence.hpp"
+#include "tests/sim/hash_shard.hpp"
+#include "tests/sim/world.hpp"
+
+namespace tessera::sim {
+
+class SimNode;
+class SimCoordinator;
+class SimClient;
+
+SequenceKey key_of(const StreamId& id);
+SequenceSpec spec_of(const StreamRequest& request);
+
+class Oracle {
+ public:
+  explicit Oracle(World& world) : world_(world) {}
+  /// A node carried out a command of this term, or registered with its coordinator. `process` is its incarnation.
+  void obeyed(NodeIncarnation process, Term term, const std::string& what);
+  /// A node acknowledged an epoch.
+  void began(NodeIncarnation process, ReplicaId replica, Epoch epoch, bool has_shard);
+  /// A step writes its KV pages.
+  void steps(NodeIncarnation process, ReplicaId replica, Epoch epoch, std::uint64_t number);
+  /// A step writes, its result leaves the node, or the node's conductor hands the epoch over.
+  void computes(NodeIncarnation process, ReplicaId replica, Epoch epoch);
+  void expect(const StreamId& stream, HashReference expected) { expected_[stream] = std::move(expected); }
+  const HashReference& expected(const StreamId& stream) const { return expected_.at(stream); }
+  /// A conductor sends, or a frontend delivers.
+  void token(const StreamId& stream, const StreamToken& token, const std::string& who);
+  void score(const StreamId& stream, const PromptScore& score, const std::string& who);
+  void job(const JobRecord& record);
+
+ private:
+  World& world_;
+  std::map<NodeIncarnation, Term> terms_;
+  std::map<std::pair<NodeIncarnation, ReplicaId>, Epoch> begun_;
+  std::map<std::pair<NodeIncarnation, ReplicaId>, std::uint64_t> steps_;  ///< of the epoch that has begun
+  std::map<StreamId, HashReference> expected_;
+  std::map<JobId, JobRecord> ended_;
+};
+
+/// What was written and synced. Writes of a coordinator whose term is over are refused.
+struct SimStore {
+  Term term;
+  std::map<std::string, StoredRecord> records;
+  bool put(Term writer, const StoredRecord& record);
+  bool erase(Term writer, const std::string& key);
+  StoredState read() const;
+};
+
+/// Rates of the small disturbances of one run; the large ones are in scenario.cpp.
+struct NodeMix {
+  double slow_step = 0.01;     ///< a step takes 20 to 400 ms
+  double late_command = 0;     ///< a command waits 0.1 to 3 s in the node before it is carried out
+  double doubled_command = 0;  ///< a command is carried out twice
+  double prepare_fails = 0;
+  Duration linger{0};  ///< a connection that the node gives up is still read for up to this long
+};
+
+class Cluster {
+ public:
+  Cluster(std::uint64_t seed, bool trace, FenceRules rules);
+  ~Cluster();
+
+  World world;
+  HashGeometry geometry = HashGeometry::small();
+  Oracle oracle{world};
+  SimStore store;
+  FenceRules rules;
+  NodeMix mix;
+  CoordinatorOptions coordinator_options;
+
+  std::map<std::string, std::shared_ptr<SimNode>> nodes;      ///< by name; dead ones too until they start again
+  std::vector<std::shared_ptr<SimCoordinator>> coordinators;  ///< in order of their terms, living ones
+  std::vector<std::shared_ptr<SimClient>> clients;
+
+  void start_node(const std::string& name);
+  void start_coordinator();
+  /// Whom somebody reaches that dials the coordinator; null: nobody answers.
+  std::shared_ptr<SimCoordinator> dial();
+  std::shared_ptr<SimNode> node(const std::string& name);  ///< null when no process of the name lives
+
+ private:
+  std::uint64_t processes_ = 0;
+  std::uint64_t coordinators_started_ = 0;
+};
+
+}  // namespace tessera::sim

@@ -1,0 +1,101 @@
+// Drives a ConductorCore with the hash model, as a conductor does, and checks on the way what must hold at every step.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/batching/hash_model.hpp"
+
+namespace tessera {
+
+/// What a frontend has received.
+struct Received {
+  std::vector<LogitsResult> tokens;
+  std::map<std::uint32_t, float> scores;
+  std::optional<FinishReason> finished;
+};
+
+class ConductorDriver {
+ public:
+  explicit ConductorDriver(const ConductorLimits& limits) : core(limits), model(limits.vocab_size) {}
+
+  /// Plans a step, checks it; false when there is nothing to do.
+  bool begin() {
+    plan = core.plan_step();
+    if (plan) check(*plan);
+    return plan.has_value();
+  }
+  void finish() {
+    core.step_done(model.compute(*plan));
+    plan.reset();
+    take();
+  }
+  bool step() {
+    if (!begin()) {
+      take();
+      return false;
+    }
+    finish();
+    return true;
+  }
+  void run(int steps_max = 100000) {
+    for (int i = 0; step(); ++i) BOOST_REQUIRE_MESSAGE(i < steps_max, "the core does not come to an end");
+  }
+  void take() {
+    for (const SequenceUpdate& update : core.take_updates()) {
+      Received& stream = received[update.key];
+      BOOST_REQUIRE(!stream.finished);
+      BOOST_REQUIRE(!update.failed);
+      for (const SequenceScore& score : update.scores) stream.scores[score.index] = score.log_probability;
+      for (const SequenceToken& token : update.tokens) {
+        if (token.index < stream.tokens.size()) continue;
+        BOOST_REQUIRE_EQUAL(token.index, stream.tokens.size());
+        stream.tokens.push_back({token.token, token.log_probability});
+      }
+      if (update.finished) stream.finished = update.finished;
+    }
+  }
+
+  ConductorCore core;
+  HashModel model;
+  std::optional<StepPlan> plan;
+  std::map<SequenceKey, Received> received;
+
+ private:
+  void check(const StepPlan& step) const {
+    const ConductorLimits& limits = core.limits();
+    BOOST_REQUIRE(!step.rows.empty() && step.rows.size() <= limits.rows_max);
+    BOOST_REQUIRE(step.logits.size() <= limits.logits_rows_max);
+    BOOST_REQUIRE(step.sequences.size() <= limits.running_max);
+    std::set<std::uint32_t> pages;
+    for (const PlannedSequence& sequence : step.sequences) {
+      for (const PageId page : sequence.pages) {
+        BOOST_REQUIRE(page.value < limits.pages);
+        BOOST_REQUIRE_MESSAGE(pages.insert(page.value).second, "page " << page.value << " is used twice");
+      }
+    }
+    std::size_t wanting = 0;
+    for (std::size_t i = 0; i < step.rows.size(); ++i) {
+      const PlannedRow& row = step.rows[i];
+      BOOST_REQUIRE(row.position < limits.context_length);
+      BOOST_REQUIRE(row.position / kv_page_positions < step.sequences.at(row.sequence).pages.size());
+      if (i > 0) {
+        const PlannedRow& before = step.rows[i - 1];
+        BOOST_REQUIRE(row.sequence == before.sequence ? row.position == before.position + 1
+                                                      : row.sequence == before.sequence + 1);
+      }
+      if (!row.wants_logits) continue;
+      BOOST_REQUIRE(wanting < step.logits.size());
+      BOOST_REQUIRE_EQUAL(step.logits[wanting].row, i);
+      BOOST_REQUIRE_EQUAL(step.logits[wanting].sequence, row.sequence);
+      BOOST_REQUIRE_EQUAL(step.logits[wanting++].position, row.position + 1);
+    }
+    BOOST_REQUIRE_EQUAL(wanting, step.logits.size());
+  }
+};
+
+}  // namespace tessera

@@ -1,0 +1,153 @@
+// Random lives of many sequences: whatever the order of events, no page leaks or serves two, bounds hold, every
+// admitted request comes to its end, and every stream has the tokens that it has alone.
+#include <random>
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/batching/conductor_driver.hpp"
+
+namespace tessera {
+
+namespace {
+
+class RandomLife {
+ public:
+  explicit RandomLife(std::uint64_t seed) : random_(seed), limits_(draw_limits()), driver_(limits_) {}
+
+  void live() {
+    for (int i = 0; i < 400; ++i) one_event();
+    for (const SequenceKey key : driver_.core.detached()) come_back(key);
+    if (driver_.plan) driver_.finish();
+    driver_.run();
+    for (const auto& [key, spec] : specs_) require_complete(spec);
+    BOOST_REQUIRE(driver_.core.keys().empty());
+    BOOST_REQUIRE_EQUAL(driver_.core.load().pages_used, 0u);
+    // Nothing stays reserved either: a request that needs every page is admitted.
+    SequenceSpec all = draw_spec();
+    all.prompt.resize(1);
+    all.delivered.clear();
+    all.tokens_max = std::min(limits_.pages * kv_page_positions, limits_.context_length);
+    all.end_tokens.clear();
+    BOOST_REQUIRE(driver_.core.submit(all));
+    BOOST_REQUIRE(driver_.begin());
+  }
+
+ private:
+  std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>(random_() % bound); }
+
+  ConductorLimits draw_limits() {
+    ConductorLimits limits;
+    limits.context_length = 32 + below(100);
+    limits.vocab_size = 20;
+    limits.pages = 5 + below(12);
+    limits.running_max = 1 + below(6);
+    limits.logits_rows_max = limits.running_max + below(4);
+    limits.rows_max = limits.running_max + below(20);
+    limits.waiting_max = 30;
+    return limits;
+  }
+
+  SequenceSpec draw_spec() {
+    SequenceSpec spec;
+    spec.key = {1, next_id_++};
+    for (std::uint32_t i = 1 + below(limits_.context_length); i > 0; --i)
+      spec.prompt.push_back(static_cast<TokenId>(below(20)));
+    spec.tokens_max = below(30);
+    spec.score_prompt = below(4) == 0;
+    if (below(3) == 0) spec.end_tokens.push_back(static_cast<TokenId>(below(20)));
+    return spec;
+  }
+
+  void one_event() {
+    const std::uint32_t kind = below(100);
+    if (kind < 12) {
+      open();
+    } else if (kind < 15) {
+      cancel();
+    } else if (kind < 18) {
+      if (!specs_.empty()) driver_.core.detach(any());
+    } else if (kind < 22) {
+      const auto away = driver_.core.detached();
+      if (!away.empty()) come_back(away[below(static_cast<std::uint32_t>(away.size()))]);
+    } else if (kind == 22) {
+      driver_.model.forget();
+      driver_.core.invalidate_kv();
+      driver_.plan.reset();
+    } else if (kind == 23 && !driver_.plan) {
+      hand_over();
+    } else if (kind == 24 && driver_.plan) {
+      driver_.core.step_abandoned();
+      driver_.plan.reset();
+    } else if (driver_.plan) {
+      driver_.finish();
+    } else {
+      driver_.begin();
+    }
+    driver_.take();
+  }
+
+  void open() {
+    const SequenceSpec spec = draw_spec();
+    if (driver_.core.submit(spec)) specs_[spec.key] = spec;
+  }
+  void cancel() {
+    if (specs_.empty()) return;
+    const SequenceKey key = any();
+    driver_.core.cancel(key);
+    specs_.erase(key);
+    driver_.received.erase(key);
+  }
+  void come_back(SequenceKey key) {
+    SequenceSpec spec = specs_.at(key);
+    for (const LogitsResult& token : driver_.received[key].tokens) spec.delivered.push_back(token.token);
+    const auto result = driver_.core.submit(spec);
+    BOOST_REQUIRE_MESSAGE(result, result.error().message);
+  }
+  void hand_over() {
+    const bool kv_valid = below(2) == 0, attached = below(2) == 0;
+    std::vector<SequenceState> states = driver_.core.export_sequences();
+    const std::vector<SequenceKey> away = driver_.core.detached();
+    driver_.core = ConductorCore(limits_);
+    if (!kv_valid) driver_.model.forget();
+    BOOST_REQUIRE(driver_.core.import_sequences(std::move(states), kv_valid, attached));
+  }
+  SequenceKey any() {
+    auto it = specs_.begin();
+    std::advance(it, below(static_cast<std::uint32_t>(specs_.size())));
+    return it->first;
+  }
+
+  void require_complete(const SequenceSpec& spec) {
+    const auto reference = driver_.model.reference(spec, limits_.context_length);
+    const Received& stream = driver_.received[spec.key];
+    BOOST_REQUIRE(stream.finished.has_value());
+    BOOST_REQUIRE_EQUAL(static_cast<int>(*stream.finished), static_cast<int>(reference.finished));
+    BOOST_REQUIRE_EQUAL(stream.tokens.size(), reference.tokens.size());
+    for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
+      BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
+      BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
+    }
+    BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
+    for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
+  }
+
+  std::mt19937_64 random_;
+  ConductorLimits limits_;
+  ConductorDriver driver_;
+  std::uint64_t next_id_ = 1;
+  std::map<SequenceKey, SequenceSpec> specs_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(conductor_properties)
+
+BOOST_AUTO_TEST_CASE(random_lives_keep_every_promise) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    BOOST_TEST_CONTEXT("seed " << seed) { RandomLife(seed).live(); }
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tessera

@@ -1,0 +1,39 @@
+// A model of integers that behaves like one of floats: what a position's K and V are depends on every earlier position
+// that the pages hold, so a wrong page, a missing or a stale position changes all tokens after it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "runtime/batching/conductor_core.hpp"
+
+namespace tessera {
+
+class HashModel {
+ public:
+  explicit HashModel(std::uint32_t vocab_size) : vocab_size_(vocab_size) {}
+
+  /// What the step's shards and sampler answer. Writes the pages.
+  std::vector<LogitsResult> compute(const StepPlan& plan);
+  /// All pages lose what they hold.
+  void forget() { kv_.clear(); }
+
+  /// The tokens and scores of a stream that is computed alone.
+  struct Reference {
+    std::vector<LogitsResult> tokens;
+    std::vector<float> scores;
+    FinishReason finished = FinishReason::length;
+  };
+  Reference reference(const SequenceSpec& spec, std::uint32_t context_length) const;
+
+ private:
+  static std::uint64_t mix(std::uint64_t a, std::uint64_t b);
+  LogitsResult sample(std::uint64_t hidden, std::uint64_t seed) const;
+  static float score(std::uint64_t hidden, TokenId token);
+
+  std::uint32_t vocab_size_;
+  std::map<std::uint64_t, std::uint64_t> kv_;  ///< by page * kv_page_positions + offset
+};
+
+}  // namespace tessera
