@@ -34,8 +34,8 @@ struct CoordinatorParts {
   const Clock* clock = nullptr;
   const CertificateAuthority* authority = nullptr;
   std::string cluster;
-  Identity identity;                       ///< that the coordinator's certificate carries
-  Endpoint rpc;                            ///< where it listens, for joiners
+  Identity identity;  ///< that the coordinator's certificate carries
+  Endpoint rpc;       ///< where it listens, for joiners
   std::chrono::milliseconds request_deadline{10000};
   /// Opens the checkpoint and reads what placement must know; called on the blocking worker.
   std::function<Result<ModelFacts>(const DeploySpec&)> read_facts;

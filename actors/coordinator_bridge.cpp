@@ -57,8 +57,7 @@ class CoordinatorBridge final : public CoordinatorHandler {
   void stop_node(const Caller&, std::string node, Reply<void> reply) override {
     caf::anon_send(coordinator_, AskStop{std::move(node), box(std::move(reply))});
   }
-  void create_token(const Caller&, JoinGrant grant, std::chrono::seconds lifetime,
-                    Reply<std::string> reply) override {
+  void create_token(const Caller&, JoinGrant grant, std::chrono::seconds lifetime, Reply<std::string> reply) override {
     caf::anon_send(coordinator_, AskToken{std::move(grant), lifetime, box(std::move(reply))});
   }
   void locate(const Caller&, std::string deployment, Reply<ConductorLocation> reply) override {

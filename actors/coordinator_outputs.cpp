@@ -87,8 +87,8 @@ void CoordinatorState::carry_out(const RetireEpoch& output) {
   NodeProxy* const node = proxy(output.to);
   if (node == nullptr) return;
   node->retire(output.term, output.replica, output.epoch, parts_.request_deadline, [](Result<void> result) {
-    if (!result) log_warning("a node did not take a retire, and is told again when it registers: " +
-                             result.error().message);
+    if (!result)
+      log_warning("a node did not take a retire, and is told again when it registers: " + result.error().message);
   });
 }
 
@@ -101,14 +101,13 @@ void CoordinatorState::carry_out(const DropNode& output) {
 void CoordinatorState::carry_out(const RunJob& output) {
   NodeProxy* const node = proxy(output.to);
   if (node == nullptr) return;
-  node->run_job(output.job, output.attempt, output.spec, parts_.request_deadline,
-                [self = caf::actor_cast<caf::actor>(self_), job = output.job,
-                 attempt = output.attempt](Result<void> result) {
-                  if (result || result.error().code == ErrorCode::timed_out ||
-                      result.error().code == ErrorCode::unavailable)
-                    return;
-                  caf::anon_send(self, AskJobReport{job, attempt, result.error(), box(Reply<JobRecord>())});
-                });
+  node->run_job(
+      output.job, output.attempt, output.spec, parts_.request_deadline,
+      [self = caf::actor_cast<caf::actor>(self_), job = output.job, attempt = output.attempt](Result<void> result) {
+        if (result || result.error().code == ErrorCode::timed_out || result.error().code == ErrorCode::unavailable)
+          return;
+        caf::anon_send(self, AskJobReport{job, attempt, result.error(), box(Reply<JobRecord>())});
+      });
 }
 
 void CoordinatorState::carry_out(const StopJob& output) {

@@ -14,13 +14,11 @@ namespace tessera {
 
 namespace {
 
-std::chrono::sys_seconds wall_clock() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+/// For certificates, tokens and people; nothing is measured with it.
+std::chrono::sys_seconds wall_clock() { return SystemWallClock().now(); }
 
 std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(wall_clock().time_since_epoch()).count();
 }
 
 Error busy() { return Error{ErrorCode::exhausted, "the coordinator has too much to do; try again"}; }
@@ -65,15 +63,16 @@ void CoordinatorState::stop_node(const AskStop& message) {
     node.drop("the operator stops this node", false);
   }
   if (!found) {
-    (*message.reply)(Error{ErrorCode::not_found, "no node called '" + message.node + "' is connected (tessera status)"});
+    (*message.reply)(
+        Error{ErrorCode::not_found, "no node called '" + message.node + "' is connected (tessera status)"});
     return;
   }
   (*message.reply)({});
 }
 
 void CoordinatorState::create_token(const AskToken& message) {
-  const bool posted = parts_.blocking->post(
-      [store = parts_.store, fingerprint = parts_.authority->fingerprint(), message] {
+  const bool posted =
+      parts_.blocking->post([store = parts_.store, fingerprint = parts_.authority->fingerprint(), message] {
         (*message.reply)(JoinTokenBook(*store, fingerprint).create(message.grant, wall_clock(), message.lifetime));
       });
   if (!posted) (*message.reply)(busy());

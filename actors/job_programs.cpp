@@ -77,8 +77,8 @@ Result<ModelFacts> read_model_facts(const DeploySpec& spec, const std::string& s
   TESSERA_TRY(const auto source, open_source(uri));
   TESSERA_TRY(const auto checkpoint, Checkpoint::open(source));
   const Manifest& manifest = checkpoint->manifest();
-  return ModelFacts{manifest.shape, manifest.geometry, manifest.dtype, manifest.name, source->uri(),
-                    checkpoint->content_id()};
+  return ModelFacts{manifest.shape, manifest.geometry, manifest.dtype,
+                    manifest.name,  source->uri(),     checkpoint->content_id()};
 }
 
 }  // namespace tessera

@@ -240,14 +240,45 @@ struct ReadTokenizer {
 
 }  // namespace tessera
 
-#define TESSERA_LOCAL_MESSAGES(X)                                                                                     \
-  X(RegisterNode) X(Heartbeat) X(CoordinatorEvent) X(AskStatus) X(AskLocation) X(AskDeploy) X(DeployFacts)            \
-  X(AskUndeploy) X(AskDrain) X(AskStop) X(AskToken) X(AskJoin) X(AskJob) X(AskJobs) X(AskJobWatch) X(AskJobCancel)    \
-  X(AskJobReport) X(AskLog) X(StoreCommitted) X(TimePasses) X(PrepareShard) X(ActivateShard) X(HandOverShard)         \
-  X(RetireShard) X(StartJob) X(StopJobAttempt) X(JobAttemptEnded) X(JobReportAnswered) X(CoordinatorDropped) X(CoordinatorConnected)       \
-  X(CoordinatorLost) X(CoordinatorRegistered) X(HeartbeatAnswered) X(ShardActivated) X(ShardBroken) X(LoadSampled)    \
-  X(ShardPrepared) X(OpenStream) X(CancelStream) X(FrontendGone) X(StreamUpdates) X(ReadTokenizer)
-#define TESSERA_ALLOW_LOCAL_MESSAGE(name) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::name)
-TESSERA_LOCAL_MESSAGES(TESSERA_ALLOW_LOCAL_MESSAGE)
-#undef TESSERA_ALLOW_LOCAL_MESSAGE
-#undef TESSERA_LOCAL_MESSAGES
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::RegisterNode)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::Heartbeat)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorEvent)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskStatus)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskLocation)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskDeploy)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::DeployFacts)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskUndeploy)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskDrain)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskStop)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskToken)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJoin)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJob)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJobWatch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJobCancel)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskJobReport)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::AskLog)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::StoreCommitted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::TimePasses)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::PrepareShard)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ActivateShard)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::HandOverShard)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::RetireShard)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::StartJob)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::StopJobAttempt)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::JobAttemptEnded)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::JobReportAnswered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorDropped)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorConnected)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorLost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorRegistered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::HeartbeatAnswered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardActivated)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardBroken)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::LoadSampled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardPrepared)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::OpenStream)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CancelStream)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::FrontendGone)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::StreamUpdates)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ReadTokenizer)

@@ -209,7 +209,8 @@ NodeInfo Node::State::node_info() const {
 Result<void> Node::State::start_worker() {
   WorkerParts parts;
   parts.coordinator.endpoint = settings.coordinator_rpc;
-  parts.coordinator.identity = identity(settings.credentials ? *settings.credentials : settings.coordinates->credentials);
+  parts.coordinator.identity =
+      identity(settings.credentials ? *settings.credentials : settings.coordinates->credentials);
   parts.coordinator.server = settings.coordinator;
   parts.coordinator.facts = facts();
   parts.rpc = rpc.get();

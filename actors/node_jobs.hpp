@@ -1,5 +1,5 @@
-// NodeJobs: the attempts of jobs (verify, perplexity) that run on this node. Each has a thread of its own, since it reads
-// files or waits for the cluster for minutes.
+// NodeJobs: the attempts of jobs (verify, perplexity) that run on this node. Each has a thread of its own, since it
+// reads files or waits for the cluster for minutes.
 #pragma once
 
 #include <atomic>

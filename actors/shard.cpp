@@ -38,12 +38,11 @@ caf::behavior shard_behavior(caf::stateful_actor<ShardState>* self, std::shared_
         self->state.preparing.erase(found);
       },
       [self](const ActivateShard& message) {
-        (*message.reply)(
-            self->state.replica->executor().activate(message.term, message.epoch, message.incarnation));
+        (*message.reply)(self->state.replica->executor().activate(message.term, message.epoch, message.incarnation));
       },
       [self](const HandOverShard& message) {
-        (*message.reply)(self->state.replica->executor().hand_over(message.term, message.from, message.into,
-                                                                   message.incarnation));
+        (*message.reply)(
+            self->state.replica->executor().hand_over(message.term, message.from, message.into, message.incarnation));
       },
       [self](const RetireShard& message) {
         (*message.reply)(self->state.replica->executor().retire(message.term, message.epoch));

@@ -60,11 +60,10 @@ void WorkerState::start(caf::event_based_actor* self, WorkerParts parts) {
   self_ = self;
   parts_ = std::move(parts);
   const caf::actor own = caf::actor_cast<caf::actor>(self_);
-  jobs_ = std::make_unique<NodeJobs>(
-      make_job_program(parts_.coordinator),
-      [own](JobId job, std::uint32_t attempt, Result<std::string> result) {
-        caf::anon_send(own, JobAttemptEnded{job, attempt, std::move(result)});
-      });
+  jobs_ = std::make_unique<NodeJobs>(make_job_program(parts_.coordinator),
+                                     [own](JobId job, std::uint32_t attempt, Result<std::string> result) {
+                                       caf::anon_send(own, JobAttemptEnded{job, attempt, std::move(result)});
+                                     });
 }
 
 WorkerState::~WorkerState() {
@@ -75,8 +74,8 @@ WorkerState::~WorkerState() {
 void WorkerState::begin(const StartWorker& message) {
   info_ = message.info;
   commands_ = message.commands;
-  monitor_ = spawn_monitor(self_->system(), caf::actor_cast<caf::actor>(self_), *parts_.clock, info_.cores,
-                           parts_.heartbeat);
+  monitor_ =
+      spawn_monitor(self_->system(), caf::actor_cast<caf::actor>(self_), *parts_.clock, info_.cores, parts_.heartbeat);
   dial();
 }
 
@@ -85,9 +84,8 @@ void WorkerState::prepare(const PrepareShard& message) {
   if (!held.replica) {
     ExecutorParts parts = parts_.executor;
     parts.replica = message.plan.replica;
-    Result<std::shared_ptr<NodeReplica>> started =
-        NodeReplica::start(self_->system(), parts, message.plan.deployment, *parts_.blocking,
-                           caf::actor_cast<caf::actor>(self_));
+    Result<std::shared_ptr<NodeReplica>> started = NodeReplica::start(
+        self_->system(), parts, message.plan.deployment, *parts_.blocking, caf::actor_cast<caf::actor>(self_));
     if (!started) {
       replicas_.erase(message.plan.replica);
       (*message.reply)(started.error());
@@ -123,8 +121,7 @@ void WorkerState::activated(const ShardActivated& message) {
   log_info("epoch " + std::to_string(message.epoch.value) + " of replica " + std::to_string(message.replica.value) +
            " computes; its conductor is here");
   if (!client_) return;  // told when it registers again
-  client_->epoch_activated(message.replica, message.epoch, message.incarnation, parts_.request_deadline,
-                           Reply<void>());
+  client_->epoch_activated(message.replica, message.epoch, message.incarnation, parts_.request_deadline, Reply<void>());
 }
 
 void WorkerState::broken(const ShardBroken& message) {
@@ -190,10 +187,9 @@ void WorkerState::read_tokenizer(const ReadTokenizer& message) {
                                                        "'; ask the coordinator where it is now"});
     return;
   }
-  const bool posted =
-      parts_.blocking->post([uri = held->uri, content_id = held->content_id, message] {
-        (*message.reply)(read_tokenizer_chunk(uri, content_id, message.query));
-      });
+  const bool posted = parts_.blocking->post([uri = held->uri, content_id = held->content_id, message] {
+    (*message.reply)(read_tokenizer_chunk(uri, content_id, message.query));
+  });
   if (!posted) (*message.reply)(Error{ErrorCode::exhausted, "this node has too much to do; try again"});
 }
 

@@ -60,9 +60,7 @@ class ConductorBridge final : public ConductorHandler {
   void read_tokenizer(const Caller&, TokenizerQuery query, Reply<TokenizerChunk> reply) override {
     caf::anon_send(worker_, ReadTokenizer{std::move(query), box(std::move(reply))});
   }
-  void on_frontend_gone(StreamId stream, SinkId sink) override {
-    caf::anon_send(worker_, FrontendGone{stream, sink});
-  }
+  void on_frontend_gone(StreamId stream, SinkId sink) override { caf::anon_send(worker_, FrontendGone{stream, sink}); }
 
  private:
   caf::actor worker_;

@@ -29,7 +29,9 @@ void WorkerState::dial() {
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
   CoordinatorClient::connect(
       *parts_.rpc, parts_.coordinator,
-      [self, attempt](Error why) { caf::anon_send(self, CoordinatorLost{attempt, std::move(why)}); },
+      [self, attempt](Error why) {
+        caf::anon_send(self, CoordinatorLost{attempt, std::move(why)});
+      },
       [self, attempt](Result<CoordinatorClient> client) {
         caf::anon_send(self, CoordinatorConnected{attempt, std::move(client)});
       });

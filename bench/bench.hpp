@@ -38,8 +38,8 @@ std::vector<Row> bench_ops(const Settings& settings);
 /// that of prefill the arithmetic peak over multiply-adds per token.
 Result<std::vector<Row>> bench_model(const Settings& settings, const std::string& shape, DType dtype);
 
-/// What one layer's exchange costs between `ranks` (at most 8) threads of this process: latency of 8 KB, where more than
-/// 100 % of bare TCP is slower, and throughput of 16 MB.
+/// What one layer's exchange costs between `ranks` (at most 8) threads of this process: latency of 8 KB, where more
+/// than 100 % of bare TCP is slower, and throughput of 16 MB.
 std::vector<Row> bench_exchange(const Settings& settings, std::uint32_t ranks);
 
 }  // namespace tessera::bench

@@ -6,6 +6,7 @@
 
 #include "cluster/rpc/rpc_limits.hpp"
 #include "cluster/rpc/wire.hpp"
+#include "runtime/base/clock.hpp"
 #include "runtime/base/log.hpp"
 
 namespace tessera {
@@ -122,7 +123,7 @@ void Acceptor::drop(std::uint64_t connection) {
 }
 
 void Acceptor::log_stranger(const std::string& address, const std::string& why) {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = SystemClock().now();
   if (now - last_log_ < std::chrono::seconds(1)) {
     ++unlogged_;
     return;

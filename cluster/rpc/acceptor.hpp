@@ -21,6 +21,7 @@
 #include "cluster/rpc/rpc_loop.hpp"
 #include "cluster/rpc/rpc_server.hpp"
 #include "cluster/rpc/tls.hpp"
+#include "runtime/base/clock.hpp"
 
 namespace tessera {
 
@@ -83,7 +84,7 @@ class Acceptor : public LoopObject, private kj::TaskSet::ErrorHandler {
   kj::Own<kj::ConnectionReceiver> receiver_;
   std::map<std::uint64_t, Stranger> strangers_;  // oldest first
   std::set<std::uint64_t> members_;
-  std::chrono::steady_clock::time_point last_log_{};
+  TimePoint last_log_{};
   std::uint64_t unlogged_ = 0;
   kj::TaskSet tasks_;
 };

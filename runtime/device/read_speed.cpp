@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <ctime>
+#include <sys/resource.h>
 
 #include "runtime/device/aligned_buffer.hpp"
 
@@ -14,10 +14,14 @@ namespace {
 constexpr std::size_t buffer_bytes = std::size_t{64} << 20;
 constexpr int runs = 6;
 
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
+
 double thread_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 /// Four independent sums, so that the additions are not what is measured.

@@ -68,6 +68,22 @@ def fix_format(tree):
     return []
 
 
+def _generated_schemas(tree, cache_folder):
+    """Headers made from schemas/*.capnp, as the build makes them: the folder to include from, or what is wrong."""
+    folder = os.path.join(cache_folder, "generated")
+    schemas = [path for path in tree.paths if path.endswith(".capnp")]
+    if not schemas:
+        return folder, None
+    missing = _missing_tool("capnp")
+    if missing:
+        return folder, missing
+    os.makedirs(folder, exist_ok=True)
+    result = _run(["capnp", "compile", f"-oc++:{os.path.abspath(folder)}", *schemas], cwd=tree.root)
+    if result.returncode != 0:
+        return folder, Finding(schemas[0], 1, "header", f"the schemas cannot be compiled: {result.stderr.strip()[:300]}")
+    return os.path.abspath(folder), None
+
+
 def check_headers(tree, cache_folder):
     """Every header compiles as the only line of a C++ source; headers ending in .h of a C interface also as C."""
     missing = _missing_tool(COMPILER)
@@ -79,10 +95,14 @@ def check_headers(tree, cache_folder):
     for library in LIBRARIES:
         library_flags += _run(["pkg-config", "--cflags", library]).stdout.replace("-I", "-isystem ").split()
 
+    generated, problem = _generated_schemas(tree, cache_folder)
+    if problem:
+        return [problem]
+
     def check_one(job):
         path, label, flags, source = job
         closure = [part for file in sorted(tree.closure(path)) for part in (file, tree.text(file))]
-        command = [COMPILER, *flags, *COMPILE_FLAGS, "-I", ".", "-I", "clients/include", *library_flags, "-"]
+        command = [COMPILER, *flags, *COMPILE_FLAGS, "-I", ".", "-I", "clients/include", "-I", generated, *library_flags, "-"]
         key = cache.key(version, " ".join(command), source, *closure)
         if cache.passed(key):
             return None

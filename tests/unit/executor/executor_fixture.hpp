@@ -141,7 +141,7 @@ class TestCluster {
 
   Frontends& frontends() { return frontends_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  const Clock& clock() const { return clock_; }
+  const Clock& node_clock() const { return clock_; }
   static EpochKeys keys_for(const EpochPlan& plan, ParticipantIndex participant);
 
   Term term{1};

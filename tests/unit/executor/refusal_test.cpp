@@ -24,7 +24,7 @@ struct StrangeRoot : Small {
     mesh = std::make_unique<Mesh>(*node.listener, plan, ParticipantIndex{0},
                                   TestCluster::keys_for(plan, ParticipantIndex{0}), node.exchange);
     member().executor->prepare(plan, TestCluster::keys_for(plan, ParticipantIndex{1}));
-    BOOST_REQUIRE(mesh->connect(cluster.clock().now() + std::chrono::seconds(20)));
+    BOOST_REQUIRE(mesh->connect(cluster.node_clock().now() + std::chrono::seconds(20)));
     BOOST_REQUIRE(member().events.wait_prepared(plan.epoch));
   }
   TestReplica& member() { return cluster.at(2); }
@@ -151,7 +151,7 @@ BOOST_FIXTURE_TEST_CASE(retiring_an_epoch_wakes_the_step_that_waits_in_it, Stran
   // The member's partial sums show that it is inside the step, where it waits for this rank's.
   Mesh* const meshes[] = {mesh.get()};
   const Arrival arrival =
-      wait_any(meshes, -1, cluster.clock().now() + std::chrono::seconds(20), cluster.node(1).exchange);
+      wait_any(meshes, -1, cluster.node_clock().now() + std::chrono::seconds(20), cluster.node(1).exchange);
   BOOST_REQUIRE(int(arrival.kind) == int(Arrival::Kind::command));
   BOOST_REQUIRE(member().executor->retire(cluster.term, plan.epoch));
   BOOST_REQUIRE(cluster.start(cluster.plan({{{2}}})));

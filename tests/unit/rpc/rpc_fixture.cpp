@@ -1,5 +1,7 @@
 #include "tests/unit/rpc/rpc_fixture.hpp"
 
+#include "runtime/base/clock.hpp"
+
 namespace tessera::test {
 
 TestAuthority::TestAuthority(const std::string& cluster) {
@@ -14,9 +16,7 @@ TlsIdentity TestAuthority::issue(Role role, const std::string& name) const {
   return {credentials->certificate_pem, credentials->key_pem, authority_->certificate_pem()};
 }
 
-std::chrono::sys_seconds test_time() {
-  return std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+std::chrono::sys_seconds test_time() { return SystemWallClock().now(); }
 
 ProtocolFacts node_facts(std::uint64_t incarnation) { return {"demo", "cpu-1", "0.1.0", {incarnation}}; }
 
