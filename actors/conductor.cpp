@@ -1,6 +1,5 @@
 // Conductor: the actor beside a replica's root shard that speaks with frontends. The conducting itself (batching,
 // stepping, sampling) runs on the executor's thread; this actor brings it streams and takes its tokens to the sinks.
-#include <chrono>
 #include <unordered_map>
 #include <utility>
 
@@ -15,13 +14,9 @@ namespace tessera {
 
 namespace {
 
-/// A frontend whose stream waits hears of its conductor so often; it looks elsewhere after some silence.
-constexpr std::chrono::seconds life_sign_interval{1};
-
 struct ConductorState {
   std::shared_ptr<NodeReplica> replica;
   std::unordered_map<StreamId, UpdateSink> sinks;
-  std::unordered_map<StreamId, bool> active;  ///< streams that got an update since the last life sign
 };
 
 void deliver(ConductorState& state, const std::vector<StreamUpdate>& updates) {
@@ -29,28 +24,8 @@ void deliver(ConductorState& state, const std::vector<StreamUpdate>& updates) {
     const auto found = state.sinks.find(update.id);
     if (found == state.sinks.end()) continue;
     found->second.send(update);
-    state.active[update.id] = true;
-    if (update.finished || update.failed || update.moved) {
-      state.sinks.erase(found);
-      state.active.erase(update.id);
-    }
+    if (update.finished || update.failed || update.moved) state.sinks.erase(found);
   }
-}
-
-/// Only a conductor that computes may ask frontends for patience: one that was replaced must fall silent.
-void send_life_signs(ConductorState& state) {
-  for (const HeldEpoch& held : state.replica->executor().held()) {
-    if (!held.active || !held.conducts) continue;
-    for (const auto& [stream, sink] : state.sinks) {
-      if (state.active[stream]) continue;
-      StreamUpdate sign;
-      sign.id = stream;
-      sign.incarnation = held.incarnation;
-      sink.send(std::move(sign));
-    }
-    break;
-  }
-  state.active.clear();
 }
 
 void open_stream(ConductorState& state, const OpenStream& message) {
@@ -69,7 +44,6 @@ void open_stream(ConductorState& state, const OpenStream& message) {
 
 caf::behavior conductor_behavior(caf::stateful_actor<ConductorState>* self, std::shared_ptr<NodeReplica> replica) {
   self->state.replica = std::move(replica);
-  self->delayed_send(self, life_sign_interval, TimePasses{});
   return {
       [self](const OpenStream& message) { open_stream(self->state, message); },
       [self](const StreamUpdates& message) { deliver(self->state, message.updates); },
@@ -82,10 +56,6 @@ caf::behavior conductor_behavior(caf::stateful_actor<ConductorState>* self, std:
         if (found == self->state.sinks.end() || found->second.id() != message.sink) return;
         self->state.sinks.erase(found);
         self->state.replica->executor().detach(message.stream);
-      },
-      [self](TimePasses) {
-        send_life_signs(self->state);
-        self->delayed_send(self, life_sign_interval, TimePasses{});
       },
   };
 }

@@ -1,5 +1,6 @@
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
 
 #include "actors/node.hpp"
 #include "app/commands.hpp"
@@ -18,6 +20,7 @@
 #include "app/report.hpp"
 #include "cluster/auth/fetch_authority.hpp"
 #include "cluster/auth/join_token.hpp"
+#include "cluster/auth/private_file.hpp"
 #include "cluster/config/readiness.hpp"
 #include "cluster/config/state_folder.hpp"
 #include "cluster/rpc/join_service.hpp"
@@ -52,6 +55,11 @@ Result<NodeSettings> configured(const NodeCommandOptions& options) {
                  options.config + " has no node '" + options.node.name + "'; it has " + names};
   }
   const StateFolder state(config.state_dir);
+  // `tessera up` has done it; a coordinator that is started by hand or by systemd does it here.
+  if (node->name == config.coordinator) {
+    TESSERA_TRY(const CertificateAuthority authority, prepare_state(config, wall_clock()));
+    static_cast<void>(authority);
+  }
   NodeSettings settings;
   settings.cluster = config.name;
   settings.node = *node;
@@ -111,11 +119,58 @@ Result<JoinAnswer> join(const Endpoint& endpoint, const JoinToken& token, const 
   return joined;
 }
 
-/// A node that no configuration knows.
-Result<NodeSettings> joining(const NodeCommandOptions& options) {
+/// What a joiner must remember beside its certificate, so that it can come back without a new token.
+std::filesystem::path membership_file(const StateFolder& state) { return state.root() / "member.json"; }
+
+Result<void> remember(const StateFolder& state, const JoinAnswer& joined) {
+  const nlohmann::json json{{"cluster", joined.cluster},
+                            {"name", joined.identity.name},
+                            {"coordinator", joined.coordinator.name},
+                            {"host", joined.coordinator_rpc.host},
+                            {"port", joined.coordinator_rpc.port}};
+  return write_file_atomically(membership_file(state), json.dump() + "\n", FileAccess::owner);
+}
+
+/// Nothing when the folder belongs to no member yet.
+Result<std::optional<JoinAnswer>> remembered(const StateFolder& state, const std::string& name) {
+  std::ifstream file(membership_file(state));
+  if (!file) return std::optional<JoinAnswer>();
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  const Error damaged{ErrorCode::corrupt,
+                      membership_file(state).string() + " is damaged; remove the folder and join with a new token"};
+  if (!json.is_object()) return damaged;
+  try {
+    JoinAnswer joined;
+    joined.cluster = json.at("cluster").get<std::string>();
+    joined.identity = {Role::worker, json.at("name").get<std::string>()};
+    joined.coordinator = {Role::coordinator, json.at("coordinator").get<std::string>()};
+    joined.coordinator_rpc = {json.at("host").get<std::string>(), json.at("port").get<std::uint16_t>()};
+    if (joined.identity.name != name) {
+      return Error{ErrorCode::invalid_argument, state.root().string() + " belongs to node '" + joined.identity.name +
+                                                    "'; use --name " + joined.identity.name +
+                                                    " or another --state-dir"};
+    }
+    return std::optional<JoinAnswer>(std::move(joined));
+  } catch (const nlohmann::json::exception&) {
+    return damaged;
+  }
+}
+
+/// With the token, or without it when this node is a member already.
+Result<JoinAnswer> admitted(const NodeCommandOptions& options, const StateFolder& state) {
+  TESSERA_TRY(auto member, remembered(state, options.node.name));
+  if (member) return std::move(*member);
   TESSERA_TRY(const Endpoint endpoint, parse_endpoint(options.join));
   TESSERA_TRY(const std::string text, read_token(options.token));
   TESSERA_TRY(const JoinToken token, parse_join_token(text));
+  TESSERA_TRY(JoinAnswer joined, join(endpoint, token, options.node.name, state));
+  if (joined.coordinator_rpc.host.empty()) joined.coordinator_rpc.host = endpoint.host;
+  TESSERA_CHECK(remember(state, joined));
+  return joined;
+}
+
+/// A node that no configuration knows.
+Result<NodeSettings> joining(const NodeCommandOptions& options) {
   TESSERA_CHECK(check_name("node", options.node.name));
   NodeSettings settings;
   settings.node = options.node;
@@ -127,13 +182,12 @@ Result<NodeSettings> joining(const NodeCommandOptions& options) {
   TESSERA_TRY(settings.data_plane, parse_data_plane(options.data_plane));
   const StateFolder state(options.state_dir.empty() ? std::filesystem::path(".tessera") / options.node.name
                                                     : std::filesystem::path(options.state_dir));
-  TESSERA_TRY(const JoinAnswer joined, join(endpoint, token, options.node.name, state));
+  TESSERA_TRY(const JoinAnswer joined, admitted(options, state));
   settings.cluster = joined.cluster;
   TESSERA_TRY(settings.authority_pem, load_authority_certificate(state));
   TESSERA_TRY(settings.credentials, load_credentials(state, joined.identity, wall_clock()));
   settings.coordinator = joined.coordinator;
   settings.coordinator_rpc = joined.coordinator_rpc;
-  if (settings.coordinator_rpc.host.empty()) settings.coordinator_rpc.host = endpoint.host;
   return settings;
 }
 

@@ -46,6 +46,7 @@ std::vector<std::string> remote_command(const std::string& ssh, const std::strin
   if (node.cores != 0) add("--cores", std::to_string(node.cores));
   if (node.memory_bytes != 0) add("--memory", std::to_string(node.memory_bytes) + "B");
   if (node.isa != "auto") add("--isa", node.isa);
+  if (config.security.data_plane != DataPlane::encrypted) add("--data-plane", to_string(config.security.data_plane));
   if (config.wait != ExchangeWait::automatic) add("--wait", to_string(config.wait));
 
   std::string line = std::string(ready_fd_variable) + "=1 exec";

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 from binary import OK, tessera
-from cluster import Cluster, synth
+from cluster import SHAPE, Cluster, synth
 from unittest_junit import full_only
 
 STREAMS = 8
@@ -26,7 +26,7 @@ class ElasticTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="tessera-elastic-")
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.model = synth(cls.folder, "llama-134m", "q8")
+        cls.model = synth(cls.folder, SHAPE, "q8")
         cls.references = []
         for index in range(STREAMS):
             result = tessera("run", cls.model, *arguments(index), "--json", timeout=300)
