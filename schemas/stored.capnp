@@ -44,6 +44,7 @@ struct ReplicaRecord {
   broken @7 :Bool;
   pending @8 :Values.EpochPlan;  # null: none
   switching @9 :Bool;
+  servingIncarnation @10 :UInt64;  # of the conductor of `serving`
 }
 
 struct CountersRecord {

@@ -42,6 +42,7 @@ void write(schema::ReplicaRecord::Builder out, const ReplicaRecord& value) {
   out.setIncarnation(value.incarnation.value);
   out.setConductorNode(value.conductor_node.value);
   out.setConductorProcess(value.conductor_process.value);
+  out.setServingIncarnation(value.serving_incarnation.value);
   if (value.serving) wire::write(out.initServing(), *value.serving);
   out.setBroken(value.broken);
   if (value.pending) wire::write(out.initPending(), *value.pending);
@@ -56,6 +57,7 @@ ReplicaRecord read(schema::ReplicaRecord::Reader in) {
   record.incarnation = {in.getIncarnation()};
   record.conductor_node = {in.getConductorNode()};
   record.conductor_process = {in.getConductorProcess()};
+  record.serving_incarnation = {in.getServingIncarnation()};
   if (in.hasServing()) record.serving = wire::read(in.getServing());
   record.broken = in.getBroken();
   if (in.hasPending()) record.pending = wire::read(in.getPending());

@@ -24,6 +24,7 @@ ReplicaRecord some_replica() {
   record.incarnation = {6};
   record.conductor_node = {2};
   record.conductor_process = {77};
+  record.serving_incarnation = {78};
   record.serving = some_plan();
   record.broken = true;
   record.pending = some_plan();
@@ -41,6 +42,16 @@ BOOST_AUTO_TEST_CASE(every_stored_record_comes_back_as_it_was) {
   check_round_trip(some_job());
   check_round_trip(JobRecord{});
   check_round_trip(CountersRecord{{7}, {8}, {9}});
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_record_keeps_every_number) {
+  const auto decoded = decode_record(encode_record(some_replica()), "the record");
+  BOOST_REQUIRE(succeeded(decoded));
+  const ReplicaRecord &got = std::get<ReplicaRecord>(*decoded), expected = some_replica();
+  BOOST_TEST((got.replica == expected.replica && got.last_epoch == expected.last_epoch));
+  BOOST_TEST((got.incarnation == expected.incarnation && got.serving_incarnation == expected.serving_incarnation));
+  BOOST_TEST((got.conductor_node == expected.conductor_node && got.conductor_process == expected.conductor_process));
+  BOOST_TEST((got.broken && got.switching && got.serving && got.pending));
 }
 
 BOOST_AUTO_TEST_CASE(a_plan_keeps_every_field) {
