@@ -94,7 +94,7 @@ std::optional<StepPlan> ConductorCore::plan_step() {
   }
   admit();
   StepPlan plan;
-  flight_.emplace();
+  flight_ = Flight{};
   const std::vector<Sequences::iterator> running = admitted();
   const auto decodes = [](const Sequence& sequence) { return feed_end(sequence) - sequence.computed == 1; };
   for (const auto it : running)
