@@ -55,7 +55,12 @@ class [[nodiscard]] Result {
   T&& operator*() && { return std::move(*std::get_if<0>(&state_)); }
   T* operator->() { return std::get_if<0>(&state_); }
   const T* operator->() const { return std::get_if<0>(&state_); }
-  const Error& error() const { return *std::get_if<1>(&state_); }
+  /// Of a value: an empty one, so that messages may be built before it is known which of the two there is.
+  const Error& error() const {
+    static const Error none{ErrorCode::invalid_argument, {}};
+    const Error* const error = std::get_if<1>(&state_);
+    return error != nullptr ? *error : none;
+  }
 
  private:
   std::variant<T, Error> state_;
