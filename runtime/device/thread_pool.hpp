@@ -1,12 +1,17 @@
-// ThreadPool: spreads one operation over cores. A oneTBB arena of fixed width; the caller takes part.
+// ThreadPool: spreads one operation over cores. The caller takes part; the others are workers of a oneTBB arena.
 //
 //   pool.run(tiles, [&](std::uint32_t task, std::uint32_t worker) { … });   // returns when all tasks are done
+//
+// A layer is a dozen operations of some ten microseconds each. A helper that slept between them would spend as long on
+// waking up, so helpers are hot while operations follow each other: each runs one loop that looks for tasks, and is
+// parked (its TBB task ends) some milliseconds after the last of them. Tasks are taken one by one from a shared
+// counter, so a thread that the system has put aside delays one task and no more.
 //
 // Results never depend on the number of threads: tasks write disjoint outputs, each computed in a fixed order.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include "runtime/base/result.hpp"
@@ -38,12 +43,27 @@ class ThreadPool {
 
  private:
   using Call = void (*)(const void* context, std::uint32_t index, std::uint32_t worker);
+  struct Job {
+    Call call = nullptr;
+    const void* context = nullptr;
+    std::uint32_t count = 0;
+  };
   struct Arena;
+  struct Helper;
   explicit ThreadPool(std::uint32_t threads);
   void run_erased(std::uint32_t count, Call call, const void* context);
+  void wake(std::uint32_t wanted);
+  void help(std::uint32_t helper);
+  void take_tasks(std::uint32_t worker);
 
-  std::uint32_t threads_;
+  const std::uint32_t threads_;
+  std::unique_ptr<Helper[]> helpers_;
   std::unique_ptr<Arena> arena_;
+  std::atomic<bool> ending_{false};
+  // Each on a cache line of its own: everyone writes the first two, and the job only changes between jobs.
+  alignas(64) std::atomic<std::int32_t> remaining_{0};  ///< tasks that nobody has taken; negative when too many tried
+  alignas(64) std::atomic<std::uint32_t> done_{0};      ///< tasks of the job that have ended
+  alignas(64) Job job_;
 };
 
 /// Cores that this process may use (its affinity mask), at least 1.

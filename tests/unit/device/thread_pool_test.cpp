@@ -27,6 +27,37 @@ BOOST_AUTO_TEST_CASE(every_task_runs_once_on_a_named_worker_with_denormals_flush
   }
 }
 
+BOOST_AUTO_TEST_CASE(jobs_that_follow_each_other_at_once_keep_their_own_tasks) {
+  // More threads than cores: some are always late, from a job that is over.
+  auto pool = ThreadPool::create(7);
+  BOOST_REQUIRE(pool);
+  std::vector<std::uint32_t> sums(7 * 16);  // a cache line per worker
+  std::uint64_t expected = 0;
+  for (std::uint32_t job = 0; job < 20'000; ++job) {
+    const std::uint32_t count = 2 + job % 9;
+    std::atomic<std::uint32_t> tasks{0};
+    (*pool)->run(count, [&](std::uint32_t task, std::uint32_t worker) {
+      sums[worker * 16] += job % 13 + task;
+      tasks.fetch_or(1u << task);
+    });
+    BOOST_REQUIRE(tasks.load() == (1u << count) - 1);
+    for (std::uint32_t task = 0; task < count; ++task) expected += job % 13 + task;
+  }
+  std::uint64_t sum = 0;
+  for (std::uint32_t worker = 0; worker < 7; ++worker) sum += sums[worker * 16];
+  BOOST_TEST(sum == expected);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_whose_helpers_are_parked_or_that_was_never_used_ends) {
+  for (int i = 0; i < 50; ++i) {
+    auto unused = ThreadPool::create(3), used = ThreadPool::create(3);
+    BOOST_REQUIRE(unused && used);
+    std::atomic<int> runs{0};
+    (*used)->run(2, [&](std::uint32_t, std::uint32_t) { runs.fetch_add(1); });
+    BOOST_TEST(runs.load() == 2);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_mode_of_the_calling_thread_comes_back) {
   const unsigned before = _mm_getcsr() & ~0x3fu;
   auto pool = ThreadPool::create(2);
