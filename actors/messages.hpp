@@ -189,6 +189,7 @@ struct CoordinatorRegistered {
 };
 struct HeartbeatAnswered {
   std::uint64_t attempt = 0;
+  TimePoint sent;
   Result<void> result;
 };
 /// From Shards, for the coordinator.

@@ -116,15 +116,20 @@ void WorkerState::beat(const LoadSampled& message) {
     return;
   }
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
-  client_->heartbeat(message.load, parts_.request_deadline, [self, attempt = attempt_](Result<void> result) {
-    caf::anon_send(self, HeartbeatAnswered{attempt, std::move(result)});
-  });
+  NodeLoad load = message.load;
+  load.request_seconds_median = requests_.median_seconds();
+  client_->heartbeat(load, parts_.request_deadline,
+                     [self, attempt = attempt_, sent = parts_.clock->now()](Result<void> result) {
+                       caf::anon_send(self, HeartbeatAnswered{attempt, sent, std::move(result)});
+                     });
 }
 
 void WorkerState::beat_answered(const HeartbeatAnswered& message) {
   if (message.attempt != attempt_) return;
   if (message.result) {
     missed_beats_ = 0;
+    const TimePoint now = parts_.clock->now();
+    requests_.add(now, seconds_between(message.sent, now), 0, 0);
   } else if (message.result.error().code == ErrorCode::not_found) {
     give_up_connection(message.result.error().message);
   }

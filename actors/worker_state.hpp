@@ -14,6 +14,7 @@
 #include "actors/node_jobs.hpp"
 #include "actors/node_replica.hpp"
 #include "actors/worker.hpp"
+#include "cluster/executor/step_meter.hpp"
 
 namespace tessera {
 
@@ -90,6 +91,7 @@ class WorkerState {
   bool ever_registered_ = false;
   std::uint32_t failures_ = 0;  ///< of dialling in a row
   std::uint32_t missed_beats_ = 0;
+  StepMeter requests_;  ///< heartbeats, from here to the Coordinator and back
   std::map<ReplicaId, Held> replicas_;
   std::unique_ptr<NodeJobs> jobs_;
 };

@@ -92,7 +92,8 @@ nlohmann::json to_json(const client::NodeStatus& node) {
             {"streams_waiting", node.streams_waiting},
             {"step_seconds_median", node.step_seconds_median},
             {"wait_share", node.wait_share},
-            {"tokens_per_second", node.tokens_per_second}}}};
+            {"tokens_per_second", node.tokens_per_second},
+            {"request_seconds_median", node.request_seconds_median}}}};
 }
 
 nlohmann::json to_json(const client::DeploymentStatus& deployment) {

@@ -143,6 +143,7 @@ client::NodeStatus to_public(const tessera::NodeStatus& node) {
   status.step_seconds_median = node.load.step_seconds_median;
   status.wait_share = node.load.wait_share;
   status.tokens_per_second = node.load.tokens_per_second;
+  status.request_seconds_median = node.load.request_seconds_median;
   return status;
 }
 

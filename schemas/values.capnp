@@ -124,4 +124,5 @@ struct NodeLoad {
   stepSecondsMedian @7 :Float64;
   waitShare @8 :Float64;
   tokensPerSecond @9 :Float64;
+  requestSecondsMedian @10 :Float64;  # a heartbeat to the coordinator and its answer
 }

@@ -45,6 +45,7 @@ struct NodeLoad {
   double step_seconds_median = 0;  ///< over the last steps of all its shards
   double wait_share = 0;           ///< of a step spent waiting for other shards
   double tokens_per_second = 0;
+  double request_seconds_median = 0;  ///< from its Worker to the Coordinator and back, over the last heartbeats
 };
 
 }  // namespace tessera

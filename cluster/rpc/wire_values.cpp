@@ -180,6 +180,7 @@ void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   out.setStepSecondsMedian(value.step_seconds_median);
   out.setWaitShare(value.wait_share);
   out.setTokensPerSecond(value.tokens_per_second);
+  out.setRequestSecondsMedian(value.request_seconds_median);
 }
 
 NodeLoad read(schema::NodeLoad::Reader in) {
@@ -194,6 +195,7 @@ NodeLoad read(schema::NodeLoad::Reader in) {
   load.step_seconds_median = finite(in.getStepSecondsMedian(), "a node's step time");
   load.wait_share = finite(in.getWaitShare(), "a node's share of waiting");
   load.tokens_per_second = finite(in.getTokensPerSecond(), "a node's token rate");
+  load.request_seconds_median = finite(in.getRequestSecondsMedian(), "a node's request time");
   return load;
 }
 

@@ -38,6 +38,7 @@ struct NodeStatus {
   double step_seconds_median = 0;
   double wait_share = 0;  ///< of a step spent waiting for other shards
   double tokens_per_second = 0;
+  double request_seconds_median = 0;  ///< a request to the coordinator and its answer
   bool operator==(const NodeStatus&) const = default;
 };
 
