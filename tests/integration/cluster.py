@@ -114,7 +114,7 @@ class Stream:
 class Cluster:
     """`with Cluster(folder, workers=4) as cluster:` launches, and ends everything afterwards."""
 
-    def __init__(self, folder, workers=4, name="test", memory=None, extra=""):
+    def __init__(self, folder, workers=4, name="test", memory=None, cores=1, extra=""):
         self.folder = folder
         self.name = name
         os.makedirs(folder, exist_ok=True)
@@ -125,7 +125,7 @@ class Cluster:
         nodes = [f'[[nodes]]\nname = "c"\nhost = "127.0.0.1"\nroles = ["coordinator"]\nrpc_port = {rpc}\njoin_port = {join}\ncores = 1\n']
         for index in range(1, workers + 1):
             limit = f'memory = "{memory[index]}"\n' if index in memory else ""
-            nodes.append(f'[[nodes]]\nname = "w{index}"\nhost = "127.0.0.1"\nroles = ["worker"]\ncores = 1\n{limit}')
+            nodes.append(f'[[nodes]]\nname = "w{index}"\nhost = "127.0.0.1"\nroles = ["worker"]\ncores = {cores}\n{limit}')
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(f'name = "{name}"\ncoordinator = "c"\nstorage = "file:{folder}"\nstate_dir = "{folder}/state"\n{extra}\n' + "\n".join(nodes))
         self.state = os.path.join(folder, "state")
