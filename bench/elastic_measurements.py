@@ -2,7 +2,7 @@
 killed, while the conductor's node is killed, and while the coordinator starts again. Every run's tokens are compared with an
 undisturbed run's."""
 
-import os
+import tempfile
 import threading
 import time
 
@@ -47,8 +47,9 @@ class TimedStream:
             raise self.failure
         return self
 
-    def longest_pause_ms(self):
-        return 1e3 * max(b - a for a, b in zip(self.times, self.times[1:]))
+    def longest_pause_ms(self, moment):
+        """From then on: what lies before is the prefill of the other streams."""
+        return 1e3 * max((b - a for a, b in zip(self.times, self.times[1:]) if b > moment), default=0.0)
 
     def first_after_ms(self, moment):
         """From then to the first token of the work that came after the longest pause."""
@@ -56,10 +57,10 @@ class TimedStream:
         return 1e3 * (max(pauses)[1] - moment) if pauses else 0.0
 
 
-def under_streams(options, model, disturb, name):
+def under_streams(options, model, disturb):
     """Runs eight streams on four workers and disturbs them once all are under way. `disturb(cluster)` gives the moment of the
     disturbance and that of its notice, or None."""
-    with Cluster(os.path.join(options.folder, name), workers=4) as cluster:
+    with Cluster(tempfile.mkdtemp(dir=options.folder), workers=4) as cluster:
         cluster.deploy(model, "m", "--workers", 0)
         streams = [TimedStream(cluster, index) for index in range(STREAMS)]
         for stream in streams:
@@ -106,13 +107,13 @@ def restart_coordinator(cluster):
     return moment, None
 
 
-DISTURBANCES = {
-    "join": ("a worker joins", join, "<= 150"),
-    "drain": ("a worker is drained", drain, "<= 150"),
-    "kill": ("a worker is killed", lambda cluster: kill(cluster, other_than_conductor(cluster)), ""),
-    "kill-conductor": ("the conductor's node is killed", lambda cluster: kill(cluster, conductor(cluster)), ""),
-    "coordinator": ("the coordinator is killed and started", restart_coordinator, ""),
-}
+DISTURBANCES = [
+    ("a worker joins", join, "<= 150"),
+    ("a worker is drained", drain, "<= 150"),
+    ("a worker is killed", lambda cluster: kill(cluster, other_than_conductor(cluster)), ""),
+    ("the conductor's node is killed", lambda cluster: kill(cluster, conductor(cluster)), ""),
+    ("the coordinator is killed and started", restart_coordinator, ""),
+]
 
 
 def measure(options, report, model, progress, samples_type):
@@ -120,18 +121,18 @@ def measure(options, report, model, progress, samples_type):
     undisturbed = samples_type()
     reference = None
     for _ in range(options.elastic_samples):
-        streams, _ = under_streams(options, model, lambda cluster: (time.monotonic(), None), "undisturbed")
+        streams, (moment, _) = under_streams(options, model, lambda cluster: (time.monotonic(), None))
         reference = reference or [(stream.stream.ids, stream.stream.logprobs) for stream in streams]
-        undisturbed.append(max(stream.longest_pause_ms() for stream in streams))
+        undisturbed.append(max(stream.longest_pause_ms(moment) for stream in streams))
     what = f"{STREAMS} streams on 4 workers"
     report.add(f"{what}, undisturbed: longest pause of any stream ({options.elastic_samples} runs)", "ms", undisturbed, digits=0)
-    for name, (words, disturb, goal) in DISTURBANCES.items():
+    for words, disturb, goal in DISTURBANCES:
         longest, first, last, noticed = samples_type(), samples_type(), samples_type(), samples_type()
         for run in range(options.elastic_samples):
             progress(f"elastic: {words}, run {run + 1} of {options.elastic_samples}")
-            streams, (moment, notice) = under_streams(options, model, disturb, name)
+            streams, (moment, notice) = under_streams(options, model, disturb)
             assert [(stream.stream.ids, stream.stream.logprobs) for stream in streams] == reference, f"{words}: other tokens"
-            longest.append(max(stream.longest_pause_ms() for stream in streams))
+            longest.append(max(stream.longest_pause_ms(moment) for stream in streams))
             if notice is not None:
                 noticed.append(1e3 * (notice - moment))
                 again = [stream.first_after_ms(moment) for stream in streams]
