@@ -53,6 +53,7 @@ class WorkerState {
   void command(const Command& message);
   void activated(const ShardActivated& message);
   void broken(const ShardBroken& message);
+  void damaged(const ShardDamaged& message);
   void end_idle_replicas();
 
   // Streams
@@ -76,6 +77,7 @@ class WorkerState {
   };
 
   void give_up_connection(const std::string& why);
+  void report(const ShardDamaged& damage);
   Held* conducting(const std::string& deployment);
 
   caf::event_based_actor* self_ = nullptr;
@@ -91,6 +93,10 @@ class WorkerState {
   std::uint32_t failures_ = 0;  ///< of dialling in a row
   std::uint32_t missed_beats_ = 0;
   std::map<ReplicaId, Held> replicas_;
+  /// In this life of the process, the newest of each replica: told again to every coordinator. Beyond damages_max the
+  /// oldest replica's is forgotten, and found again when its bytes are.
+  std::map<ReplicaId, ShardDamaged> damages_;
+  static constexpr std::size_t damages_max = 64;
   std::unique_ptr<NodeJobs> jobs_;
 };
 

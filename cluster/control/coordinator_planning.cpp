@@ -59,6 +59,10 @@ void CoordinatorState::plan_where_due(Replica& replica) {
   if (!placement && replica.healthy() && !record.pending) return renew_leases(replica);
   if (!placement) {
     if (record.pending) return;
+    const DeploymentRecord& deployment = deployments_.at(record.deployment);
+    if (!record.damaged.empty() && !choose_among(record, &replica, deployment, Candidates::known)) {
+      return fail_for_damage(replica, placement.error().message);
+    }
     if (replica.message != placement.error().message) {
       log(EventLevel::warning, "'" + record.deployment + "' waits: " + placement.error().message);
     }
@@ -149,6 +153,7 @@ Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, co
 bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candidates candidates) const {
   const NodeRecord& record = node.record;
   if (!record.info.computes) return false;
+  if (replica != nullptr && replica->damaged_at(record.node)) return false;
   switch (candidates) {
     case Candidates::known:
       return !record.draining;
