@@ -230,6 +230,11 @@ std::vector<NodeId> CoordinatorState::lease_nodes(const Replica& replica, const 
     add(other.record.serving);  // also when it is broken: its successor will mostly lie on the same nodes
     add(other.record.pending);
   }
+  // Where the conductor's own node is the lowest, its lease costs no message: with it from the beginning, a deployment
+  // that comes to the same workers later finds what it needs, and this one goes on without a new epoch.
+  const std::vector<NodeId> ranks = rank_nodes(plan);
+  const NodeId lowest = *std::min_element(ranks.begin(), ranks.end());
+  if (lowest == plan.root_node()) leases.insert(lowest);
   return {leases.begin(), leases.end()};
 }
 
