@@ -167,6 +167,8 @@ class CoordinatorState {
   double cost_of(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
+  /// Of every known node that computes: comparable_speeds.hpp.
+  std::map<NodeId, double> node_speeds() const;
 
   // coordinator_recovery.cpp
   /// Adopts the stored epoch that all members hold, or gives them up; `late`: does not wait for members any longer.
