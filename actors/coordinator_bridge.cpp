@@ -38,6 +38,11 @@ class CoordinatorBridge final : public CoordinatorHandler {
     caf::anon_send(coordinator_, CoordinatorEvent{EpochBroken{caller.connection, replica, epoch, std::move(reason)}});
     reply({});
   }
+  void copy_damaged(const Caller& caller, ReplicaId replica, Epoch epoch, std::string reason,
+                    Reply<void> reply) override {
+    caf::anon_send(coordinator_, CoordinatorEvent{CopyDamaged{caller.connection, replica, epoch, std::move(reason)}});
+    reply({});
+  }
   void report_metrics(const Caller&, std::vector<ReplicaMetrics>, Reply<void> reply) override { reply({}); }
   void report_log(const Caller&, std::vector<LogLine>, Reply<void> reply) override { reply({}); }
 

@@ -53,7 +53,8 @@ void CoordinatorState::carry_out(RegistrationAnswered& output) {
 void CoordinatorState::carry_out(PrepareEpoch& output) {
   const std::vector<EpochKeys> keys = draw_keys(output.plan.participants.size());
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
-  const auto deadline = std::chrono::duration_cast<std::chrono::milliseconds>(parts_.options.prepare_timeout);
+  const auto deadline =
+      std::chrono::duration_cast<std::chrono::milliseconds>(parts_.options.prepare_timeout_of(output.plan));
   for (std::size_t i = 0; i < output.to.size(); ++i) {
     const ConnectionId to = output.to[i];
     const auto answer = [self, to, replica = output.plan.replica, epoch = output.plan.epoch](Result<void> result) {
@@ -149,7 +150,7 @@ void CoordinatorState::tell_deploy_waiters() {
   for (std::size_t i = 0; i < deploy_waiters_.size();) {
     DeployWaiter& waiter = deploy_waiters_[i];
     Result<DeploymentStatus> status = core_->deployment(waiter.name);
-    const bool through = !status || status->replica.serves;
+    const bool through = !status || status->replica.serves || status->replica.state == ReplicaState::failed;
     if (!through && !(waiter.told && status->replica.state == waiter.last_state)) {
       waiter.told = true;
       waiter.last_state = status->replica.state;

@@ -204,6 +204,11 @@ struct ShardBroken {
   Epoch epoch;
   Error error;
 };
+struct ShardDamaged {
+  ReplicaId replica;
+  Epoch epoch;
+  Error error;
+};
 /// From the Monitor.
 struct LoadSampled {
   NodeLoad load;
@@ -276,6 +281,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CoordinatorRegistered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::HeartbeatAnswered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardActivated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardBroken)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardDamaged)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::LoadSampled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardPrepared)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::OpenStream)

@@ -246,7 +246,7 @@ Result<std::unique_ptr<Node>> Node::start(const NodeSettings& settings) {
   const auto isa = settings.node.isa == "auto" ? std::nullopt : parse_isa(settings.node.isa);
   TESSERA_TRY(state->ops, select_kernels(isa));
   state->cores = settings.node.cores != 0 ? settings.node.cores : usable_cores();
-  if (settings.credentials) state->speed = rounded_speed(measure_read_speed(state->cores));
+  if (settings.credentials) state->speed = measure_read_speed(state->cores);
   state->blocking = std::make_unique<BlockingWorker>();
   TESSERA_TRY(state->rpc, RpcThread::start());
   state->actors = std::make_unique<caf::actor_system>(state->actor_config);

@@ -21,6 +21,9 @@ class NodeReplica::Events final : public ReplicaEvents {
   void broken(Epoch epoch, Error error) override {
     caf::anon_send(worker, ShardBroken{replica, epoch, std::move(error)});
   }
+  void damaged(Epoch epoch, Error error) override {
+    caf::anon_send(worker, ShardDamaged{replica, epoch, std::move(error)});
+  }
   void updates(std::vector<StreamUpdate> updates) override {
     caf::anon_send(conductor, StreamUpdates{std::move(updates)});
   }

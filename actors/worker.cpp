@@ -40,6 +40,7 @@ caf::behavior worker_behavior(Self* self, WorkerParts parts) {
       [self](const RetireShard& message) { self->state.command(message); },
       [self](const ShardActivated& message) { self->state.activated(message); },
       [self](const ShardBroken& message) { self->state.broken(message); },
+      [self](const ShardDamaged& message) { self->state.damaged(message); },
   };
   caf::message_handler rest{
       [self](const OpenStream& message) { self->state.open_stream(message); },
@@ -129,6 +130,17 @@ void WorkerState::broken(const ShardBroken& message) {
               " broke: " + message.error.message);
   if (!client_) return;
   client_->epoch_broken(message.replica, message.epoch, message.error.message, parts_.request_deadline, Reply<void>());
+}
+
+void WorkerState::damaged(const ShardDamaged& message) {
+  log_error("replica " + std::to_string(message.replica.value) + " reads a damaged copy: " + message.error.message);
+  damages_.insert_or_assign(message.replica, message);
+  if (damages_.size() > damages_max) damages_.erase(damages_.begin());
+  if (registered_) report(message);
+}
+
+void WorkerState::report(const ShardDamaged& damage) {
+  client_->copy_damaged(damage.replica, damage.epoch, damage.error.message, parts_.request_deadline, Reply<void>());
 }
 
 void WorkerState::end_idle_replicas() {

@@ -80,6 +80,7 @@ void WorkerState::registered(const CoordinatorRegistered& message) {
   missed_beats_ = 0;
   log_info("registered as node " + std::to_string(node_.value) + " in term " +
            std::to_string(message.result->term.value));
+  for (const auto& [replica, damage] : damages_) report(damage);
   if (!ever_registered_ && parts_.on_ready) parts_.on_ready();
   ever_registered_ = true;
 }

@@ -54,6 +54,7 @@ class WorkerState {
   void command(const Command& message);
   void activated(const ShardActivated& message);
   void broken(const ShardBroken& message);
+  void damaged(const ShardDamaged& message);
   void end_idle_replicas();
 
   // Streams
@@ -77,6 +78,7 @@ class WorkerState {
   };
 
   void give_up_connection(const std::string& why);
+  void report(const ShardDamaged& damage);
   Held* conducting(const std::string& deployment);
 
   caf::event_based_actor* self_ = nullptr;
@@ -93,6 +95,10 @@ class WorkerState {
   std::uint32_t missed_beats_ = 0;
   StepMeter requests_;  ///< heartbeats, from here to the Coordinator and back
   std::map<ReplicaId, Held> replicas_;
+  /// In this life of the process, the newest of each replica: told again to every coordinator. Beyond damages_max the
+  /// oldest replica's is forgotten, and found again when its bytes are.
+  std::map<ReplicaId, ShardDamaged> damages_;
+  static constexpr std::size_t damages_max = 64;
   std::unique_ptr<NodeJobs> jobs_;
 };
 

@@ -93,6 +93,8 @@ Result<DeploymentStatus> Client::deploy(const DeployRequest& request,
   // Accepted; now until it serves.
   tessera::DeploymentStatus now = *answer;
   while (!now.replica.serves) {
+    if (now.replica.state == ReplicaState::failed)
+      return Error{ErrorCode::corrupt, "deployment " + request.name + " has failed: " + now.replica.message};
     if (!told(now)) return Error{ErrorCode::cancelled, "stopped; the deployment " + request.name + " goes on"};
     if (core.now() >= deadline) {
       return Error{ErrorCode::timed_out, "deployment " + request.name + " does not serve yet" +

@@ -58,6 +58,8 @@ client::DeploymentState to_public(ReplicaState state) {
       return client::DeploymentState::switching;
     case ReplicaState::serving:
       return client::DeploymentState::serving;
+    case ReplicaState::failed:
+      return client::DeploymentState::failed;
   }
   return client::DeploymentState::waiting;
 }

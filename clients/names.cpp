@@ -67,6 +67,8 @@ const char* to_string(DeploymentState state) {
       return "switching";
     case DeploymentState::serving:
       return "serving";
+    case DeploymentState::failed:
+      return "failed";
   }
   return "unknown";
 }

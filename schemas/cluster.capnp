@@ -86,6 +86,10 @@ interface Registry {
 
   reportMetrics @4 (timeoutMs :UInt32, metrics :List(ReplicaMetrics)) -> (failure :Values.Failure);
   reportLog @5 (timeoutMs :UInt32, lines :List(LogLine)) -> (failure :Values.Failure);
+
+  copyDamaged @6 (timeoutMs :UInt32, replica :UInt64, epoch :UInt64, reason :Text) -> (failure :Values.Failure);
+  # From a node whose copy of the replica's checkpoint is not what was deployed, or has bytes without their checksum;
+  # `reason` names file and dataset. Told again after every registration, as long as the process lives.
 }
 
 struct ReplicaMetrics {

@@ -112,6 +112,7 @@ enum ReplicaState {
   preparing @1;
   switching @2;
   serving @3;
+  failed @4;
 }
 
 struct ReplicaStatus {

@@ -45,6 +45,13 @@ struct ReplicaRecord {
   pending @8 :Values.EpochPlan;  # null: none
   switching @9 :Bool;
   servingIncarnation @10 :UInt64;  # of the conductor of `serving`
+  damaged @11 :List(DamagedCopy);
+}
+
+struct DamagedCopy {
+  node @0 :UInt32;
+  process @1 :UInt64;  # incarnation of the node: the next one is trusted again
+  reason @2 :Text;
 }
 
 struct CountersRecord {

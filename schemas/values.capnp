@@ -85,6 +85,7 @@ struct EpochPlan {
   previous @10 :UInt64;                # epoch whose pages may be handed over; 0: none
   previousKv @11 :List(KvHolding);
   leaseNodes @12 :List(UInt32);        # ascending
+  checkFirst @13 :Bool;                # every member checks its bytes before it answers that it is prepared
 }
 
 # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,8 +15,13 @@
 //     pages by then. A node's held epochs that are not in force are retired when it registers: so a retire that was not
 //     delivered is repeated, and a node that was wrongly given up starts afresh.
 //   - Two replicas that share nodes lease the lowest-numbered shared one. A plan has the leases that hold against all
-//     serving and pending plans when it is made; when a later plan of another replica adds one, this replica is planned
-//     again, on the same shards, once both serve. A lease that is needed no more stays until the next epoch.
+//     serving and pending plans when it is made, and its own lowest node's where its conductor is there, which costs
+//     nothing; when a later plan of another replica adds one, this replica is planned again, on the same shards, once
+//     both serve. A lease that is needed no more stays until the next epoch.
+//   - A node that reports its copy of the checkpoint damaged gets no shard of that replica any more, until its process
+//     ends. From then on every epoch of the replica is prepared with all bytes checked, so a second damaged copy (the
+//     same file, seen by all) never serves. When no worker is left, the replica has failed: its epochs are retired and
+//     its clients hear why. A damaged copy costs one plan for each node that has it, and no more.
 #pragma once
 
 #include <chrono>
@@ -48,6 +53,10 @@ struct CoordinatorOptions {
   /// A re-plan on the same number of workers must promise to be this much faster.
   double improvement_min = 1.25;
   MemoryModel memory = runtime_memory_model();
+
+  std::chrono::nanoseconds prepare_timeout_of(const EpochPlan& plan) const {
+    return plan.check_first ? prepare_timeout * check_first_patience : prepare_timeout;
+  }
 };
 
 inline constexpr std::size_t nodes_known_max = 1024;

@@ -79,12 +79,7 @@ void CoordinatorState::on(const UndeployRequested& input) {
   // First forgotten, then retired: a successor that does not know the replica has its held epochs retired too.
   emit(Erase{deployment_key(input.name)});
   emit(Erase{replica_key(replica.record.replica)});
-  for (const auto& plan : {replica.record.pending, replica.record.serving}) {
-    if (!plan) continue;
-    PastEpoch past{plan->epoch, {}};
-    for (const Participant& participant : plan->participants) past.nodes.push_back(participant.node);
-    replica.past.push_back(std::move(past));
-  }
+  leave_all(replica);
   retire_past(replica);
   replicas_.erase(replica.record.replica);
   deployments_.erase(entry);

@@ -58,6 +58,14 @@ struct EpochBroken {
   Epoch epoch;
   std::string reason;
 };
+/// From any participant, at any time, also again: what it reads the replica's weights from is damaged. The epoch is
+/// reported broken, or as not prepared, besides.
+struct CopyDamaged {
+  ConnectionId from;
+  ReplicaId replica;
+  Epoch epoch;
+  std::string reason;  ///< names file and dataset
+};
 
 // ── Inputs: requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +115,7 @@ struct JobReported {
 struct Tick {};
 
 using CoordinatorInput = std::variant<NodeRegistered, NodeBeat, NodeDisconnected, EpochPrepared, EpochActivated,
-                                      EpochBroken, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted,
+                                      EpochBroken, CopyDamaged, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted,
                                       JobCancelRequested, JobClientSeen, JobClientLost, JobReported, Tick>;
 
 // ── Outputs ──────────────────────────────────────────────────────────────────────────────────────────────────────────

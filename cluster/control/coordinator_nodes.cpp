@@ -64,6 +64,7 @@ CoordinatorState::Node& CoordinatorState::enter(const NodeRegistered& input) {
     if (!same_process) {
       node.record.draining = false;
       for (auto& [id, replica] : replicas_) replica.excluded.erase(node.record.node);
+      trust_again(node.record.node);
     }
   }
   Node& node = nodes_.at(node_names_.at(input.info.name));

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/control/comparable_speeds.hpp"
 #include "cluster/control/coordinator_state.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/batching/page_allocator.hpp"
@@ -59,6 +60,10 @@ void CoordinatorState::plan_where_due(Replica& replica) {
   if (!placement && replica.healthy() && !record.pending) return renew_leases(replica);
   if (!placement) {
     if (record.pending) return;
+    const DeploymentRecord& deployment = deployments_.at(record.deployment);
+    if (!record.damaged.empty() && !choose_among(record, &replica, deployment, Candidates::known)) {
+      return fail_for_damage(replica, placement.error().message);
+    }
     if (replica.message != placement.error().message) {
       log(EventLevel::warning, "'" + record.deployment + "' waits: " + placement.error().message);
     }
@@ -149,6 +154,7 @@ Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, co
 bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candidates candidates) const {
   const NodeRecord& record = node.record;
   if (!record.info.computes) return false;
+  if (replica != nullptr && replica->damaged_at(record.node)) return false;
   switch (candidates) {
     case Candidates::known:
       return !record.draining;
@@ -167,13 +173,14 @@ bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candid
 
 std::vector<PlacementWorker> CoordinatorState::workers_for(const ReplicaRecord& record, const Replica* replica,
                                                            Candidates candidates) const {
+  const std::map<NodeId, double> speeds = node_speeds();
   std::vector<PlacementWorker> workers;
   for (const auto& [id, node] : nodes_) {
     if (!eligible(node, replica, candidates)) continue;
     const NodeInfo& info = node.record.info;
     const std::uint64_t planned = planned_bytes(id, record.replica);
     const std::uint64_t left = info.memory_bytes > planned ? info.memory_bytes - planned : 0;
-    workers.push_back({id, info.name, info.speed, left, info.memory_bytes, info.cores});
+    workers.push_back({id, info.name, speeds.at(id), left, info.memory_bytes, info.cores});
   }
   const auto& old = record.serving ? record.serving : record.pending;
   return keep_order(old ? rank_nodes(*old) : std::vector<NodeId>{}, std::move(workers));
@@ -208,9 +215,25 @@ std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) c
   return options_.memory(facts, {stage.layers, std::move(*shards), ShardRank{place.rank}}, options).total();
 }
 
+std::map<NodeId, double> CoordinatorState::node_speeds() const {
+  // Of all that are known: a worker that leaves must not change what the others are worth.
+  std::vector<NodeId> ids;
+  std::vector<double> measured;
+  for (const auto& [id, node] : nodes_) {
+    if (!node.record.info.computes) continue;
+    ids.push_back(id);
+    measured.push_back(node.record.info.speed);
+  }
+  const std::vector<double> speeds = comparable_speeds(measured);
+  std::map<NodeId, double> by_node;
+  for (std::size_t i = 0; i < ids.size(); ++i) by_node[ids[i]] = speeds[i];
+  return by_node;
+}
+
 double CoordinatorState::cost_of(const EpochPlan& plan) const {
+  const std::map<NodeId, double> by_node = node_speeds();
   std::vector<double> speeds;
-  for (const NodeId node : rank_nodes(plan)) speeds.push_back(nodes_.at(node).record.info.speed);
+  for (const NodeId node : rank_nodes(plan)) speeds.push_back(by_node.at(node));
   return placement_cost(deployments_.at(plan.deployment).facts, plan.stages, speeds);
 }
 
@@ -225,6 +248,11 @@ std::vector<NodeId> CoordinatorState::lease_nodes(const Replica& replica, const 
     add(other.record.serving);  // also when it is broken: its successor will mostly lie on the same nodes
     add(other.record.pending);
   }
+  // Where the conductor's own node is the lowest, its lease costs no message: with it from the beginning, a deployment
+  // that comes to the same workers later finds what it needs, and this one goes on without a new epoch.
+  const std::vector<NodeId> ranks = rank_nodes(plan);
+  const NodeId lowest = *std::min_element(ranks.begin(), ranks.end());
+  if (lowest == plan.root_node()) leases.insert(lowest);
   return {leases.begin(), leases.end()};
 }
 

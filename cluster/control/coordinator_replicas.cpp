@@ -58,13 +58,15 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
   for (const NodeId node : placement.nodes) {
     plan.participants.push_back({node, name_of(node), nodes_.at(node).record.info.data});
   }
+  plan.check_first = !record.damaged.empty();
   add_donors(replica, plan);
   plan.lease_nodes = lease_nodes(replica, plan);
 
   record.pending = plan;
   record.switching = false;
   replica.prepared.clear();
-  replica.deadline = now_ + options_.prepare_timeout;
+  replica.deadline = now_ + options_.prepare_timeout_of(plan);
+  replica.failed = false;
   replica.message = why;
   log(EventLevel::info,
       title(record, plan.epoch) + " is being prepared on " + std::to_string(plan.ranks()) + " workers: " + why);
@@ -240,6 +242,16 @@ void CoordinatorState::retire(ReplicaId replica, const PastEpoch& past) {
 void CoordinatorState::retire_past(Replica& replica) {
   for (const PastEpoch& past : replica.past) retire(replica.record.replica, past);
   replica.past.clear();
+}
+
+void CoordinatorState::leave_all(Replica& replica) {
+  for (auto* const plan : {&replica.record.pending, &replica.record.serving}) {
+    if (!*plan) continue;
+    replica.past.push_back({(*plan)->epoch, participant_nodes(**plan)});
+    plan->reset();
+  }
+  replica.record.broken = replica.record.switching = false;
+  replica.prepared.clear();
 }
 
 CoordinatorState::Replica* CoordinatorState::find_replica(ReplicaId replica) {

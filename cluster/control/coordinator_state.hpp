@@ -6,6 +6,7 @@
 //   coordinator_deployments.cpp  deploy, undeploy
 //   coordinator_replicas.cpp     the life of a replica's epochs, from prepare to retire
 //   coordinator_planning.cpp     whether a replica needs another plan, and which
+//   coordinator_damage.cpp       checkpoints whose bytes are wrong
 //   coordinator_recovery.cpp     taking over what a predecessor stored
 //   coordinator_jobs.cpp         what jobs.hpp decides, as outputs
 //   coordinator_views.cpp        status, locate
@@ -69,8 +70,11 @@ class CoordinatorState {
     std::map<NodeId, std::vector<HeldEpoch>> held;  ///< what members reported meanwhile
     std::string message;
     bool waits = false;  ///< for workers; `message` has the arithmetic
+    /// Nothing can serve it, because of damaged copies; until a worker comes that has none.
+    bool failed = false;
 
     bool healthy() const { return record.serving && !record.broken && !recovering; }
+    bool damaged_at(NodeId node) const;
   };
   struct WaitingDrain {
     RequestToken token;
@@ -117,6 +121,13 @@ class CoordinatorState {
   void on(const UndeployRequested& input);
   Result<void> check_deploy(const DeployRequested& input) const;
 
+  // coordinator_damage.cpp
+  void on(const CopyDamaged& input);
+  /// A new process of the node: it may have been given another copy.
+  void trust_again(NodeId node);
+  /// No placement without damaged copies: everything of the replica stops, and its clients hear why.
+  void fail_for_damage(Replica& replica, const std::string& rest);
+
   // coordinator_replicas.cpp
   void start_epoch(Replica& replica, const Placement& placement, const std::string& why);
   void add_donors(const Replica& replica, EpochPlan& plan) const;
@@ -132,6 +143,8 @@ class CoordinatorState {
   std::chrono::nanoseconds retry_delay(const Replica& replica) const;
   void retire(ReplicaId replica, const PastEpoch& past);
   void retire_past(Replica& replica);
+  /// Both plans become past, and wait for retire_past().
+  void leave_all(Replica& replica);
   void expire_pending(Replica& replica);
   void member_lost(Replica& replica, NodeId node);
   Replica* find_replica(ReplicaId replica);
@@ -154,6 +167,8 @@ class CoordinatorState {
   double cost_of(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
+  /// Of every known node that computes: comparable_speeds.hpp.
+  std::map<NodeId, double> node_speeds() const;
 
   // coordinator_recovery.cpp
   /// Adopts the stored epoch that all members hold, or gives them up; `late`: does not wait for members any longer.

@@ -14,6 +14,9 @@ Result<ConductorLocation> CoordinatorState::locate(const std::string& deployment
   const auto entry = deployments_.find(deployment);
   if (entry == deployments_.end()) return no_deployment(deployment);
   const Replica& replica = replicas_.at(entry->second.replica);
+  if (replica.failed) {
+    return Error{ErrorCode::corrupt, "'" + deployment + "' has failed: " + replica.message};
+  }
   if (!replica.healthy()) {
     return Error{ErrorCode::unavailable,
                  "'" + deployment + "' is not served at the moment (" + replica.message + "); ask again in a moment"};
@@ -74,6 +77,8 @@ ReplicaStatus CoordinatorState::status_of(const Replica& replica) const {
     status.state = record.switching ? ReplicaState::switching : ReplicaState::preparing;
   } else if (replica.healthy()) {
     status.state = ReplicaState::serving;
+  } else if (replica.failed) {
+    status.state = ReplicaState::failed;
   }
   status.incarnation = record.serving_incarnation;
   status.serving = record.serving;

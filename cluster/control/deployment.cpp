@@ -68,6 +68,8 @@ const char* to_string(ReplicaState state) {
       return "switching";
     case ReplicaState::serving:
       return "serving";
+    case ReplicaState::failed:
+      return "failed";
   }
   return "unknown";
 }

@@ -110,6 +110,7 @@ enum class ReplicaState : std::uint8_t {
   preparing,  ///< participants map their slices
   switching,  ///< activating, or handing over from the serving epoch
   serving,    ///< and nothing else is planned
+  failed,     ///< no worker has an undamaged copy of the checkpoint; `message` names what is damaged
 };
 const char* to_string(ReplicaState state);
 

@@ -65,6 +65,9 @@ struct EpochPlan {
   std::vector<KvHolding> previous_kv;  ///< empty when there is nothing to hand over
   /// Nodes whose compute lease a step needs, ascending: the lowest-numbered node shared with each other replica.
   std::vector<NodeId> lease_nodes;
+  /// Some copy of the checkpoint was found damaged: every member compares its bytes with the checksums before it says
+  /// that it is prepared. Otherwise that happens in the background.
+  bool check_first = false;
 
   std::uint32_t ranks() const;
   /// Stage and rank inside the stage of a rank.
@@ -77,6 +80,9 @@ struct EpochPlan {
   /// Participant index of a node, or nothing.
   std::optional<ParticipantIndex> find(NodeId node) const;
 };
+
+/// How much longer a preparation may take that reads every byte (check_first).
+inline constexpr int check_first_patience = 10;
 
 /// What only one participant may know: the key that it shares with each other participant (its own entry is unused).
 struct EpochKeys {

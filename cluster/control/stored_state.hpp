@@ -28,6 +28,13 @@ struct DeploymentRecord {
   ReplicaId replica;
 };
 
+/// A node whose copy of a replica's checkpoint is not what was deployed, or has bytes without their checksum.
+struct DamagedCopy {
+  NodeId node;
+  NodeIncarnation process;  ///< that found it; the next process of the node is trusted again
+  std::string reason;       ///< names file and dataset
+};
+
 struct ReplicaRecord {
   ReplicaId replica;
   std::string deployment;
@@ -41,6 +48,7 @@ struct ReplicaRecord {
   bool broken = false;               ///< `serving` computes no more
   std::optional<EpochPlan> pending;  ///< in preparation, or being switched to
   bool switching = false;            ///< activate or hand_over was sent for `pending`
+  std::vector<DamagedCopy> damaged;  ///< ascending nodes; none of them gets a shard
 };
 
 /// The next free numbers.

@@ -67,7 +67,9 @@ void StreamFrontend::on(TimePoint now, const StreamInput::Start&, Outputs& out) 
 void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out) {
   if (input.attempt != attempt_ || phase_ != Phase::locating) return;
   if (!input.location) {
-    if (lasting(input.location.error())) return fail(input.location.error(), out);
+    // A damaged checkpoint stays damaged; elsewhere `corrupt` speaks of one connection.
+    const bool damaged = input.location.error().code == ErrorCode::corrupt;
+    if (damaged || lasting(input.location.error())) return fail(input.location.error(), out);
     return relocate(now, out);
   }
   location_ = *input.location;

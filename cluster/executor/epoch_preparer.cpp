@@ -73,9 +73,11 @@ Result<void> EpochPreparer::prepare_job(Job& job) {
         shard->abort("a newer epoch is prepared", true);
     }
   }
+  // Who reads every byte first may be slower than the others, who wait for it in the mesh.
+  const double patience = shard->plan().check_first ? check_first_patience : 1;
   const TimePoint deadline =
       parts_.clock->now() + std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                std::chrono::duration<double>(parts_.limits.connect_seconds_max));
+                                std::chrono::duration<double>(patience * parts_.limits.connect_seconds_max));
   const Result<void> result = shard->prepare(open, context_, deadline);
   if (result) {
     shard = board_.publish(std::move(shard));
@@ -83,6 +85,7 @@ Result<void> EpochPreparer::prepare_job(Job& job) {
   }
   const bool stopped = shard->retired();
   board_.remove(job.epoch);
+  if (const auto damage = shard->damage()) return *damage;
   if (stopped) return overtaken(job.epoch);
   return result ? shard->mesh().failure().value_or(overtaken(job.epoch)) : result.error();
 }

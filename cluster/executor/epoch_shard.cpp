@@ -26,17 +26,32 @@ Result<std::unique_ptr<EpochShard>> EpochShard::create(const ExecutorParts& part
 }
 
 EpochShard::EpochShard(const ExecutorParts& parts, EpochPlan plan, ParticipantIndex self, const EpochKeys& keys)
-    : plan_(std::move(plan)), self_(self), mesh_(new Mesh(*parts.listener, plan_, self, keys, *parts.exchange)) {}
+    : parts_(parts),
+      plan_(std::move(plan)),
+      self_(self),
+      mesh_(new Mesh(*parts.listener, plan_, self, keys, *parts.exchange)) {}
 
-Result<void> EpochShard::prepare(std::shared_ptr<const Checkpoint> open_already, ComputeContext context,
-                                 TimePoint deadline) {
-  if (open_already && open_already->content_id() == plan_.content_id) {
-    checkpoint_ = std::move(open_already);
-  } else {
-    TESSERA_TRY(auto source, open_source(plan_.uri));
-    TESSERA_TRY(checkpoint_, Checkpoint::open(std::move(source), plan_.content_id));
+Result<void> EpochShard::open_checkpoint(std::shared_ptr<OpenCheckpoint> open_already) {
+  if (open_already && open_already->checkpoint->content_id() == plan_.content_id) {
+    open_ = std::move(open_already);
+    return {};
   }
-  const Manifest& manifest = checkpoint_->manifest();
+  TESSERA_TRY(auto source, open_source(plan_.uri));
+  auto checkpoint = Checkpoint::open(std::move(source), plan_.content_id);
+  if (!checkpoint) {
+    // Another file than the one that was deployed, or one that cannot be right: this copy is of no use.
+    if (checkpoint.error().code == ErrorCode::corrupt) report_damage(checkpoint.error());
+    return checkpoint.error();
+  }
+  open_ = std::make_shared<OpenCheckpoint>();
+  open_->checkpoint = *std::move(checkpoint);
+  return {};
+}
+
+Result<void> EpochShard::prepare(std::shared_ptr<OpenCheckpoint> open_already, ComputeContext context,
+                                 TimePoint deadline) {
+  TESSERA_CHECK(open_checkpoint(std::move(open_already)));
+  const Manifest& manifest = checkpoint().manifest();
   TESSERA_CHECK(validate(plan_, manifest.shape, manifest.geometry));
   if (!donor()) TESSERA_CHECK(make_shard(context));
   return mesh_->connect(deadline);
@@ -45,20 +60,47 @@ Result<void> EpochShard::prepare(std::shared_ptr<const Checkpoint> open_already,
 Result<void> EpochShard::make_shard(ComputeContext context) {
   const EpochPlan::Place place = plan_.place_of(self_.value);
   const StagePlan& stage = plan_.stages[place.stage];
-  TESSERA_TRY(auto slices, ShardPlan::from(checkpoint_->manifest().geometry, stage.shards));
+  TESSERA_TRY(auto slices, ShardPlan::from(checkpoint().manifest().geometry, stage.shards));
   collective_ = std::make_unique<NetworkCollective>(*mesh_, plan_, self_.value);
   if (plan_.stages.size() > 1) stage_link_ = std::make_unique<NetworkStageLink>(*mesh_, plan_, self_.value);
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
-  TESSERA_TRY(shard_, LlamaShard::create(checkpoint_, assignment, ShardLinks{*collective_, stage_link_.get()}, context,
+  TESSERA_TRY(shard_, LlamaShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()}, context,
                                          plan_.kv_pages));
   weight_bytes_ = shard_->weights().bytes();
   kv_page_bytes_ = shard_->kv().bytes_of(1);
+  return check_weights(assignment);
+}
+
+Result<void> EpochShard::check_weights(const ShardAssignment& assignment) {
+  std::vector<TensorUnits> units = shard_units(checkpoint().manifest(), assignment);
+  if (plan_.check_first) {
+    const Result<void> checked = check_units(*open_, units, [this] { return !mesh_->aborted(); });
+    if (!checked && checked.error().code != ErrorCode::cancelled) report_damage(checked.error());
+    return checked;
+  }
+  const std::lock_guard lock(check_mutex_);
+  if (check_stopped_) return {};
+  check_ = std::make_unique<WeightCheck>(open_, std::move(units), [this](const Error& error) { report_damage(error); });
   return {};
 }
 
+void EpochShard::report_damage(const Error& error) {
+  parts_.events->damaged(plan_.epoch, error);
+  mesh_->abort(error.message);
+}
+
 void EpochShard::abort(const std::string& reason, bool retired) {
-  if (retired) retired_.store(true, std::memory_order_release);
+  if (retired) {
+    retired_.store(true, std::memory_order_release);
+    stop_check();
+  }
   mesh_->abort(reason);
+}
+
+void EpochShard::stop_check() {
+  const std::lock_guard lock(check_mutex_);
+  check_stopped_ = true;
+  if (check_) check_->stop();
 }
 
 CommandLimits EpochShard::command_limits() const {

@@ -73,10 +73,10 @@ bool ExecutorBoard::has_successor(Epoch than) const {
   return false;
 }
 
-std::shared_ptr<const Checkpoint> ExecutorBoard::open_checkpoint(const std::string& content_id) const {
+std::shared_ptr<OpenCheckpoint> ExecutorBoard::open_checkpoint(const std::string& content_id) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [number, entry] : epochs_) {
-    if (!entry.preparing && entry.shard->plan().content_id == content_id) return entry.shard->checkpoint();
+    if (!entry.preparing && entry.shard->plan().content_id == content_id) return entry.shard->open();
   }
   return nullptr;
 }

@@ -60,7 +60,7 @@ class ExecutorBoard {
   /// Whether a newer epoch here could make this node the conductor again.
   bool has_successor(Epoch than) const;
   /// The checkpoint of a content id, when an epoch here has it open.
-  std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& content_id) const;
+  std::shared_ptr<OpenCheckpoint> open_checkpoint(const std::string& content_id) const;
   std::uint64_t weight_bytes() const;
   std::uint32_t shards() const;
 

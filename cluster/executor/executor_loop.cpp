@@ -165,8 +165,11 @@ void ExecutorLoop::forget_older(Epoch keep) {
   }
 }
 
-void ExecutorLoop::break_epoch(LiveEpoch& epoch, const Error& error) {
+void ExecutorLoop::break_epoch(LiveEpoch& epoch, const Error& seen) {
   if (epoch.phase == Phase::broken) return;
+  // Found in the background; what this thread has seen of it are only the cut connections.
+  const Error error = epoch.shard->damage().value_or(seen);
+  epoch.shard->stop_check();
   const bool activating =
       conducting_ == epoch.number() && (epoch.phase == Phase::beginning || epoch.phase == Phase::transferring);
   const Epoch begun = parts_.fence->ask([&](WorkerFence& fence) { return fence.begun(parts_.replica); });
@@ -201,6 +204,7 @@ void ExecutorLoop::remove(Epoch number) {
     conductor_.step_failed();
   }
   leases_.release_epoch(number);
+  epoch.shard->stop_check();
   board_.remove(number);
   for (auto& [other, next] : epochs_) {
     if (next.transfer && next.transfer_from == number && next.transfer->begun()) {

@@ -75,7 +75,7 @@ class ExecutorLoop {
   LiveEpoch* find(const Mesh& mesh);
   /// The fence accepts the begin: older epochs are over here, and a conductor whose root is elsewhere now ends.
   Result<void> accept_begin(LiveEpoch& epoch, ConductorIncarnation incarnation, bool fenced);
-  void break_epoch(LiveEpoch& epoch, const Error& error);
+  void break_epoch(LiveEpoch& epoch, const Error& seen);
   void lost_peer(LiveEpoch& epoch, ParticipantIndex from, const Error& error);
   void remove(Epoch epoch);
   void forget_older(Epoch keep);

@@ -88,7 +88,7 @@ Result<void> ExecutorLoop::on(LiveEpoch& epoch, ParticipantIndex from, const Rec
 
 Result<void> ExecutorLoop::make_transfer(LiveEpoch& epoch) {
   if (epoch.transfer) return {};
-  const Manifest& manifest = epoch.shard->checkpoint()->manifest();
+  const Manifest& manifest = epoch.shard->checkpoint().manifest();
   TESSERA_TRY(epoch.transfer,
               KvTransfer::create(epoch.shard->plan(), epoch.shard->self(), manifest.shape, manifest.geometry,
                                  epoch.shard->donor() ? nullptr : &epoch.shard->shard()->kv()));

@@ -118,8 +118,9 @@ void ExecutorLoop::run_step(LiveEpoch& epoch, PendingStep pending) {
     SamplingSink sink(conductor_, plan);
     result = epoch.shard->shard()->run(Step{epoch.step, rows, sequences}, sink);
   }
-  // Sampled or not: nothing of it is delivered when the epoch was left meanwhile.
+  // Sampled or not: nothing of it is delivered when the epoch was left meanwhile, or its weights were found damaged.
   if (result) result = allowed(false);
+  if (const auto damage = epoch.shard->damage(); result && damage) result = *damage;
   if (!result) {
     conductor_.step_failed();
     release_leases(epoch, pending.ticket, leases);

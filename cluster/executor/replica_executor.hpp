@@ -62,6 +62,10 @@ class ReplicaEvents {
   virtual void activated(Epoch epoch, ConductorIncarnation incarnation, Result<void> result) = 0;
   /// The epoch cannot go on; at most once per epoch, and not after retire(). Every member may report it.
   virtual void broken(Epoch epoch, Error error) = 0;
+  /// The copy of the checkpoint that this node reads is not what was deployed, or its bytes do not have their
+  /// checksums: the error names file and dataset. Comes before prepared() or broken() tell that the epoch failed; also
+  /// on a thread of its own, and may come again for another epoch.
+  virtual void damaged(Epoch epoch, Error error) = 0;
   /// Tokens for frontends, of streams that submit() accepted or that a hand-over brought (those before their frontend
   /// came back: whoever has no place for one drops it; submit() sends it again).
   virtual void updates(std::vector<StreamUpdate> updates) = 0;

@@ -105,6 +105,20 @@ void CoordinatorClient::epoch_broken(ReplicaId replica, Epoch epoch, std::string
       DecodeNothing());
 }
 
+void CoordinatorClient::copy_damaged(ReplicaId replica, Epoch epoch, std::string reason, Deadline deadline,
+                                     Reply<void> reply) const {
+  client_call(
+      *handle_->connection, deadline, std::move(reply),
+      [=, reason = std::move(reason)](ClientConnection& connection) {
+        auto request = connection.registry().copyDamagedRequest();
+        request.setReplica(replica.value);
+        request.setEpoch(epoch.value);
+        request.setReason(wire::text(reason));
+        return request;
+      },
+      DecodeNothing());
+}
+
 void CoordinatorClient::report_metrics(std::vector<ReplicaMetrics> metrics, Deadline deadline,
                                        Reply<void> reply) const {
   client_call(

@@ -56,6 +56,7 @@ class CoordinatorClient {
   void epoch_activated(ReplicaId replica, Epoch epoch, ConductorIncarnation incarnation, Deadline deadline,
                        Reply<void> reply) const;
   void epoch_broken(ReplicaId replica, Epoch epoch, std::string reason, Deadline deadline, Reply<void> reply) const;
+  void copy_damaged(ReplicaId replica, Epoch epoch, std::string reason, Deadline deadline, Reply<void> reply) const;
   void report_metrics(std::vector<ReplicaMetrics> metrics, Deadline deadline, Reply<void> reply) const;
   void report_log(std::vector<LogLine> lines, Deadline deadline, Reply<void> reply) const;
 

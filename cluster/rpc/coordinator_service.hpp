@@ -117,6 +117,9 @@ class CoordinatorHandler {
                                Reply<void> reply) = 0;
   virtual void epoch_broken(const Caller& caller, ReplicaId replica, Epoch epoch, std::string reason,
                             Reply<void> reply) = 0;
+  /// The caller's copy of the replica's checkpoint is of no use; `reason` names file and dataset.
+  virtual void copy_damaged(const Caller& caller, ReplicaId replica, Epoch epoch, std::string reason,
+                            Reply<void> reply) = 0;
   virtual void report_metrics(const Caller& caller, std::vector<ReplicaMetrics> metrics, Reply<void> reply) = 0;
   virtual void report_log(const Caller& caller, std::vector<LogLine> lines, Reply<void> reply) = 0;
 

@@ -35,6 +35,16 @@ DeploymentRecord read(schema::DeploymentRecord::Reader in) {
   return {wire::read(in.getSpec()), wire::read(in.getFacts()), ReplicaId{in.getReplica()}};
 }
 
+void write(schema::DamagedCopy::Builder out, const DamagedCopy& value) {
+  out.setNode(value.node.value);
+  out.setProcess(value.process.value);
+  out.setReason(text(value.reason));
+}
+
+DamagedCopy read(schema::DamagedCopy::Reader in) {
+  return {NodeId{in.getNode()}, NodeIncarnation{in.getProcess()}, wire::read(in.getReason())};
+}
+
 void write(schema::ReplicaRecord::Builder out, const ReplicaRecord& value) {
   out.setReplica(value.replica.value);
   out.setDeployment(text(value.deployment));
@@ -47,6 +57,8 @@ void write(schema::ReplicaRecord::Builder out, const ReplicaRecord& value) {
   out.setBroken(value.broken);
   if (value.pending) wire::write(out.initPending(), *value.pending);
   out.setSwitching(value.switching);
+  auto damaged = out.initDamaged(wire::length(value.damaged.size()));
+  for (unsigned i = 0; i < damaged.size(); ++i) write(damaged[i], value.damaged[i]);
 }
 
 ReplicaRecord read(schema::ReplicaRecord::Reader in) {
@@ -62,6 +74,8 @@ ReplicaRecord read(schema::ReplicaRecord::Reader in) {
   record.broken = in.getBroken();
   if (in.hasPending()) record.pending = wire::read(in.getPending());
   record.switching = in.getSwitching();
+  check_structs(in.getDamaged().size());
+  for (const schema::DamagedCopy::Reader one : in.getDamaged()) record.damaged.push_back(read(one));
   return record;
 }
 

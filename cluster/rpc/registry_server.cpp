@@ -75,6 +75,16 @@ class RegistryServer final : public schema::Registry::Server, private SessionSer
         FillNothing());
   }
 
+  kj::Promise<void> copyDamaged(CopyDamagedContext context) override {
+    return serve_coordinator<void>(
+        RpcMethod::copy_damaged, context,
+        [](CoordinatorHandler& handler, const Caller& caller, auto params, Reply<void> reply) {
+          handler.copy_damaged(caller, {params.getReplica()}, {params.getEpoch()}, wire::read(params.getReason()),
+                               std::move(reply));
+        },
+        FillNothing());
+  }
+
  private:
   /// A node speaks for itself only.
   static Result<void> is_own(const Caller& caller, const NodeInfo& info) {

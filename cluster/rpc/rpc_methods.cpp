@@ -27,6 +27,7 @@ constexpr std::array<Rule, rpc_methods> rules{{
     {RpcMethod::epoch_broken, "epoch_broken", nodes},
     {RpcMethod::report_metrics, "report_metrics", nodes},
     {RpcMethod::report_log, "report_log", nodes},
+    {RpcMethod::copy_damaged, "copy_damaged", nodes},
     {RpcMethod::status, "status", all},
     {RpcMethod::deploy, "deploy", operators},
     {RpcMethod::undeploy, "undeploy", operators},

@@ -16,6 +16,7 @@ enum class RpcMethod : std::uint8_t {
   epoch_broken,
   report_metrics,
   report_log,
+  copy_damaged,
   // Coordinator, for clients
   status,
   deploy,

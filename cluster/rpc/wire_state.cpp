@@ -195,7 +195,7 @@ void write(schema::ReplicaStatus::Builder out, const ReplicaStatus& value) {
 ReplicaStatus read(schema::ReplicaStatus::Reader in) {
   ReplicaStatus status;
   status.replica = {in.getReplica()};
-  status.state = enumerator(in.getState(), ReplicaState::serving, "the replica state");
+  status.state = enumerator(in.getState(), ReplicaState::failed, "the replica state");
   status.serves = in.getServes();
   status.incarnation = {in.getIncarnation()};
   if (in.hasServing()) status.serving = read(in.getServing());

@@ -90,6 +90,7 @@ void write(schema::EpochPlan::Builder out, const EpochPlan& value) {
   write_list(out.initPreviousKv(length(value.previous_kv.size())), value.previous_kv);
   auto leases = out.initLeaseNodes(length(value.lease_nodes.size()));
   for (unsigned i = 0; i < leases.size(); ++i) leases.set(i, value.lease_nodes[i].value);
+  out.setCheckFirst(value.check_first);
 }
 
 EpochPlan read(schema::EpochPlan::Reader in) {
@@ -109,6 +110,7 @@ EpochPlan read(schema::EpochPlan::Reader in) {
   const auto leases = in.getLeaseNodes();
   check_length(leases.size());
   for (const std::uint32_t node : leases) plan.lease_nodes.push_back({node});
+  plan.check_first = in.getCheckFirst();
   if (plan.stages.empty()) malformed("a plan has no stages");
   if (plan.participants.size() < plan.ranks()) {
     malformed("a plan has " + std::to_string(plan.participants.size()) + " participants for " +

@@ -1,7 +1,6 @@
 #include "runtime/device/read_speed.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <sys/resource.h>
 
@@ -12,7 +11,9 @@ namespace tessera {
 namespace {
 
 constexpr std::size_t buffer_bytes = std::size_t{64} << 20;
-constexpr int runs = 6;
+/// Read one after the other, so that each comes from memory again.
+constexpr std::size_t sample_bytes = std::size_t{8} << 20;
+constexpr int rounds = 6;
 
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
@@ -36,22 +37,20 @@ std::uint64_t sum(const std::uint64_t* values, std::size_t count) {
 }  // namespace
 
 double measure_read_speed(std::uint32_t threads) {
-  AlignedBuffer<std::uint64_t> buffer(buffer_bytes / sizeof(std::uint64_t));
-  std::fill_n(buffer.data(), buffer_bytes / sizeof(std::uint64_t), std::uint64_t{1});
+  constexpr std::size_t count = buffer_bytes / sizeof(std::uint64_t), sample = sample_bytes / sizeof(std::uint64_t);
+  AlignedBuffer<std::uint64_t> buffer(count);
+  std::fill_n(buffer.data(), count, std::uint64_t{1});
   double best = 0;
   volatile std::uint64_t sink = 0;
-  for (int run = 0; run < runs; ++run) {
-    const double begin = thread_seconds();
-    sink = sink + sum(buffer.data(), buffer_bytes / sizeof(std::uint64_t));
-    const double seconds = thread_seconds() - begin;
-    if (seconds > 0) best = std::max(best, static_cast<double>(buffer_bytes) / seconds);
+  for (int round = 0; round < rounds; ++round) {
+    for (std::size_t begin = 0; begin + sample <= count; begin += sample) {
+      const double start = thread_seconds();
+      sink = sink + sum(buffer.data() + begin, sample);
+      const double took = thread_seconds() - start;
+      if (took > 0) best = std::max(best, static_cast<double>(sample_bytes) / took);
+    }
   }
   return best * std::min(static_cast<double>(threads), shared_read_factor);
-}
-
-double rounded_speed(double bytes_per_second) {
-  if (!(bytes_per_second > 0)) return 1;
-  return std::exp2(std::round(std::log2(bytes_per_second) * 2) / 2);
 }
 
 }  // namespace tessera

@@ -5,15 +5,13 @@
 
 namespace tessera {
 
-/// Bytes per second that `threads` threads together may read from memory: the best of several short runs of one thread,
-/// by that thread's processor time (so that a busy machine does not look slow), times the threads, but at most
-/// shared_read_factor runs' worth, as the threads share one memory. Takes about 50 ms and 64 MiB.
+/// Bytes per second that `threads` threads together may read from memory: the best of many samples of a millisecond of
+/// one thread, by that thread's processor time (so that a busy machine looks slow only while others use the memory),
+/// times the threads, but at most shared_read_factor times one, as the threads share one memory. Takes about 50 ms and
+/// 64 MiB. Still off by tens of percent on a busy machine: see cluster/control/comparable_speeds.hpp.
 double measure_read_speed(std::uint32_t threads);
 
 /// One core of today's servers draws a good half of what its memory channels give to all.
 inline constexpr double shared_read_factor = 2.0;
-
-/// To the nearest step of a half power of two, so that noise between equal machines does not make unequal shares.
-double rounded_speed(double bytes_per_second);
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 namespace tessera {
 
@@ -85,6 +86,24 @@ std::size_t ShardWeights::bytes() const {
 }
 
 bool ShardWeights::failed() const { return any_failed(*this); }
+
+std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssignment& assignment) {
+  const ModelShape& shape = manifest.shape;
+  std::vector<TensorUnits> runs;
+  const auto add = [&](std::string tensor, SliceRange units) {
+    if (!units.empty()) runs.push_back({std::move(tensor), units});
+  };
+  add(embedding_name, embedding_units(shape, manifest.geometry, assignment));
+  for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
+    for (int i = 0; i < layer_tensor_count; ++i) {
+      const auto tensor = static_cast<LayerTensor>(i);
+      add(layer_tensor_name(layer, tensor), layer_units(shape, manifest.geometry, assignment.slices(), tensor));
+    }
+  }
+  add(final_norm_name, final_norm_units(shape, assignment));
+  add(head_name, head_units(shape, assignment));
+  return runs;
+}
 
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardAssignment& assignment) {
   const ModelShape& shape = checkpoint.manifest().shape;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "runtime/base/result.hpp"
@@ -32,6 +33,14 @@ struct ShardWeights {
   /// True once a page of any of them could not be read (mapped_range.hpp): results since then are worthless.
   bool failed() const;
 };
+
+/// A run of units of one tensor.
+struct TensorUnits {
+  std::string tensor;
+  SliceRange units;
+};
+/// What map_shard_weights maps for an assignment; no empty runs.
+std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssignment& assignment);
 
 /// Maps what the assignment (validated) needs. Touches no page of a matrix.
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardAssignment& assignment);

@@ -107,6 +107,10 @@ class Scenario {
       const Epoch epoch{command.number("epoch", 0)};
       cluster_.broken(command.word(2), command.word(1), epoch.value != 0 ? epoch : status.serving->epoch,
                       "peer closed");
+    } else if (verb == "damaged") {
+      const ReplicaStatus status = cluster_.replica(command.word(1));
+      const auto& plan = status.pending ? status.pending : status.serving;
+      cluster_.damaged(command.word(2), command.word(1), plan ? plan->epoch : Epoch{}, "small.h5: dataset head");
     } else if (verb == "settle") {
       cluster_.settle();
     } else {

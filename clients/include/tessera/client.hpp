@@ -67,7 +67,8 @@ class Client {
 
   /// Deploys a model and waits until it serves; `progress` is told when something changes, and stops the wait by
   /// returning false (`cancelled`; the deployment stays). Errors: conflict (another deployment has the name),
-  /// exhausted (no room; the message shows the arithmetic), not_found (no such file), timed_out.
+  /// exhausted (no room; the message shows the arithmetic), not_found (no such file), corrupt (its bytes are damaged),
+  /// timed_out. Workers compare the bytes with their checksums in the background: damage may show after it serves.
   Result<DeploymentStatus> deploy(const DeployRequest& request,
                                   const std::function<bool(const DeploymentStatus&)>& progress = {});
   Result<void> undeploy(const std::string& deployment);

@@ -69,6 +69,7 @@ enum class DeploymentState {
   preparing,  ///< workers map their slices
   switching,  ///< from one plan to the next
   serving,    ///< and nothing else is planned
+  failed,     ///< no worker has an undamaged copy of the checkpoint; `message` names what is damaged
 };
 const char* to_string(DeploymentState state);
 

@@ -52,6 +52,17 @@ BOOST_AUTO_TEST_CASE(a_role_that_may_not_is_denied_and_may_go_on_with_what_it_ma
   BOOST_TEST(static_cast<bool>(client.status()));
 }
 
+BOOST_AUTO_TEST_CASE(a_deployment_whose_checkpoint_is_damaged_fails_at_once_with_the_reason) {
+  auto client = connect();
+  client::DeployRequest request;
+  request.name = "damaged";
+  request.uri = "damaged.h5";
+  const auto deployed = client.deploy(request);
+  BOOST_REQUIRE(!deployed);
+  BOOST_TEST((deployed.error().code == client::ErrorCode::corrupt));
+  BOOST_TEST(deployed.error().message.find("dataset head, slice 3") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(calls_made_while_the_coordinator_is_away_wait_for_it) {
   auto client = connect();
   BOOST_REQUIRE(client.status());

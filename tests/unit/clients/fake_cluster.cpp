@@ -137,6 +137,11 @@ void FakeCoordinator::deploy(const Caller&, DeploySpec spec, ProgressSink<Deploy
   status.replica.message = "mapping slices";
   if (spec.name == "too-big") {
     reply(Error{ErrorCode::exhausted, "too-big needs 2 GB, the workers have 1 GB"});
+  } else if (spec.name == "damaged") {
+    status.replica.state = ReplicaState::failed;
+    status.replica.message = "w1 reads a damaged copy: damaged.h5: dataset head, slice 3";
+    cluster.deployments = {status};
+    reply(status);
   } else {
     progress.send(status);
     cluster.deployments = {status};

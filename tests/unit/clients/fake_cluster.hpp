@@ -95,6 +95,7 @@ class FakeCoordinator final : public CoordinatorHandler {
   void heartbeat(const Caller&, NodeLoad, Reply<void>) override {}
   void epoch_activated(const Caller&, ReplicaId, Epoch, ConductorIncarnation, Reply<void>) override {}
   void epoch_broken(const Caller&, ReplicaId, Epoch, std::string, Reply<void>) override {}
+  void copy_damaged(const Caller&, ReplicaId, Epoch, std::string, Reply<void>) override {}
   void report_metrics(const Caller&, std::vector<ReplicaMetrics>, Reply<void>) override {}
   void report_log(const Caller&, std::vector<LogLine>, Reply<void>) override {}
 

@@ -272,12 +272,32 @@ BOOST_FIXTURE_TEST_CASE(replicas_that_share_workers_lease_the_lowest_shared_one,
   deploy(spec);
   BOOST_TEST((replica("talk").pending->lease_nodes == std::vector<NodeId>{NodeId{1}}));
   settle();
-  // The first one was planned again, on the same shards, with a hand-over.
+  // The first one has had it from the beginning, as its conductor is there.
   BOOST_TEST((serving().lease_nodes == std::vector<NodeId>{NodeId{1}}));
-  BOOST_TEST((serving().previous == Epoch{1}));
-  BOOST_TEST((names_of(serving()) == Names{"w1", "w2"}));
+  BOOST_TEST((serving().epoch == Epoch{1}));
   undeploy("talk");
   BOOST_TEST((state() == ReplicaState::serving));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_lease_that_the_first_replica_has_not_makes_a_new_epoch_on_the_same_shards, FakeCluster) {
+  start("w1", 1, 409);  // half of one takes 405: nothing of the other has room
+  start("w2");
+  start("w3");
+  DeploySpec spec;
+  spec.name = "chat";
+  spec.workers = 2;
+  spec.kv_positions = 320;
+  deploy(spec);
+  settle();
+  BOOST_REQUIRE((names_of(*replica("chat").serving) == Names{"w1", "w2"}));
+  spec.name = "talk";
+  deploy(spec);
+  BOOST_REQUIRE((names_of(*replica("talk").pending) == Names{"w2", "w3"}));
+  settle();
+  const EpochPlan plan = *replica("chat").serving;
+  BOOST_TEST((plan.previous == Epoch{1}));
+  BOOST_TEST((plan.lease_nodes == std::vector<NodeId>{NodeId{1}, NodeId{2}}));
+  BOOST_TEST((names_of(plan) == Names{"w1", "w2"}));
 }
 
 BOOST_FIXTURE_TEST_CASE(losing_every_worker_waits_and_the_next_one_serves_alone, Serving) {

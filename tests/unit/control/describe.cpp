@@ -44,6 +44,7 @@ std::string record_line(const ReplicaRecord& record) {
   if (record.pending) line += ", " + std::string(record.switching ? "switching to " : "preparing ");
   if (record.pending) line += number(record.pending->epoch);
   if (record.incarnation.value != 0) line += ", conductor " + number(record.incarnation);
+  for (const DamagedCopy& copy : record.damaged) line += ", damaged at " + number(copy.node);
   return line;
 }
 std::string record_line(const JobRecord& record) { return job_line(record); }
@@ -130,6 +131,7 @@ std::string describe(const EpochPlan& plan) {
   }
   if (!plan.lease_nodes.empty()) text += "leases ";
   for (const NodeId node : plan.lease_nodes) text += number(node) + " ";
+  if (plan.check_first) text += "checked first ";
   if (!text.empty()) text.pop_back();
   return text;
 }

@@ -224,6 +224,11 @@ void FakeCluster::broken(const std::string& name, const std::string& deployment,
   send(EpochBroken{nodes.at(name).connection, replica(deployment).replica, epoch, reason});
 }
 
+void FakeCluster::damaged(const std::string& name, const std::string& deployment, Epoch epoch,
+                          const std::string& reason) {
+  send(CopyDamaged{nodes.at(name).connection, replica(deployment).replica, epoch, reason});
+}
+
 void FakeCluster::settle() {
   CoordinatorOutputs all;
   for (bool moved = true; moved;) {
@@ -300,6 +305,11 @@ void FakeCluster::check_prepare(const PrepareEpoch& prepare) {
   }
   const ReplicaRecord& record = stored(plan.replica);
   BOOST_REQUIRE(record.pending && record.pending->epoch == plan.epoch && record.last_epoch == plan.epoch);
+  BOOST_REQUIRE(plan.check_first == !record.damaged.empty());
+  for (const DamagedCopy& copy : record.damaged) {
+    const auto index = plan.find(copy.node);
+    BOOST_REQUIRE_MESSAGE(!index || index->value >= plan.ranks(), "a node with a damaged copy got a shard");
+  }
   if (plan.previous.value == 0) {
     BOOST_REQUIRE_EQUAL(plan.participants.size(), plan.ranks());
     BOOST_REQUIRE(plan.previous_kv.empty());

@@ -65,6 +65,7 @@ class FakeCluster {
   void begin(const EpochPlan& plan, ConductorIncarnation incarnation);
   FakeNode* by_id(NodeId node);
   void broken(const std::string& node, const std::string& deployment, Epoch epoch, const std::string& reason);
+  void damaged(const std::string& node, const std::string& deployment, Epoch epoch, const std::string& reason);
   /// Answers for all nodes until nothing is pending any more.
   void settle();
 

@@ -161,6 +161,8 @@ void EventLog::activated(Epoch epoch, ConductorIncarnation, Result<void> result)
 }
 void EventLog::broken(Epoch epoch, Error error) { put(broken_, epoch, std::move(error)); }
 
+void EventLog::damaged(Epoch epoch, Error error) { put(damaged_, epoch, std::move(error)); }
+
 void EventLog::stepped(const StepStatistics& statistics) {
   const std::lock_guard lock(mutex_);
   ++steps_;
@@ -177,6 +179,11 @@ Result<void> EventLog::wait(Answers& answers, Epoch epoch, const char* what) {
 bool EventLog::is_broken(Epoch epoch) {
   const std::lock_guard lock(mutex_);
   return broken_.count(epoch) > 0;
+}
+
+bool EventLog::is_damaged(Epoch epoch) {
+  const std::lock_guard lock(mutex_);
+  return damaged_.count(epoch) > 0;
 }
 
 std::uint32_t EventLog::steps() {

@@ -68,6 +68,7 @@ class EventLog final : public ReplicaEvents {
   void prepared(Epoch epoch, Result<void> result) override;
   void activated(Epoch epoch, ConductorIncarnation incarnation, Result<void> result) override;
   void broken(Epoch epoch, Error error) override;
+  void damaged(Epoch epoch, Error error) override;
   void updates(std::vector<StreamUpdate> updates) override { frontends_.take(updates); }
   void stepped(const StepStatistics& statistics) override;
 
@@ -76,6 +77,9 @@ class EventLog final : public ReplicaEvents {
   /// The error that it broke with.
   Error wait_broken(Epoch epoch) { return wait(broken_, epoch, "broken").error(); }
   bool is_broken(Epoch epoch);
+  /// The error that names what is damaged.
+  Error wait_damaged(Epoch epoch) { return wait(damaged_, epoch, "damaged").error(); }
+  bool is_damaged(Epoch epoch);
   std::uint32_t steps();
   std::uint32_t rows();
 
@@ -87,7 +91,7 @@ class EventLog final : public ReplicaEvents {
   Frontends& frontends_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  Answers prepared_, activated_, broken_;
+  Answers prepared_, activated_, broken_, damaged_;
   std::uint32_t steps_ = 0, rows_ = 0;
 };
 

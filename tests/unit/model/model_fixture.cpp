@@ -1,6 +1,8 @@
 #include "tests/unit/model/model_fixture.hpp"
 
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/rng.hpp"
@@ -23,6 +25,19 @@ ModelShape awkward_shape() {
   shape.context_length = 256;
   shape.tied_head = true;
   return shape;
+}
+
+void damage_copy(const Checkpoint& good, const std::string& tensor, std::uint32_t unit, const std::string& path) {
+  const auto mapped = good.map(tensor, {unit, unit + 1});
+  TESSERA_ENSURE(mapped);
+  std::ifstream in(good.source().uri().substr(std::string("file://").size()), std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(in), {});
+  const std::string needle(reinterpret_cast<const char*>(mapped->unit(unit)), mapped->bytes());
+  const std::size_t offset = bytes.find(needle);
+  TESSERA_ENSURE(offset != std::string::npos);
+  char& flipped = bytes[offset + needle.size() / 2];
+  flipped = static_cast<char>(flipped ^ 4);
+  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path) {

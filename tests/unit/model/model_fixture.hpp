@@ -23,6 +23,9 @@ std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder,
                                                   std::uint64_t seed = 1);
 std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path);
 
+/// A copy of a checkpoint's file with one flipped bit in a unit of a tensor.
+void damage_copy(const Checkpoint& good, const std::string& tensor, std::uint32_t unit, const std::string& path);
+
 /// How a forward pass is carried out; none of this may change a bit.
 struct Execution {
   Isa isa = Isa::scalar;

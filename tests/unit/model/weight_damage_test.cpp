@@ -1,5 +1,6 @@
 // A model must never serve wrong bits: lost files and flipped bits end in errors that name the place.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -58,25 +59,58 @@ BOOST_AUTO_TEST_CASE(a_flipped_bit_is_found_in_the_background_and_named) {
   while (!clean.finished()) std::this_thread::yield();
   BOOST_TEST(!clean.failure());
 
-  const auto embedding = good->map_all("embedding");
-  BOOST_REQUIRE(embedding);
-  std::string bytes;
-  {
-    std::ifstream in(path_of(*good), std::ios::binary);
-    bytes.assign(std::istreambuf_iterator<char>(in), {});
-  }
-  const std::string needle(reinterpret_cast<const char*>(embedding->unit(0)), 256);
-  const std::size_t offset = bytes.find(needle);
-  BOOST_REQUIRE(offset != std::string::npos);
-  bytes[offset + 100] = static_cast<char>(bytes[offset + 100] ^ 4);
   const std::string damaged_path = folder.file("damaged.h5");
-  std::ofstream(damaged_path, std::ios::binary) << bytes;
+  damage_copy(*good, "embedding", 0, damaged_path);
   const auto damaged = open_checkpoint(damaged_path);
   const WeightCheck check(damaged);
   while (!check.finished()) std::this_thread::yield();
   BOOST_REQUIRE(check.failure());
   BOOST_TEST((check.failure()->code == ErrorCode::corrupt));
   BOOST_TEST(check.failure()->message.find("embedding") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(units_that_were_checked_are_not_read_again_while_the_file_is_open) {
+  const TemporaryFolder folder;
+  const auto good = make_checkpoint(folder, awkward_shape(), DType::q8);
+  const std::string path = folder.file("copy.h5");
+  std::filesystem::copy_file(path_of(*good), path);
+  OpenCheckpoint open{open_checkpoint(path), {}};
+  const std::vector<TensorUnits> some{{"embedding", {0, 1}}}, more{{"embedding", {0, 2}}};
+  std::uint32_t asked = 0;
+  const auto go_on = [&asked] { return ++asked > 0; };
+  BOOST_REQUIRE(check_units(open, some, go_on));
+  BOOST_TEST(asked == 1u);
+  BOOST_REQUIRE(check_units(open, more, go_on));
+  BOOST_TEST(asked == 2u);
+  BOOST_REQUIRE(!check_units(open, {{{"final_norm", {0, 1}}}}, [] { return false; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_check_of_some_units_reports_their_damage_once_and_nothing_after_it_was_stopped) {
+  const TemporaryFolder folder;
+  const auto good = make_checkpoint(folder, awkward_shape(), DType::q8);
+  const std::string path = folder.file("damaged.h5");
+  damage_copy(*good, "layers.1.ffn_up", 1, path);
+  const auto open = std::make_shared<OpenCheckpoint>();
+  open->checkpoint = open_checkpoint(path);
+  std::atomic<int> reports{0};
+  const auto count = [&reports](const Error&) { ++reports; };
+  {
+    const WeightCheck elsewhere(open, {{"layers.1.ffn_up", {0, 1}}, {"embedding", {0, 2}}}, count);
+    while (!elsewhere.finished()) std::this_thread::yield();
+    BOOST_TEST(!elsewhere.failure());
+  }
+  {
+    const WeightCheck here(open, {{"layers.1.ffn_up", {1, 2}}}, count);
+    while (!here.finished()) std::this_thread::yield();
+    BOOST_REQUIRE(here.failure());
+    BOOST_TEST(here.failure()->message.find("layers.1.ffn_up, slice 1") != std::string::npos);
+  }
+  BOOST_TEST(reports == 1);
+  WeightCheck stopped(open, {{"layers.1.ffn_up", {1, 2}}}, count);
+  stopped.stop();
+  const int before = reports;
+  while (!stopped.finished()) std::this_thread::yield();
+  BOOST_TEST(reports == before);
 }
 
 BOOST_AUTO_TEST_CASE(weights_that_overflow_fail_the_request) {

@@ -45,6 +45,9 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST(succeeded(
       ask<void>([&](auto reply) { client.epoch_broken({1}, {2}, "w2 died", long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "broken 1 2 w2 died");
+  BOOST_TEST(succeeded(
+      ask<void>([&](auto reply) { client.copy_damaged({1}, {2}, "m.h5: slice 3", long_deadline, std::move(reply)); })));
+  BOOST_TEST(coordinator.called.take() == "damaged 1 2 m.h5: slice 3");
   const ReplicaMetrics metrics{{1}, {2}, 3, 4, 5, 1.5, 0.1, 0.2, 0.3, 0.4};
   BOOST_TEST(
       succeeded(ask<void>([&](auto reply) { client.report_metrics({metrics}, long_deadline, std::move(reply)); })));

@@ -29,6 +29,7 @@ ReplicaRecord some_replica() {
   record.broken = true;
   record.pending = some_plan();
   record.switching = true;
+  record.damaged = {{{4}, {79}, "/m.h5: dataset head, slice 2"}};
   return record;
 }
 
@@ -52,6 +53,9 @@ BOOST_AUTO_TEST_CASE(a_replica_record_keeps_every_number) {
   BOOST_TEST((got.incarnation == expected.incarnation && got.serving_incarnation == expected.serving_incarnation));
   BOOST_TEST((got.conductor_node == expected.conductor_node && got.conductor_process == expected.conductor_process));
   BOOST_TEST((got.broken && got.switching && got.serving && got.pending));
+  BOOST_REQUIRE(got.damaged.size() == 1);
+  BOOST_TEST((got.damaged[0].node == NodeId{4} && got.damaged[0].process == NodeIncarnation{79}));
+  BOOST_TEST(got.damaged[0].reason == "/m.h5: dataset head, slice 2");
 }
 
 BOOST_AUTO_TEST_CASE(a_plan_keeps_every_field) {
@@ -76,6 +80,7 @@ BOOST_AUTO_TEST_CASE(a_plan_keeps_every_field) {
   BOOST_TEST((decoded->previous_kv[0].participant == ParticipantIndex{3}));
   BOOST_TEST((decoded->previous_kv[0].kv_heads == SliceRange{0, 2}));
   BOOST_TEST((decoded->lease_nodes == plan.lease_nodes));
+  BOOST_TEST((decoded->check_first && plan.check_first));
 }
 
 BOOST_AUTO_TEST_CASE(a_job_keeps_every_field) {

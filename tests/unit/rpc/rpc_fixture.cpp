@@ -44,6 +44,11 @@ void FakeCoordinator::epoch_broken(const Caller&, ReplicaId replica, Epoch epoch
   called.put("broken " + std::to_string(replica.value) + " " + std::to_string(epoch.value) + " " + reason);
   reply({});
 }
+void FakeCoordinator::copy_damaged(const Caller&, ReplicaId replica, Epoch epoch, std::string reason,
+                                   Reply<void> reply) {
+  called.put("damaged " + std::to_string(replica.value) + " " + std::to_string(epoch.value) + " " + reason);
+  reply({});
+}
 void FakeCoordinator::report_metrics(const Caller&, std::vector<ReplicaMetrics> metrics, Reply<void> reply) {
   last_metrics = std::move(metrics);
   reply({});
@@ -258,6 +263,7 @@ EpochPlan some_plan() {
   plan.previous = {3};
   plan.previous_kv = {{{3}, {0, 6}, {0, 2}}};
   plan.lease_nodes = {{1}, {3}};
+  plan.check_first = true;
   return plan;
 }
 

@@ -131,6 +131,7 @@ class FakeCoordinator final : public CoordinatorHandler {
   void heartbeat(const Caller&, NodeLoad load, Reply<void> reply) override;
   void epoch_activated(const Caller&, ReplicaId, Epoch, ConductorIncarnation, Reply<void> reply) override;
   void epoch_broken(const Caller&, ReplicaId, Epoch, std::string reason, Reply<void> reply) override;
+  void copy_damaged(const Caller&, ReplicaId, Epoch, std::string reason, Reply<void> reply) override;
   void report_metrics(const Caller&, std::vector<ReplicaMetrics> metrics, Reply<void> reply) override;
   void report_log(const Caller&, std::vector<LogLine> lines, Reply<void> reply) override;
   void status(const Caller& caller, Reply<ClusterStatus> reply) override;
