@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -15,6 +16,7 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/importers/synthetic.hpp"
+#include "runtime/tensor/dtype.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera::app {
@@ -90,6 +92,14 @@ int run_synth(const SynthCommand& command) {
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
 }
 
+void add_dtype(CLI::App& command, std::string& dtype) {
+  std::vector<std::string> names;
+  for (const DType known : all_dtypes) names.push_back(to_string(known));
+  command.add_option("--dtype", dtype, "Storage of the weights: whole or half floats, or 8 or 4 bits in blocks of 32")
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
+}
+
 void add_import(CLI::App& app, Action& action) {
   auto* const command =
       app.add_subcommand("import", "Turn a llama2.c .bin or Hugging Face safetensors model into a checkpoint");
@@ -99,9 +109,7 @@ void add_import(CLI::App& app, Action& action) {
       ->required();
   command->add_option("DST", options->destination, "Checkpoint to write (.h5); appears only when it is complete")
       ->required();
-  command->add_option("--dtype", options->dtype, "Storage of the weights")
-      ->check(CLI::IsMember({"f32", "q8"}))
-      ->capture_default_str();
+  add_dtype(*command, options->dtype);
   command->add_option("--tokenizer", options->tokenizer, "llama2.c tokenizer .bin to put inside");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
@@ -116,9 +124,7 @@ void add_synth(CLI::App& app, Action& action) {
   for (const std::string& name : synthetic_shape_names()) names += (names.empty() ? "" : ", ") + name;
   command->add_option("SHAPE", options->shape, "One of: " + names)->required();
   command->add_option("DST", options->destination, "File to write; appears only when it is complete")->required();
-  command->add_option("--dtype", options->dtype, "Storage of the weights")
-      ->check(CLI::IsMember({"f32", "q8"}))
-      ->capture_default_str();
+  add_dtype(*command, options->dtype);
   command->add_option("--seed", options->seed, "Same seed, same weights")->capture_default_str();
   command->add_option("--format", options->format, "tessera, or gguf with the same weights for other programs")
       ->check(CLI::IsMember({"tessera", "gguf"}))

@@ -243,7 +243,9 @@ void add_node_command(CLI::App& app, Action& action) {
   command->add_option("--cores", options->node.cores, "0: all of the machine")->group(group)->capture_default_str();
   command->add_option("--memory", options->memory, "For models, for example 4GiB (default: all of the machine)")
       ->group(group);
-  command->add_option("--isa", options->node.isa, "auto, scalar, avx2 or avx512")->group(group)->capture_default_str();
+  command->add_option("--isa", options->node.isa, "auto, scalar, avx2, avx512 or avx512bf16")
+      ->group(group)
+      ->capture_default_str();
   command->add_option("--wait", options->wait, "How a shard waits for others: auto, spin or block")
       ->group(group)
       ->capture_default_str();

@@ -20,8 +20,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->check(CLI::Range(1u, limits::threads_max));
   command.add_option("--shards", options.shards, "Run the model as N in-process shards; the result has the same bits")
       ->capture_default_str();
-  command.add_option("--isa", options.isa, "Instruction set: auto, scalar, avx2, avx512; the result has the same bits")
-      ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512"}))
+  command.add_option("--isa", options.isa, "Instruction set; the result has the same bits")
+      ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
       ->capture_default_str();
 }
 

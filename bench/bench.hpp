@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ struct Settings {
 };
 
 /// Matrix kernels on weights from memory: GEMV in GB/s against reading, GEMM in GMAC/s against the arithmetic peak.
-std::vector<Row> bench_ops(const Settings& settings);
+std::vector<Row> bench_ops(const Settings& settings, std::span<const DType> dtypes);
 
 /// Decode and prefill of a synthetic model in tokens/s; the roofline of decode is read bandwidth over bytes per token,
 /// that of prefill the arithmetic peak over multiply-adds per token.

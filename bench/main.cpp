@@ -33,7 +33,7 @@ void print_row(const Row& row, std::uint32_t threads) {
 
 struct Options {
   std::vector<std::string> models = {"llama-134m", "llama-1.1b"};
-  std::vector<std::string> dtypes = {"q8", "f32"};
+  std::vector<std::string> dtypes = {"q4", "q8", "bf16", "f32"};
   std::vector<std::uint32_t> threads;
   std::uint32_t samples = 21;
   std::string isa = "auto", cache_folder = "build/bench-models", commit = "unknown", json_file;
@@ -78,14 +78,16 @@ Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
     }
   }
   if (options.only_exchange) return json;
+  std::vector<DType> dtypes;
+  for (const std::string& name : options.dtypes) dtypes.push_back(*parse_dtype(name));
   for (const std::uint32_t count : threads) {
     settings.threads = count;
-    if (!options.no_ops) add(bench_ops(settings));
+    if (!options.no_ops) add(bench_ops(settings, dtypes));
     for (const std::string& model : options.models) {
-      for (const std::string& dtype : options.dtypes) {
+      for (const DType dtype : dtypes) {
         // 4.4 GB of f32 weights say nothing that the small model does not.
-        if (model == "llama-1.1b" && dtype == "f32" && options.dtypes.size() > 1) continue;
-        TESSERA_TRY(auto rows, bench_model(settings, model, *parse_dtype(dtype)));
+        if (model == "llama-1.1b" && dtype == DType::f32 && dtypes.size() > 1) continue;
+        TESSERA_TRY(auto rows, bench_model(settings, model, dtype));
         add(rows);
       }
     }
@@ -99,13 +101,15 @@ int main(int argc, char** argv) {
   CLI::App cli("Measures Tessera against the machine's own limits.", "tessera_bench");
   Options options;
   cli.add_option("--models", options.models, "Synthetic shapes")->delimiter(',')->capture_default_str();
-  cli.add_option("--dtypes", options.dtypes)
+  cli.add_option("--dtypes", options.dtypes, "Of the matrix kernels and of the models")
       ->delimiter(',')
-      ->check(CLI::IsMember({"f32", "q8"}))
+      ->check(CLI::IsMember({"f32", "bf16", "q8", "q4"}))
       ->capture_default_str();
   cli.add_option("--threads", options.threads, "Thread counts (default: 1 and all cores)")->delimiter(',');
   cli.add_option("--samples", options.samples)->check(CLI::Range(1u, 1000u))->capture_default_str();
-  cli.add_option("--isa", options.isa)->check(CLI::IsMember({"auto", "avx2", "avx512"}))->capture_default_str();
+  cli.add_option("--isa", options.isa)
+      ->check(CLI::IsMember({"auto", "avx2", "avx512", "avx512bf16"}))
+      ->capture_default_str();
   cli.add_option("--cache", options.cache_folder, "Folder for synthetic models")
       ->envname("TESSERA_BENCH_CACHE")
       ->capture_default_str();

@@ -103,9 +103,7 @@ Result<std::vector<Row>> bench_model(const Settings& settings, const std::string
   Runner runner(*replica, *settings.clock);
   TESSERA_CHECK(runner.prefill_seconds());  // pages in, buffers grown
   for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
-    prefill.roofline.add((dtype == DType::f32 ? measure_f32_peak(settings.isa, *pool, *settings.clock)
-                                              : measure_int8_peak(settings.isa, *pool, *settings.clock)) *
-                         1e9 / cost.multiply_adds);
+    prefill.roofline.add(measure_peak(dtype, settings.isa, *pool, *settings.clock) * 1e9 / cost.multiply_adds);
     TESSERA_TRY(const double prefill_time, runner.prefill_seconds());
     prefill.value.add(prefill_tokens / prefill_time);
     decode.roofline.add(reader.measure(settings.isa, *pool, *settings.clock) * 1e9 / cost.bytes);

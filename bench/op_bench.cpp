@@ -2,6 +2,7 @@
 
 #include "bench/bench.hpp"
 #include "runtime/base/ensure.hpp"
+#include "runtime/tensor/packed_layout.hpp"
 
 namespace tessera::bench {
 
@@ -11,57 +12,76 @@ constexpr std::uint32_t k = 2048, tiles = 128;               // one matrix of 20
 constexpr std::size_t matrices = 24, lanes = TESSERA_LANES;  // together far beyond the caches
 constexpr std::uint32_t gemm_tokens = 512;
 constexpr std::uint32_t blocks = k / TESSERA_BLOCK;
-constexpr std::size_t q8_tile = blocks * 32 + blocks * 512;
-constexpr std::size_t f32_tile = k * lanes * sizeof(float);
+
+std::size_t tile_bytes_of(DType dtype) { return PackedLayout{dtype, SplitAxis::rows, lanes, k, lanes}.tile_bytes(); }
 
 struct Data {
   AlignedBuffer<std::uint8_t> weights;
   AlignedBuffer<float> x{gemm_tokens * k}, y{gemm_tokens * tiles * lanes};
+  AlignedBuffer<float> rounded{gemm_tokens * k};
   AlignedBuffer<std::int8_t> values{gemm_tokens * k};
   AlignedBuffer<float> scales{gemm_tokens * blocks};
   AlignedBuffer<std::int32_t> corrections{gemm_tokens * blocks};
 
   explicit Data(std::size_t tile_bytes) : weights(matrices * tiles * tile_bytes) {
-    // Any bytes do, but as f32 or f16 they must stay small and finite: exponents of both types lie in the high byte of
-    // a half.
+    // Any bytes do, but as floats they must stay small and finite: exponents of f32, bf16 and f16 lie in the high byte
+    // of a half.
     for (std::size_t i = 0; i < weights.size(); ++i)
       weights[i] = static_cast<std::uint8_t>((i * 2654435761u >> 13) & 0x3b);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) * 0.1f - 0.8f;
   }
+  tessera_bf16_rows bf16() { return {rounded.data(), k}; }
+  tessera_q8_rows q8() { return {values.data(), scales.data(), corrections.data(), k, blocks}; }
+
+  void prepare(const tessera_op_table& ops) {
+    const tessera_bf16_rows bf16_rows = bf16();
+    const tessera_q8_rows q8_rows = q8();
+    ops.bf16_rows(x.data(), k, gemm_tokens, k, &bf16_rows);
+    ops.quantize_rows(x.data(), k, gemm_tokens, k, &q8_rows);
+  }
 };
+
+/// Tiles begin .. end-1 of one matrix.
+void multiply_tiles(const tessera_op_table& ops, Data& data, DType dtype, const std::uint8_t* weights,
+                    std::uint32_t begin, std::uint32_t end, std::uint32_t tokens) {
+  const std::size_t stride = tile_bytes_of(dtype), ldy = tiles * lanes;
+  float* const y = data.y.data() + begin * lanes;
+  switch (dtype) {
+    case DType::f32: {
+      const tessera_matmul_f32_args args{weights, stride, begin, end, k, tokens, data.x.data(), k, y, ldy};
+      return ops.matmul_f32(&args);
+    }
+    case DType::bf16: {
+      const tessera_matmul_bf16_args args{weights, stride, begin, end, k, tokens, data.bf16(), y, ldy};
+      return ops.matmul_bf16(&args);
+    }
+    case DType::q8:
+    case DType::q4: {
+      const tessera_matmul_q8_args args{weights, stride, begin, end, blocks, tokens, data.q8(), y, ldy};
+      return dtype == DType::q8 ? ops.matmul_q8(&args) : ops.matmul_q4(&args);
+    }
+  }
+}
 
 void multiply(const Settings& settings, ThreadPool& pool, Data& data, DType dtype, std::size_t matrix,
               std::uint32_t tokens) {
-  const std::size_t tile_bytes = dtype == DType::f32 ? f32_tile : q8_tile;
-  const std::uint8_t* const weights = data.weights.data() + matrix * tiles * tile_bytes;
+  const std::uint8_t* const weights = data.weights.data() + matrix * tiles * tile_bytes_of(dtype);
   const std::uint32_t tasks = pool.threads() == 1 ? 1 : pool.threads() * 4;
   pool.run(tasks, [&](std::uint32_t task, std::uint32_t) {
-    const std::uint32_t begin = tiles * task / tasks, end = tiles * (task + 1) / tasks;
-    float* const y = data.y.data() + begin * lanes;
-    if (dtype == DType::f32) {
-      const tessera_matmul_f32_args args{weights, tile_bytes,    begin, end, k,
-                                         tokens,  data.x.data(), k,     y,   tiles * lanes};
-      settings.ops->matmul_f32(&args);
-    } else {
-      const tessera_q8_rows rows{data.values.data(), data.scales.data(), data.corrections.data(), k, blocks};
-      const tessera_matmul_q8_args args{weights, tile_bytes, begin, end, blocks, tokens, rows, y, tiles * lanes};
-      settings.ops->matmul_q8(&args);
-    }
+    multiply_tiles(*settings.ops, data, dtype, weights, tiles * task / tasks, tiles * (task + 1) / tasks, tokens);
   });
 }
 
 }  // namespace
 
-std::vector<Row> bench_ops(const Settings& settings) {
+std::vector<Row> bench_ops(const Settings& settings, std::span<const DType> dtypes) {
   auto pool = ThreadPool::create(settings.threads);
   TESSERA_ENSURE(pool);
   const ReadProbe reader(512u << 20);
   std::vector<Row> rows;
-  for (const DType dtype : {DType::f32, DType::q8}) {
-    const std::size_t tile_bytes = dtype == DType::f32 ? f32_tile : q8_tile;
-    Data data(tile_bytes);
-    const tessera_q8_rows quantised{data.values.data(), data.scales.data(), data.corrections.data(), k, blocks};
-    settings.ops->quantize_rows(data.x.data(), k, gemm_tokens, k, &quantised);
+  for (const DType dtype : dtypes) {
+    Data data(tile_bytes_of(dtype));
+    data.prepare(*settings.ops);
     Row gemv{std::string("GEMV ") + to_string(dtype) + ", weights from memory", "GB/s", {}, {}};
     Row gemm{std::string("GEMM ") + to_string(dtype) + ", 512 tokens", "GMAC/s", {}, {}};
     for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
@@ -69,8 +89,7 @@ std::vector<Row> bench_ops(const Settings& settings) {
       TimePoint start = settings.clock->now();
       for (std::size_t matrix = 0; matrix < matrices; ++matrix) multiply(settings, **pool, data, dtype, matrix, 1);
       gemv.value.add(static_cast<double>(data.weights.size()) / seconds_between(start, settings.clock->now()) / 1e9);
-      gemm.roofline.add(dtype == DType::f32 ? measure_f32_peak(settings.isa, **pool, *settings.clock)
-                                            : measure_int8_peak(settings.isa, **pool, *settings.clock));
+      gemm.roofline.add(measure_peak(dtype, settings.isa, **pool, *settings.clock));
       start = settings.clock->now();
       multiply(settings, **pool, data, dtype, sample % matrices, gemm_tokens);
       const double work = static_cast<double>(gemm_tokens) * tiles * lanes * k;

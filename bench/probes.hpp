@@ -8,6 +8,7 @@
 #include "runtime/device/aligned_buffer.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/device/thread_pool.hpp"
+#include "runtime/tensor/dtype.hpp"
 
 namespace tessera::bench {
 
@@ -22,9 +23,9 @@ class ReadProbe {
   AlignedBuffer<std::uint8_t> memory_;
 };
 
-/// GMAC/s of independent multiply-adds held in registers, all threads: f32 FMA, and the int8 dot product of the
-/// instruction set (vpdpbusd, or vpmaddwd on AVX2).
-double measure_f32_peak(Isa isa, ThreadPool& pool, const Clock& clock);
-double measure_int8_peak(Isa isa, ThreadPool& pool, const Clock& clock);
+/// GMAC/s of independent multiply-adds held in registers, all threads, by the instruction that weights of the dtype are
+/// multiplied with: f32 FMA for f32; for bf16 vdpbf16ps, or FMA where weights must be widened; for q8 and q4 the int8
+/// dot product (vpdpbusd, or vpmaddwd on AVX2).
+double measure_peak(DType dtype, Isa isa, ThreadPool& pool, const Clock& clock);
 
 }  // namespace tessera::bench

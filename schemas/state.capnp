@@ -36,7 +36,7 @@ struct ModelFacts {
   # What placement must know of a checkpoint; from its manifest.
   shape @0 :ModelShape;
   geometry @1 :SliceGeometry;
-  dtype @2 :Text;  # "f32", "q8"
+  dtype @2 :Text;  # "f32", "bf16", "q8", "q4"
   name @3 :Text;
   uri @4 :Text;
   contentId @5 :Text;

@@ -178,7 +178,8 @@ def _packed(dtype, split, rows, columns, size):
     units = -(-extent // size)
     k = columns if split == "rows" else -(-size // 32) * 32
     blocks = -(-k // 32)
-    tile = 64 * k if dtype == "f32" else -(-32 * blocks // 64) * 64 + 512 * blocks
+    scales = -(-32 * blocks // 64) * 64
+    tile = {"f32": 64 * k, "bf16": 64 * -(-k // 2), "q8": scales + 512 * blocks, "q4": scales + 256 * blocks}[dtype]
     tiles = [-(-(min(size, rows - unit * size) if split == "rows" else rows) // 16) for unit in range(units)]
     layout = {"kind": "packed16", "dtype": dtype, "split": split, "rows": rows, "columns": columns, "slice": size}
     return layout, [count * tile for count in tiles]
@@ -224,8 +225,8 @@ def checkpoint_seeds():
         return text(value)
 
     valid = text(manifest())
-    manifests = {"f32": valid, "q8": text(manifest("q8")), "untied": text(manifest(tied=False)), "truncated": valid[:-40],
-                 "huge_layers": changed("shape", layers=2**32 - 1), "zero_heads": changed("shape", kv_heads=0),
+    manifests = {"f32": valid, **{dtype: text(manifest(dtype)) for dtype in ("bf16", "q8", "q4")},
+                 "untied": text(manifest(tied=False)), "truncated": valid[:-40], "huge_layers": changed("shape", layers=2**32 - 1), "zero_heads": changed("shape", kv_heads=0),
                  "future": changed("", format_version=2), "wrong_geometry": changed("geometry", ffn_slices=3),
                  "no_tensors": changed("", tensors=[]), "deep": b"[" * 5000, "template": changed("", chat_template="{{ messages }}")}
     with open(os.path.join(TEST_DATA, "checkpoint_v1_q8.h5"), "rb") as file:

@@ -52,7 +52,7 @@ struct NodeConfig {
   std::uint32_t cores = 0;         ///< 0: all of the machine
   std::uint64_t memory_bytes = 0;  ///< for weights, KV pages and buffers; 0: what the machine has
   std::vector<std::string> devices{"cpu"};
-  std::string isa = "auto";  ///< auto, scalar, avx2, avx512
+  std::string isa = "auto";  ///< auto, scalar, avx2, avx512, avx512bf16
 
   bool has(Role role) const;
 };

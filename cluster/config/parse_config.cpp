@@ -193,7 +193,7 @@ void Reader::read_resources(ConfigSection& section, NodeConfig& node) {
     }
     node.devices = *devices;
   }
-  if (const auto isa = section.choice("isa", {"auto", "scalar", "avx2", "avx512"})) node.isa = *isa;
+  if (const auto isa = section.choice("isa", {"auto", "scalar", "avx2", "avx512", "avx512bf16"})) node.isa = *isa;
 }
 
 void Reader::read_ports(ConfigSection& section, NodeConfig& node) {

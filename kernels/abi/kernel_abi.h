@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /** Raised whenever a signature, a layout or an order of reduction in this file changes. */
-#define TESSERA_KERNEL_ABI_VERSION 1
+#define TESSERA_KERNEL_ABI_VERSION 2
 
 /** Output rows in one weight tile, and lanes of a reduction along contiguous elements. */
 #define TESSERA_LANES 16
@@ -36,10 +36,19 @@ extern "C" {
  *     float w[k][16]
  * and tile t+1 follows `tile_stride` bytes later. Rows beyond the matrix are zero.
  *
+ * bf16: a tile is
+ *     u16 w[ceil(k / 2)][16][2]    (pair of k, row, k within the pair); a missing last k is zero
+ *
  * q8: a tile is
  *     f16 scale[blocks][16], padded with zeros to a multiple of 64 bytes, then
  *     u8  w[blocks][8][16][4]      (block, group of four k, row, k within the group), weight + 128
  * where blocks = ceil(k / 32); k beyond the matrix is stored as 128, i.e. zero.
+ *
+ * q4: a tile is
+ *     f16 scale[blocks][16], as in q8, then
+ *     u8  w[blocks][4][16][4]      (block, group, row, k within the group), two weights a byte, each weight + 8:
+ *                                  the low nibble is k = 4 group + i of the block, the high one k = 16 + 4 group + i
+ * with k beyond the matrix stored as 8, i.e. zero. Byte 4 group + i of a row is byte 4 group + i of a GGUF Q4_0 block.
  */
 
 /** y[token][tile*16 + lane - tile_begin*16] = sum over k of w[k][lane] * x[token][k]; see exactness.md, "Matrix". */
@@ -56,7 +65,31 @@ typedef struct tessera_matmul_f32_args {
   size_t ldy;          /**< floats from one row of y to the next */
 } tessera_matmul_f32_args;
 
-/** Activations quantised per block of 32: what quantize_rows writes and matmul_q8 reads. */
+/** In what form matmul_bf16 of a module reads activations, all of them rounded to bf16. */
+typedef enum tessera_bf16_form {
+  TESSERA_BF16_PACKED = 0, /**< u16, for modules that multiply bf16 itself */
+  TESSERA_BF16_WIDENED = 1 /**< f32, for modules that widen the weights */
+} tessera_bf16_form;
+
+/** Rows of activations rounded to bf16, in the form of the module: what bf16_rows writes and matmul_bf16 reads. */
+typedef struct tessera_bf16_rows {
+  void* values;     /**< [rows][ld_values] u16 or f32, 4-byte aligned; zero at k where k is odd */
+  size_t ld_values; /**< values from one row to the next, a multiple of 2 */
+} tessera_bf16_rows;
+
+typedef struct tessera_matmul_bf16_args {
+  const void* weights;
+  size_t tile_stride;
+  uint32_t tile_begin;
+  uint32_t tile_end;
+  uint32_t k; /**< elements reduced, a multiple of 2 */
+  uint32_t tokens;
+  tessera_bf16_rows x;
+  float* y;
+  size_t ldy;
+} tessera_matmul_bf16_args;
+
+/** Activations quantised per block of 32: what quantize_rows writes and matmul_q8 and matmul_q4 read. */
 typedef struct tessera_q8_rows {
   int8_t* values;       /**< [rows][ld_values], zero beyond k up to the end of the last block */
   float* scales;        /**< [rows][ld_blocks] */
@@ -65,6 +98,7 @@ typedef struct tessera_q8_rows {
   size_t ld_blocks;     /**< blocks from one row to the next */
 } tessera_q8_rows;
 
+/** Of matmul_q8 and of matmul_q4. */
 typedef struct tessera_matmul_q8_args {
   const void* weights;
   size_t tile_stride;
@@ -110,18 +144,28 @@ typedef struct tessera_attention_args {
 
 typedef struct tessera_op_table {
   uint32_t abi_version; /**< TESSERA_KERNEL_ABI_VERSION */
-  const char* name;     /**< "scalar", "avx2", "avx512" */
+  const char* name;     /**< "scalar", "avx2", "avx512", "avx512bf16" */
+  tessera_bf16_form bf16_form;
 
   void (*matmul_f32)(const tessera_matmul_f32_args* args);
+  void (*matmul_bf16)(const tessera_matmul_bf16_args* args);
   void (*matmul_q8)(const tessera_matmul_q8_args* args);
+  void (*matmul_q4)(const tessera_matmul_q8_args* args);
+
+  /** Rounds rows of x [rows][ldx] (k elements each) to bf16, nearest even, into the form of this module. */
+  void (*bf16_rows)(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_bf16_rows* out);
 
   /** Quantises rows of x [rows][ldx] (k elements each) into out; see exactness.md, "Activation quantisation". */
   void (*quantize_rows)(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out);
 
   /** out[i] = weight of output row `lane` of one tile at column i, i < k: how an embedding row is read. */
   void (*unpack_row_f32)(const void* tile, uint32_t lane, uint32_t k, float* out);
+  /** The same for bf16, widened. */
+  void (*unpack_row_bf16)(const void* tile, uint32_t lane, uint32_t k, float* out);
   /** The same for q8: out[i] = float(w - 128) * scale of its block. */
   void (*unpack_row_q8)(const void* tile, uint32_t lane, uint32_t k, float* out);
+  /** The same for q4: out[i] = float(w - 8) * scale of its block. */
+  void (*unpack_row_q4)(const void* tile, uint32_t lane, uint32_t k, float* out);
 
   /** y[i] = (x[i] * (1 / sqrt(mean(x^2) + eps))) * weight[i]; y may be x. */
   void (*rms_norm)(const float* x, const float* weight, float eps, uint32_t n, float* y);

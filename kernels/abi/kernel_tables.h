@@ -15,6 +15,8 @@ const tessera_op_table* tessera_scalar_table(void);
 const tessera_op_table* tessera_avx2_table(void);
 /** Needs AVX-512 F, BW, DQ, VL and VNNI. */
 const tessera_op_table* tessera_avx512_table(void);
+/** Needs AVX-512 BF16 as well. */
+const tessera_op_table* tessera_avx512bf16_table(void);
 
 #ifdef __cplusplus
 }

@@ -27,7 +27,46 @@ TESSERA_INLINE void quantize_block(Lanes first, Lanes second, int8_t* values, fl
   *correction = -128 * sum_int(add_int(q0, q1));
 }
 
+/// out[i] = weight(weights of the lane, block, i) * scale of the block, i within the block.
+template <typename Weight>
+TESSERA_INLINE void unpack_blocks(const void* tile, uint32_t lane, uint32_t k, float* out, Weight weight) {
+  const size_t blocks = (size_t{k} + TESSERA_BLOCK - 1) / TESSERA_BLOCK;
+  const uint16_t* scales = static_cast<const uint16_t*>(tile) + lane;
+  const uint8_t* weights = static_cast<const uint8_t*>(tile) + (blocks * kLanes * 2 + 63) / 64 * 64 + lane * 4;
+  for (size_t b = 0; b < blocks; ++b) {
+    const float scale = _cvtsh_ss(scales[b * kLanes]);
+    const size_t count = k - b * TESSERA_BLOCK < TESSERA_BLOCK ? k - b * TESSERA_BLOCK : TESSERA_BLOCK;
+    for (size_t i = 0; i < count; ++i) {
+      out[b * TESSERA_BLOCK + i] = static_cast<float>(int32_t{weight(weights, b, i)}) * scale;
+    }
+  }
+}
+
+#if defined(__AVX512BF16__)
+using Bf16Value = uint16_t;
+TESSERA_INLINE void store_rounded(uint16_t* p, Lanes x) { store_bf16(p, x); }
+TESSERA_INLINE void store_rounded_first(uint16_t* p, size_t n, Lanes x) {
+  uint16_t rest[kLanes];
+  store_bf16(rest, x);
+  for (size_t i = 0; i < n; ++i) p[i] = rest[i];
+}
+#else
+using Bf16Value = float;
+TESSERA_INLINE void store_rounded(float* p, Lanes x) { store(p, round_to_bf16(x)); }
+TESSERA_INLINE void store_rounded_first(float* p, size_t n, Lanes x) { store_first(p, n, round_to_bf16(x)); }
+#endif
+
 }  // namespace
+
+void bf16_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_bf16_rows* out) {
+  for (uint32_t row = 0; row < rows; ++row, x += ldx) {
+    Bf16Value* values = static_cast<Bf16Value*>(out->values) + row * out->ld_values;
+    size_t i = 0;
+    for (; i + kLanes <= k; i += kLanes) store_rounded(values + i, load(x + i));
+    if (i < k) store_rounded_first(values + i, k - i, load_first(x + i, k - i));
+    if (k % 2 != 0) values[k] = 0;
+  }
+}
 
 void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out) {
   for (uint32_t row = 0; row < rows; ++row) {
@@ -53,18 +92,25 @@ void unpack_row_f32(const void* tile, uint32_t lane, uint32_t k, float* out) {
   for (size_t i = 0; i < k; ++i) out[i] = w[i * kLanes];
 }
 
-void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out) {
-  const size_t blocks = (size_t{k} + TESSERA_BLOCK - 1) / TESSERA_BLOCK;
-  const uint16_t* scales = static_cast<const uint16_t*>(tile) + lane;
-  const uint8_t* weights = static_cast<const uint8_t*>(tile) + (blocks * kLanes * 2 + 63) / 64 * 64 + lane * 4;
-  for (size_t b = 0; b < blocks; ++b) {
-    const float scale = _cvtsh_ss(scales[b * kLanes]);
-    const size_t count = k - b * TESSERA_BLOCK < TESSERA_BLOCK ? k - b * TESSERA_BLOCK : TESSERA_BLOCK;
-    for (size_t i = 0; i < count; ++i) {
-      const int32_t weight = weights[(b * (TESSERA_BLOCK / 4) + i / 4) * kLanes * 4 + i % 4];
-      out[b * TESSERA_BLOCK + i] = static_cast<float>(weight - 128) * scale;
-    }
+void unpack_row_bf16(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  const uint16_t* w = static_cast<const uint16_t*>(tile) + lane * 2;
+  for (size_t i = 0; i < k; ++i) {
+    const uint32_t bits = uint32_t{w[i / 2 * kLanes * 2 + i % 2]} << 16;
+    __builtin_memcpy(out + i, &bits, sizeof bits);
   }
+}
+
+void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  unpack_blocks(tile, lane, k, out, [](const uint8_t* weights, size_t block, size_t i) TESSERA_LAMBDA {
+    return weights[(block * (TESSERA_BLOCK / 4) + i / 4) * kLanes * 4 + i % 4] - 128;
+  });
+}
+
+void unpack_row_q4(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  unpack_blocks(tile, lane, k, out, [](const uint8_t* weights, size_t block, size_t i) TESSERA_LAMBDA {
+    const int32_t both = weights[(block * (TESSERA_BLOCK / 8) + i % 16 / 4) * kLanes * 4 + i % 4];
+    return (i < 16 ? both & 15 : both >> 4) - 8;
+  });
 }
 
 void rms_norm(const float* x, const float* weight, float eps, uint32_t n, float* y) {

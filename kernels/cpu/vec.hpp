@@ -15,12 +15,11 @@
 #include <stdint.h>
 
 #include "kernels/cpu/inlining.hpp"
+#include "kernels/cpu/isa.hpp"
 
 #if defined(__AVX512F__)
-#define TESSERA_ISA avx512
 #include "kernels/cpu/vec_avx512.hpp"
 #else
-#define TESSERA_ISA avx2
 #include "kernels/cpu/vec_avx2.hpp"
 #endif
 

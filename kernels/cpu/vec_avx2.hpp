@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #include "kernels/cpu/inlining.hpp"
+#include "kernels/cpu/isa.hpp"
 
-namespace tessera::avx2 {
+namespace tessera::TESSERA_ISA {
 namespace {
 
 struct Lanes {
@@ -154,33 +155,79 @@ TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   for (size_t i = 0; i < n; ++i) buffer[i] = p[i];
   return load(buffer);
 }
+/// To bf16, nearest even, on the bits; what is rounded away stays in the low halves.
 TESSERA_INLINE __m256i narrow_bf16_half(__m256 x) {
   const __m256i bits = _mm256_castps_si256(x);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-  return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+  return _mm256_blendv_epi8(rounded, quiet, is_nan);
 }
-/// To bf16, nearest even, on the bits.
 TESSERA_INLINE void store_bf16(uint16_t* p, Lanes x) {
-  const __m256i words = _mm256_packus_epi32(narrow_bf16_half(x.lo), narrow_bf16_half(x.hi));
+  const __m256i words = _mm256_packus_epi32(_mm256_srli_epi32(narrow_bf16_half(x.lo), 16),  //
+                                            _mm256_srli_epi32(narrow_bf16_half(x.hi), 16));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xd8));
 }
 
-// Integer dot products of q8. One step multiplies the weights of four columns of K and sixteen rows by four
-// activations. Columns 0 and 2 and columns 1 and 3 are widened to int16 in place: each pair of products of vpmaddwd
-// then lies in the lane of its row. (vpmaddubsw would multiply bytes directly, but saturates.)
+/// The bf16 values nearest to x, as floats.
+TESSERA_INLINE Lanes round_to_bf16(Lanes x) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  return {_mm256_castsi256_ps(_mm256_and_si256(narrow_bf16_half(x.lo), high)),
+          _mm256_castsi256_ps(_mm256_and_si256(narrow_bf16_half(x.hi), high))};
+}
+
+// Products of bf16 weights: one step takes two columns of K and sixteen rows, the odd column first.
+
+struct Bf16Weights {
+  Lanes even, odd;
+};
+TESSERA_INLINE Bf16Weights load_bf16_weights(const void* p) {
+  const __m256i lo = _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  const __m256i hi = _mm256_loadu_si256(static_cast<const __m256i*>(p) + 1);
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))},
+          {_mm256_castsi256_ps(_mm256_and_si256(lo, high)), _mm256_castsi256_ps(_mm256_and_si256(hi, high))}};
+}
+/// The activations of both columns, widened.
+struct Bf16Pair {
+  float even, odd;
+};
+TESSERA_INLINE Lanes bf16_dot(Lanes acc, const Bf16Weights& weights, const Bf16Pair* x) {
+  return fma(weights.even, broadcast(x->even), fma(weights.odd, broadcast(x->odd), acc));
+}
+
+// Integer dot products of quantised weights. One step multiplies the weights of four columns of K and sixteen rows by
+// four activations. Columns 0 and 2 and columns 1 and 3 are widened to int16 in place: each pair of products of
+// vpmaddwd then lies in the lane of its row. (vpmaddubsw would multiply bytes directly, but saturates.)
+
+struct Bytes {  // 64 of them
+  __m256i lo, hi;
+};
+TESSERA_INLINE Bytes load_bytes(const char* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+TESSERA_INLINE void store_bytes(char* p, const Bytes& x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), x.hi);
+}
+/// 16 times the low nibble of every byte, 16 times the high nibble.
+TESSERA_INLINE Bytes high_nibbles(const Bytes& x) {
+  const __m256i mask = _mm256_set1_epi8(static_cast<char>(0xf0));
+  return {_mm256_and_si256(x.lo, mask), _mm256_and_si256(x.hi, mask)};
+}
+TESSERA_INLINE Bytes low_nibbles(const Bytes& x) {
+  return high_nibbles({_mm256_slli_epi16(x.lo, 4), _mm256_slli_epi16(x.hi, 4)});
+}
 
 struct Q8Weights {
   __m256i even_lo, odd_lo, even_hi, odd_hi;
 };
-TESSERA_INLINE Q8Weights load_q8_weights(const uint8_t* p) {
-  const __m256i lo = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  const __m256i hi = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32));
+TESSERA_INLINE Q8Weights to_q8_weights(const Bytes& x) {
   const __m256i low_bytes = _mm256_set1_epi16(255);
-  return {_mm256_and_si256(lo, low_bytes), _mm256_srli_epi16(lo, 8), _mm256_and_si256(hi, low_bytes),
-          _mm256_srli_epi16(hi, 8)};
+  return {_mm256_and_si256(x.lo, low_bytes), _mm256_srli_epi16(x.lo, 8), _mm256_and_si256(x.hi, low_bytes),
+          _mm256_srli_epi16(x.hi, 8)};
 }
 
 struct Q8Step {
@@ -210,4 +257,4 @@ TESSERA_INLINE IntLanes q8_dot(IntLanes acc, const Q8Weights& weights, const Q8S
 }
 
 }  // namespace
-}  // namespace tessera::avx2
+}  // namespace tessera::TESSERA_ISA

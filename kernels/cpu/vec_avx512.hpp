@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #include "kernels/cpu/inlining.hpp"
+#include "kernels/cpu/isa.hpp"
 
-namespace tessera::avx512 {
+namespace tessera::TESSERA_ISA {
 namespace {
 
 using Lanes = __m512;
@@ -105,21 +106,65 @@ TESSERA_INLINE Lanes load(const uint16_t* p) {
 TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   return widen_bf16_register(_mm256_maskz_loadu_epi16(first_mask(n), p));
 }
-/// To bf16, nearest even, on the bits.
-TESSERA_INLINE void store_bf16(uint16_t* p, Lanes x) {
+/// To bf16, nearest even, on the bits; what is rounded away stays in the low halves.
+TESSERA_INLINE __m512i narrow_bf16(Lanes x) {
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-  const __m512i result = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16)));
+  return _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+}
+TESSERA_INLINE void store_bf16(uint16_t* p, Lanes x) {
+  const __m512i words = _mm512_srli_epi32(narrow_bf16(x), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(words));
+}
+/// The bf16 values nearest to x, as floats.
+TESSERA_INLINE Lanes round_to_bf16(Lanes x) {
+  return _mm512_castsi512_ps(_mm512_and_si512(narrow_bf16(x), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
 }
 
-// Integer dot products of q8. One step multiplies the weights of four columns of K and sixteen rows by four
-// activations.
+// Products of bf16 weights: one step takes two columns of K and sixteen rows, the odd column first.
+
+#if defined(__AVX512BF16__)
+using Bf16Weights = __m512i;
+TESSERA_INLINE Bf16Weights load_bf16_weights(const void* p) { return _mm512_loadu_si512(p); }
+/// The activations of both columns, as they lie in memory.
+using Bf16Pair = uint32_t;
+TESSERA_INLINE Lanes bf16_dot(Lanes acc, Bf16Weights weights, const Bf16Pair* x) {
+  return _mm512_dpbf16_ps(acc, (__m512bh)weights, (__m512bh)_mm512_set1_epi32(static_cast<int>(*x)));
+}
+#else
+struct Bf16Weights {
+  Lanes even, odd;
+};
+TESSERA_INLINE Bf16Weights load_bf16_weights(const void* p) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)), _mm512_castsi512_ps(_mm512_and_si512(pairs, high))};
+}
+/// The activations of both columns, widened.
+struct Bf16Pair {
+  float even, odd;
+};
+TESSERA_INLINE Lanes bf16_dot(Lanes acc, const Bf16Weights& weights, const Bf16Pair* x) {
+  return fma(weights.even, broadcast(x->even), fma(weights.odd, broadcast(x->odd), acc));
+}
+#endif
+
+// Integer dot products of quantised weights. One step multiplies the weights of four columns of K and sixteen rows by
+// four activations.
+
+using Bytes = __m512i;  // 64 of them
+TESSERA_INLINE Bytes load_bytes(const char* p) { return _mm512_loadu_si512(p); }
+TESSERA_INLINE void store_bytes(char* p, Bytes x) { _mm512_storeu_si512(p, x); }
+/// 16 times the low nibble of every byte, 16 times the high nibble.
+TESSERA_INLINE Bytes low_nibbles(Bytes x) {
+  return _mm512_and_si512(_mm512_slli_epi16(x, 4), _mm512_set1_epi8(static_cast<char>(0xf0)));
+}
+TESSERA_INLINE Bytes high_nibbles(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(static_cast<char>(0xf0))); }
 
 using Q8Weights = __m512i;
-TESSERA_INLINE Q8Weights load_q8_weights(const uint8_t* p) { return _mm512_loadu_si512(p); }
+TESSERA_INLINE Q8Weights to_q8_weights(Bytes x) { return x; }
 
 /// The 32 activations of a block, ready to be broadcast four at a time.
 struct Q8Activations {
@@ -139,4 +184,4 @@ TESSERA_INLINE IntLanes q8_dot(IntLanes acc, Q8Weights weights, Q8Step x) {
 }
 
 }  // namespace
-}  // namespace tessera::avx512
+}  // namespace tessera::TESSERA_ISA

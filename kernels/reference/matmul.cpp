@@ -5,25 +5,52 @@
 namespace tessera::reference {
 namespace {
 
-/// One q8 tile: scales [blocks][16] padded to 64 bytes, then weights [blocks][8][16][4].
-class Q8Tile {
+/// One q8 or q4 tile: scales [blocks][16] padded to 64 bytes, then the weights.
+class QuantisedTile {
  public:
-  Q8Tile(const void* tile, uint32_t blocks)
+  QuantisedTile(const void* tile, uint32_t blocks)
       : scales_(static_cast<const uint16_t*>(tile)),
         weights_(static_cast<const uint8_t*>(tile) + (size_t{blocks} * TESSERA_LANES * 2 + 63) / 64 * 64) {}
 
   float scale(size_t block, size_t lane) const { return widen_f16(scales_[block * TESSERA_LANES + lane]); }
 
-  /// The signed weight of column i of the block.
-  int32_t weight(size_t block, size_t lane, size_t i) const {
-    const size_t group = i / 4;
-    return int32_t{weights_[((block * 8 + group) * TESSERA_LANES + lane) * 4 + i % 4]} - 128;
+  /// The signed q8 weight of column i of the block: [blocks][8][16][4].
+  int32_t q8(size_t block, size_t lane, size_t i) const {
+    return int32_t{weights_[((block * 8 + i / 4) * TESSERA_LANES + lane) * 4 + i % 4]} - 128;
+  }
+
+  /// The signed q4 weight: [blocks][4][16][4], columns 16 and above in the high nibbles.
+  int32_t q4(size_t block, size_t lane, size_t i) const {
+    const int32_t both = weights_[((block * 4 + i % 16 / 4) * TESSERA_LANES + lane) * 4 + i % 4];
+    return (i < 16 ? both & 15 : both >> 4) - 8;
   }
 
  private:
   const uint16_t* scales_;
   const uint8_t* weights_;
 };
+
+/// y of all tokens and rows. `weight(tile, block, lane, i)` is an integer, `scale(tile, block, lane)` its unit.
+template <typename Weight, typename Scale>
+void multiply_blocks(const tessera_matmul_q8_args& args, Weight weight, Scale scale) {
+  for (uint32_t token = 0; token < args.tokens; ++token) {
+    const int8_t* x = args.x.values + token * args.x.ld_values;
+    const float* x_scales = args.x.scales + token * args.x.ld_blocks;
+    float* y = args.y + token * args.ldy;
+    for (uint32_t index = args.tile_begin; index < args.tile_end; ++index) {
+      const QuantisedTile tile(static_cast<const char*>(args.weights) + index * args.tile_stride, args.blocks);
+      for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
+        float acc = 0.0f;
+        for (size_t block = 0; block < args.blocks; ++block) {
+          int32_t dot = 0;
+          for (size_t i = 0; i < TESSERA_BLOCK; ++i) dot += weight(tile, block, lane, i) * x[block * TESSERA_BLOCK + i];
+          acc = fma(static_cast<float>(dot), scale(tile, block, lane) * x_scales[block], acc);
+        }
+        *y++ = acc;
+      }
+    }
+  }
+}
 
 }  // namespace
 
@@ -43,25 +70,44 @@ void matmul_f32(const tessera_matmul_f32_args* args) {
   }
 }
 
-void matmul_q8(const tessera_matmul_q8_args* args) {
+void matmul_bf16(const tessera_matmul_bf16_args* args) {
   for (uint32_t token = 0; token < args->tokens; ++token) {
-    const int8_t* x = args->x.values + token * args->x.ld_values;
-    const float* x_scales = args->x.scales + token * args->x.ld_blocks;
+    const uint16_t* x = static_cast<const uint16_t*>(args->x.values) + token * args->x.ld_values;
     float* y = args->y + token * args->ldy;
     for (uint32_t tile = args->tile_begin; tile < args->tile_end; ++tile) {
-      const Q8Tile weights(static_cast<const char*>(args->weights) + tile * args->tile_stride, args->blocks);
+      const auto* w =
+          reinterpret_cast<const uint16_t*>(static_cast<const char*>(args->weights) + tile * args->tile_stride);
       for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
         float acc = 0.0f;
-        for (size_t block = 0; block < args->blocks; ++block) {
-          int32_t dot = 0;
-          for (size_t i = 0; i < TESSERA_BLOCK; ++i) {
-            dot += weights.weight(block, lane, i) * x[block * TESSERA_BLOCK + i];
-          }
-          acc = fma(static_cast<float>(dot), weights.scale(block, lane) * x_scales[block], acc);
+        for (size_t pair = 0; pair < args->k / 2; ++pair) {
+          const uint16_t* weights = w + (pair * TESSERA_LANES + lane) * 2;
+          acc = fma(widen_bf16(weights[1]), widen_bf16(x[2 * pair + 1]), acc);
+          acc = fma(widen_bf16(weights[0]), widen_bf16(x[2 * pair]), acc);
         }
         *y++ = acc;
       }
     }
+  }
+}
+
+void matmul_q8(const tessera_matmul_q8_args* args) {
+  multiply_blocks(
+      *args, [](const QuantisedTile& tile, size_t block, size_t lane, size_t i) { return tile.q8(block, lane, i); },
+      [](const QuantisedTile& tile, size_t block, size_t lane) { return tile.scale(block, lane); });
+}
+
+void matmul_q4(const tessera_matmul_q8_args* args) {
+  multiply_blocks(
+      *args,
+      [](const QuantisedTile& tile, size_t block, size_t lane, size_t i) { return 16 * tile.q4(block, lane, i); },
+      [](const QuantisedTile& tile, size_t block, size_t lane) { return tile.scale(block, lane) * 0.0625f; });
+}
+
+void bf16_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_bf16_rows* out) {
+  for (uint32_t row = 0; row < rows; ++row) {
+    uint16_t* values = static_cast<uint16_t*>(out->values) + row * out->ld_values;
+    for (size_t i = 0; i < k; ++i) values[i] = narrow_bf16(x[row * ldx + i]);
+    if (k % 2 != 0) values[k] = 0;
   }
 }
 
@@ -98,11 +144,24 @@ void unpack_row_f32(const void* tile, uint32_t lane, uint32_t k, float* out) {
   for (size_t i = 0; i < k; ++i) out[i] = static_cast<const float*>(tile)[i * TESSERA_LANES + lane];
 }
 
+void unpack_row_bf16(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  const auto* w = static_cast<const uint16_t*>(tile);
+  for (size_t i = 0; i < k; ++i) out[i] = widen_bf16(w[(i / 2 * TESSERA_LANES + lane) * 2 + i % 2]);
+}
+
 void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out) {
-  const Q8Tile weights(tile, (k + TESSERA_BLOCK - 1) / TESSERA_BLOCK);
+  const QuantisedTile weights(tile, (k + TESSERA_BLOCK - 1) / TESSERA_BLOCK);
   for (size_t i = 0; i < k; ++i) {
     const size_t block = i / TESSERA_BLOCK;
-    out[i] = static_cast<float>(weights.weight(block, lane, i % TESSERA_BLOCK)) * weights.scale(block, lane);
+    out[i] = static_cast<float>(weights.q8(block, lane, i % TESSERA_BLOCK)) * weights.scale(block, lane);
+  }
+}
+
+void unpack_row_q4(const void* tile, uint32_t lane, uint32_t k, float* out) {
+  const QuantisedTile weights(tile, (k + TESSERA_BLOCK - 1) / TESSERA_BLOCK);
+  for (size_t i = 0; i < k; ++i) {
+    const size_t block = i / TESSERA_BLOCK;
+    out[i] = static_cast<float>(weights.q4(block, lane, i % TESSERA_BLOCK)) * weights.scale(block, lane);
   }
 }
 

@@ -7,10 +7,15 @@
 namespace tessera::reference {
 
 void matmul_f32(const tessera_matmul_f32_args* args);
+void matmul_bf16(const tessera_matmul_bf16_args* args);
 void matmul_q8(const tessera_matmul_q8_args* args);
+void matmul_q4(const tessera_matmul_q8_args* args);
+void bf16_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_bf16_rows* out);
 void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out);
 void unpack_row_f32(const void* tile, uint32_t lane, uint32_t k, float* out);
+void unpack_row_bf16(const void* tile, uint32_t lane, uint32_t k, float* out);
 void unpack_row_q8(const void* tile, uint32_t lane, uint32_t k, float* out);
+void unpack_row_q4(const void* tile, uint32_t lane, uint32_t k, float* out);
 void attention(const tessera_attention_args* args);
 void rms_norm(const float* x, const float* weight, float eps, uint32_t n, float* y);
 void rope(float* x, const float* cos, const float* sin, uint32_t half);

@@ -247,7 +247,7 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
   }
   TESSERA_TRY(const std::string dtype_name, root.text("dtype"));
   const std::optional<DType> dtype = parse_dtype(dtype_name);
-  if (!dtype) return root.wrong("dtype", "a type that this build knows (f32, q8)");
+  if (!dtype) return root.wrong("dtype", "a type that this build knows (" + dtype_names() + ")");
   manifest.dtype = *dtype;
   TESSERA_TRY(manifest.name, root.text("name"));
   TESSERA_TRY(manifest.source_format, root.text("source_format"));

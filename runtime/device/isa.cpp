@@ -18,6 +18,8 @@ const tessera_op_table* table_of(Isa isa) {
       return tessera_avx2_table();
     case Isa::avx512:
       return tessera_avx512_table();
+    case Isa::avx512bf16:
+      return tessera_avx512bf16_table();
   }
   return nullptr;
 }
@@ -32,12 +34,14 @@ const char* to_string(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::avx512bf16:
+      return "avx512bf16";
   }
   return "unknown";
 }
 
 std::optional<Isa> parse_isa(std::string_view name) {
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : all_isas) {
     if (name == to_string(isa)) return isa;
   }
   return std::nullopt;
@@ -54,13 +58,15 @@ bool isa_available(Isa isa) {
       return isa_available(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+    case Isa::avx512bf16:
+      return isa_available(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
   }
   return false;
 }
 
 std::vector<Isa> available_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : all_isas) {
     if (isa_available(isa)) isas.push_back(isa);
   }
   return isas;

@@ -12,10 +12,13 @@
 
 namespace tessera {
 
-enum class Isa : std::uint8_t { scalar, avx2, avx512 };
+/// Slowest first; each has what those before it have.
+enum class Isa : std::uint8_t { scalar, avx2, avx512, avx512bf16 };
+
+inline constexpr Isa all_isas[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512bf16};
 
 const char* to_string(Isa isa);
-/// "scalar", "avx2" or "avx512".
+/// "scalar", "avx2", "avx512" or "avx512bf16".
 std::optional<Isa> parse_isa(std::string_view name);
 
 /// Whether this machine and its operating system can run the module.

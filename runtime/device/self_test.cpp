@@ -1,5 +1,6 @@
 #include "runtime/device/self_test.hpp"
 
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <string>
@@ -11,15 +12,17 @@
 
 namespace tessera {
 
-const char* const self_test_names[self_test_ops] = {"matmul_f32",     "matmul_q8", "quantize_rows", "unpack_row",
-                                                    "rms_norm",       "rope",      "round_bf16",    "attention_f32",
-                                                    "attention_bf16", "swiglu",    "exp_sum",       "exp"};
+const char* const self_test_names[self_test_ops] = {
+    "matmul_f32", "matmul_q8",  "quantize_rows", "unpack_row",     "rms_norm",
+    "rope",       "round_bf16", "attention_f32", "attention_bf16", "swiglu",
+    "exp_sum",    "exp",        "matmul_bf16",   "matmul_q4",      "unpack_row of bf16 and q4"};
 
 namespace {
 
 // Numeric profile cpu-1. A change of any of these is a new profile (docs/exactness.md).
-constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1, 0x38464c69,
-                                   0x9fa13bef, 0xda78bae4, 0x76573622, 0xc97bb873, 0x8bb7f2d5, 0xd7bf1cca};
+constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1,
+                                   0x38464c69, 0x9fa13bef, 0xda78bae4, 0x76573622, 0xc97bb873,
+                                   0x8bb7f2d5, 0xd7bf1cca, 0x654c1968, 0x0640195a, 0x5b1f9e21};
 
 /// FNV-1a over bytes: enough to notice one wrong bit.
 class Hash {
@@ -46,17 +49,18 @@ AlignedBuffer<float> values(std::uint32_t stream, std::size_t count) {
 }
 
 constexpr std::uint32_t tokens = 7, tiles = 3, k = 72, blocks = 3;
-constexpr std::size_t q8_scale_bytes = 128, q8_tile_bytes = q8_scale_bytes + blocks * 512;
+constexpr std::size_t scale_bytes = 128, q8_tile_bytes = scale_bytes + blocks * 512,
+                      q4_tile_bytes = scale_bytes + blocks * 256;
 
-/// Random q8 tiles: small positive f16 scales, any bytes.
-AlignedBuffer<std::uint8_t> q8_tiles() {
-  AlignedBuffer<std::uint8_t> weights(tiles * q8_tile_bytes);
+/// Random q8 or q4 tiles: small positive f16 scales, any bytes.
+AlignedBuffer<std::uint8_t> block_tiles(std::size_t tile_bytes) {
+  AlignedBuffer<std::uint8_t> weights(tiles * tile_bytes);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     weights[i] = static_cast<std::uint8_t>(philox({0x7e55e4a, 77}, {static_cast<std::uint32_t>(i), 0, 0, 0})[0]);
   }
   for (std::uint32_t tile = 0; tile < tiles; ++tile) {
-    std::uint8_t* const scales = weights.data() + tile * q8_tile_bytes;
-    for (std::size_t i = 1; i < q8_scale_bytes; i += 2) scales[i] = static_cast<std::uint8_t>(0x18 + scales[i] % 8);
+    std::uint8_t* const scales = weights.data() + tile * tile_bytes;
+    for (std::size_t i = 1; i < scale_bytes; i += 2) scales[i] = static_cast<std::uint8_t>(0x18 + scales[i] % 8);
   }
   return weights;
 }
@@ -89,12 +93,41 @@ std::uint32_t hash_quantize(const tessera_op_table& table, QuantizedRows& rows) 
   return hash.value();
 }
 
-std::uint32_t hash_matmul_q8(const tessera_op_table& table, QuantizedRows& rows) {
-  const auto weights = q8_tiles();
+std::uint32_t hash_matmul_blocks(void (*matmul)(const tessera_matmul_q8_args*), std::size_t tile_bytes,
+                                 QuantizedRows& rows) {
+  const auto weights = block_tiles(tile_bytes);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_q8_args args{weights.data(), q8_tile_bytes, 0,        tiles,     blocks,
-                                    tokens,         rows.view(),   y.data(), tiles * 16};
-  table.matmul_q8(&args);
+  const tessera_matmul_q8_args args{weights.data(), tile_bytes,  0,        tiles,     blocks,
+                                    tokens,         rows.view(), y.data(), tiles * 16};
+  matmul(&args);
+  Hash hash;
+  hash.add(y.data(), y.size());
+  return hash.value();
+}
+
+/// Values of which every eighth is a denormal and the first `tiny` are so small that products of two of them underflow:
+/// an instruction that multiplies bf16 must flush them as two multiply-adds do.
+AlignedBuffer<float> values_that_underflow(std::uint32_t stream, std::size_t count, std::size_t tiny) {
+  auto buffer = values(stream, count);
+  for (std::size_t i = 0; i < tiny; ++i) buffer[i] = buffer[i] * 0x1p-63f;
+  for (std::size_t i = 0; i < count; i += 8) {
+    buffer[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(buffer[i]) & 0x807fffffu);
+  }
+  return buffer;
+}
+
+std::uint32_t hash_matmul_bf16(const tessera_op_table& table) {
+  // The first tile, the first token.
+  const auto values_of_weights = values_that_underflow(17, tiles * k * 16, k * 16);
+  const auto x = values_that_underflow(18, tokens * k, k);
+  AlignedBuffer<std::uint16_t> weights(values_of_weights.size());
+  table.round_bf16(values_of_weights.data(), weights.size(), weights.data());
+  AlignedBuffer<float> rounded(tokens * k);  // room for either form
+  const tessera_bf16_rows rows{rounded.data(), k};
+  table.bf16_rows(x.data(), k, tokens, k, &rows);
+  AlignedBuffer<float> y(tokens * tiles * 16);
+  const tessera_matmul_bf16_args args{weights.data(), k * 32, 0, tiles, k, tokens, rows, y.data(), tiles * 16};
+  table.matmul_bf16(&args);
   Hash hash;
   hash.add(y.data(), y.size());
   return hash.value();
@@ -102,13 +135,29 @@ std::uint32_t hash_matmul_q8(const tessera_op_table& table, QuantizedRows& rows)
 
 std::uint32_t hash_unpack(const tessera_op_table& table) {
   const auto weights_f32 = values(4, k * 16);
-  const auto weights_q8 = q8_tiles();
+  const auto weights_q8 = block_tiles(q8_tile_bytes);
   float row[k];
   Hash hash;
   for (const std::uint32_t lane : {0u, 5u, 15u}) {
     table.unpack_row_f32(weights_f32.data(), lane, k, row);
     hash.add(row, k);
     table.unpack_row_q8(weights_q8.data(), lane, k, row);
+    hash.add(row, k);
+  }
+  return hash.value();
+}
+
+std::uint32_t hash_unpack_bf16_and_q4(const tessera_op_table& table) {
+  const auto values_of_weights = values(19, k * 16);
+  AlignedBuffer<std::uint16_t> weights_bf16(values_of_weights.size());
+  table.round_bf16(values_of_weights.data(), weights_bf16.size(), weights_bf16.data());
+  const auto weights_q4 = block_tiles(q4_tile_bytes);
+  float row[k];
+  Hash hash;
+  for (const std::uint32_t lane : {0u, 5u, 15u}) {
+    table.unpack_row_bf16(weights_bf16.data(), lane, k, row);
+    hash.add(row, k);
+    table.unpack_row_q4(weights_q4.data(), lane, k, row);
     hash.add(row, k);
   }
   return hash.value();
@@ -216,7 +265,7 @@ SelfTestHashes self_test_hashes(const tessera_op_table& table) {
   QuantizedRows rows;
   const std::uint32_t quantize = hash_quantize(table, rows);
   return {hash_matmul_f32(table),
-          hash_matmul_q8(table, rows),
+          hash_matmul_blocks(table.matmul_q8, q8_tile_bytes, rows),
           quantize,
           hash_unpack(table),
           hash_rms_norm(table),
@@ -226,7 +275,10 @@ SelfTestHashes self_test_hashes(const tessera_op_table& table) {
           hash_attention(table, TESSERA_KV_BF16),
           hash_swiglu(table),
           hash_exp_sum(table),
-          hash_exp(table)};
+          hash_exp(table),
+          hash_matmul_bf16(table),
+          hash_matmul_blocks(table.matmul_q4, q4_tile_bytes, rows),
+          hash_unpack_bf16_and_q4(table)};
 }
 
 Result<void> self_test(const tessera_op_table& table) {

@@ -5,6 +5,7 @@
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/tensor/model_tensors.hpp"
+#include "runtime/tensor/quantise.hpp"
 
 namespace tessera {
 
@@ -12,7 +13,7 @@ namespace {
 
 enum class ValueType : std::uint32_t { u32 = 4, i32 = 5, f32 = 6, boolean = 7, text = 8, array = 9 };
 enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, byte = 6 };
-enum class FileType : std::uint32_t { all_f32 = 0, mostly_q8_0 = 7 };
+enum class FileType : std::uint32_t { all_f32 = 0, mostly_q4_0 = 2, mostly_q8_0 = 7, mostly_bf16 = 32 };
 
 constexpr std::pair<std::string_view, std::string_view> layer_names[] = {
     {"attn_norm", "attn_norm"}, {"attn_q", "attn_q"},        {"attn_k", "attn_k"},
@@ -76,12 +77,25 @@ class HeaderBytes {
   std::uint64_t pairs_ = 0;
 };
 
+FileType file_type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return FileType::all_f32;
+    case DType::bf16:
+      return FileType::mostly_bf16;
+    case DType::q8:
+      return FileType::mostly_q8_0;
+    case DType::q4:
+      return FileType::mostly_q4_0;
+  }
+  TESSERA_ENSURE(false);
+}
+
 void add_shape(HeaderBytes& header, const ModelShape& shape, const ImportOptions& options) {
-  const FileType file_type = options.dtype == DType::f32 ? FileType::all_f32 : FileType::mostly_q8_0;
   header.pair("general.architecture", std::string_view("llama"));
   header.pair("general.name", std::string_view(options.name));
   header.pair("general.alignment", static_cast<std::uint32_t>(gguf_alignment));
-  header.pair("general.file_type", static_cast<std::uint32_t>(file_type));
+  header.pair("general.file_type", static_cast<std::uint32_t>(file_type_of(options.dtype)));
   header.pair("llama.context_length", shape.context_length);
   header.pair("llama.embedding_length", shape.dim);
   header.pair("llama.block_count", shape.layers);
@@ -146,6 +160,35 @@ void add_tokenizer(HeaderBytes& header, const TokenizerData& data) {
 
 }  // namespace
 
+GgufType gguf_type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return GgufType::f32;
+    case DType::bf16:
+      return GgufType::bf16;
+    case DType::q8:
+      return GgufType::q8_0;
+    case DType::q4:
+      return GgufType::q4_0;
+  }
+  TESSERA_ENSURE(false);
+}
+
+std::size_t GgufTensor::row_bytes() const {
+  const std::size_t columns = matrix.size.columns;
+  switch (dtype) {
+    case DType::f32:
+      return columns * sizeof(float);
+    case DType::bf16:
+      return columns * sizeof(std::uint16_t);
+    case DType::q8:  // f16 scale, 32 × int8
+      return columns / gguf_block_values * (sizeof(std::uint16_t) + gguf_block_values);
+    case DType::q4:
+      return columns / gguf_block_values * sizeof(Q4Block);
+  }
+  TESSERA_ENSURE(false);
+}
+
 std::string gguf_header(const ModelShape& shape, const ImportOptions& options, const TokenizerData& tokenizer,
                         const std::vector<GgufTensor>& tensors) {
   HeaderBytes metadata;
@@ -162,7 +205,7 @@ std::string gguf_header(const ModelShape& shape, const ImportOptions& options, c
     header.number(tensor.matrix.is_vector ? 1u : 2u);
     header.number(std::uint64_t{tensor.matrix.size.columns});
     if (!tensor.matrix.is_vector) header.number(std::uint64_t{tensor.matrix.size.rows});
-    header.number(tensor.type);
+    header.number(gguf_type_of(tensor.dtype));
     header.number(tensor.offset);
   }
   std::string bytes = header.bytes();

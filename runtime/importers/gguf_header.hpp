@@ -21,25 +21,24 @@ namespace tessera {
 
 inline constexpr std::size_t gguf_alignment = 32;
 inline constexpr std::uint32_t gguf_block_values = 32;
-/// Q8_0: f16 scale, 32 × int8.
-inline constexpr std::size_t gguf_block_bytes = 2 + gguf_block_values;
 
 inline std::size_t gguf_aligned(std::size_t bytes) {
   return (bytes + gguf_alignment - 1) / gguf_alignment * gguf_alignment;
 }
 
-enum class GgufType : std::uint32_t { f32 = 0, q8_0 = 8 };
+enum class GgufType : std::uint32_t { f32 = 0, q4_0 = 2, q8_0 = 8, bf16 = 30 };
+
+/// What a matrix of the dtype is in the file.
+GgufType gguf_type_of(DType dtype);
 
 /// One tensor in the file: vectors are always f32.
 struct GgufTensor {
   NamedMatrix matrix;
-  GgufType type = GgufType::f32;
+  DType dtype = DType::f32;
   std::uint64_t offset = 0;
 
-  std::size_t row_bytes() const {
-    return type == GgufType::f32 ? sizeof(float) * matrix.size.columns
-                                 : matrix.size.columns / gguf_block_values * gguf_block_bytes;
-  }
+  /// Columns are a multiple of gguf_block_values where the dtype has blocks.
+  std::size_t row_bytes() const;
   std::size_t bytes() const { return row_bytes() * matrix.size.rows; }
 };
 

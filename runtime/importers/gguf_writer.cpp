@@ -16,7 +16,8 @@
 #include "runtime/importers/packing.hpp"
 #include "runtime/importers/synthetic.hpp"
 #include "runtime/importers/tensor_values.hpp"
-#include "runtime/tensor/packed_layout.hpp"
+#include "runtime/tensor/half.hpp"
+#include "runtime/tensor/quantise.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera {
@@ -26,17 +27,19 @@ namespace {
 /// Values of a matrix that one thread encodes at a time.
 constexpr std::size_t piece_values = std::size_t{1} << 18;
 
+bool has_blocks(DType dtype) { return dtype == DType::q8 || dtype == DType::q4; }
+
 Result<std::vector<GgufTensor>> lay_out(const ModelShape& shape, DType dtype, const std::string& destination) {
   std::vector<GgufTensor> tensors;
   std::uint64_t offset = 0;
   for (NamedMatrix& matrix : model_matrices(shape)) {
-    GgufTensor tensor{std::move(matrix), GgufType::f32, offset};
-    if (dtype == DType::q8 && !tensor.matrix.is_vector) tensor.type = GgufType::q8_0;
-    if (tensor.type == GgufType::q8_0 && tensor.matrix.size.columns % gguf_block_values != 0) {
+    const DType own = matrix.is_vector ? DType::f32 : dtype;
+    GgufTensor tensor{std::move(matrix), own, offset};
+    if (has_blocks(own) && tensor.matrix.size.columns % gguf_block_values != 0) {
       return Error{ErrorCode::unsupported, destination + ": the rows of " + tensor.matrix.name + " have " +
-                                               std::to_string(tensor.matrix.size.columns) +
-                                               " values; Q8_0 in a GGUF file needs a multiple of " +
-                                               std::to_string(gguf_block_values) + ": use f32"};
+                                               std::to_string(tensor.matrix.size.columns) + " values; " +
+                                               to_string(own) + " in a GGUF file needs a multiple of " +
+                                               std::to_string(gguf_block_values) + ": use f32 or bf16"};
     }
     offset += gguf_aligned(tensor.bytes());
     tensors.push_back(std::move(tensor));
@@ -51,17 +54,36 @@ std::uint32_t canonical_row(const std::string& name, std::uint32_t row, std::uin
   return row - inside + inside / 2 + inside % 2 * (head_dim / 2);
 }
 
-void encode_row(const GgufTensor& tensor, const float* values, std::byte* out) {
-  if (tensor.type == GgufType::f32) {
-    std::memcpy(out, values, tensor.row_bytes());
-    return;
-  }
-  for (std::uint32_t column = 0; column < tensor.matrix.size.columns;
-       column += gguf_block_values, out += gguf_block_bytes) {
+void encode_q8_0(const float* values, std::uint32_t columns, std::byte* out) {
+  for (std::uint32_t column = 0; column < columns; column += gguf_block_values) {
     std::int8_t quantised[gguf_block_values];
     const std::uint16_t scale = quantize_q8_block(values + column, gguf_block_values, quantised);
     std::memcpy(out, &scale, sizeof scale);
     std::memcpy(out + sizeof scale, quantised, sizeof quantised);
+    out += sizeof scale + sizeof quantised;
+  }
+}
+
+void encode_row(const GgufTensor& tensor, const float* values, std::byte* out) {
+  const std::uint32_t columns = tensor.matrix.size.columns;
+  switch (tensor.dtype) {
+    case DType::f32:
+      std::memcpy(out, values, tensor.row_bytes());
+      return;
+    case DType::bf16:
+      for (std::uint32_t column = 0; column < columns; ++column) {
+        const std::uint16_t value = f32_to_bf16(values[column]);
+        std::memcpy(out + column * sizeof value, &value, sizeof value);
+      }
+      return;
+    case DType::q8:
+      return encode_q8_0(values, columns, out);
+    case DType::q4:
+      for (std::uint32_t column = 0; column < columns; column += gguf_block_values, out += sizeof(Q4Block)) {
+        const Q4Block block = quantize_q4_block(values + column, gguf_block_values);
+        std::memcpy(out, &block, sizeof block);
+      }
+      return;
   }
 }
 
@@ -75,8 +97,7 @@ class TensorWriter {
     const std::string& name = tensor.matrix.name;
     const MatrixSize& size = tensor.matrix.size;
     TESSERA_CHECK(source_.read_tensor(name, values_));
-    const DType dtype = tensor.type == GgufType::f32 ? DType::f32 : DType::q8;
-    TESSERA_CHECK(check_values(dtype, values_, size, source_.describe(name)));
+    TESSERA_CHECK(check_values(tensor.dtype, values_, size, source_.describe(name)));
     const auto piece_rows = static_cast<std::uint32_t>(std::max<std::size_t>(1, piece_values / size.columns));
     const std::uint32_t pieces = (size.rows + piece_rows - 1) / piece_rows;
     const auto first_row = [&](std::uint32_t piece) { return std::min(size.rows, piece * piece_rows); };

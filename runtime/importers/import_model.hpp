@@ -59,7 +59,7 @@ struct ImportReport {
 
 /// Reads `source_path`, writes `destination` (see CheckpointWriter), which keeps its old content unless all went well.
 /// Memory: the largest tensor as f32 and a bounded group of packed units, below one tensor + 200 MB. Values that the
-/// dtype cannot hold (NaN, infinity, too large for q8) are errors that name file, tensor, row and column (row: in
+/// dtype cannot hold (NaN, infinity, too large) are errors that name file, tensor, row and column (row: in
 /// canonical order).
 Result<ImportReport> import_model(const std::string& source_path, const std::string& destination,
                                   const ImportOptions& options);

@@ -43,7 +43,7 @@ Result<void> check_tensor_sizes(const WeightSource& source);
 /// names the tensor.
 Result<void> resize_values(std::vector<float>& out, std::uint64_t count, const std::string& what);
 
-/// Errors: corrupt, when a value is not finite or, for q8, too large; names row and column. `what` names file and
+/// Errors: corrupt, when a value is not finite or too large for the dtype; names row and column. `what` names file and
 /// tensor. Parallel.
 Result<void> check_values(DType dtype, const std::vector<float>& values, const MatrixSize& size,
                           const std::string& what);

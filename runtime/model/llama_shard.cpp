@@ -30,6 +30,21 @@ class LogitsMemory final : public LogitsSink {
   std::uint32_t vocab_size_;
 };
 
+/// What reads one row of a tile.
+void (*row_unpacker(const tessera_op_table& ops, DType dtype))(const void*, std::uint32_t, std::uint32_t, float*) {
+  switch (dtype) {
+    case DType::f32:
+      return ops.unpack_row_f32;
+    case DType::bf16:
+      return ops.unpack_row_bf16;
+    case DType::q8:
+      return ops.unpack_row_q8;
+    case DType::q4:
+      return ops.unpack_row_q4;
+  }
+  TESSERA_ENSURE(false);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LlamaShard>> LlamaShard::create(std::shared_ptr<const Checkpoint> checkpoint,
@@ -178,13 +193,13 @@ void LlamaShard::embed(const Step& step) {
   Buffers& b = *buffers_;
   const PackedLayout& layout = weights_.embedding.packed();
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  const auto unpack = row_unpacker(*context_.ops, layout.dtype);
   context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
     for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
       const auto token = static_cast<std::uint32_t>(step.rows[row].token);
       TESSERA_ENSURE(token < shape_.vocab_size);
       const std::uint32_t unit = token / layout.slice, local = token % layout.slice;
       const std::byte* const tile = weights_.embedding.unit(unit) + local / lanes * layout.tile_bytes();
-      const auto unpack = layout.dtype == DType::f32 ? context_.ops->unpack_row_f32 : context_.ops->unpack_row_q8;
       unpack(tile, local % lanes, shape_.dim, b.x.data() + std::size_t{row} * b.strides.dim);
     }
   });

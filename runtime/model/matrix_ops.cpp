@@ -36,42 +36,84 @@ struct MatmulCall {
   std::size_t ldy;
 };
 
-void matmul(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
+void matmul_f32(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
   const PackedLayout& layout = call.weights->packed();
-  if (layout.dtype == DType::f32) {
-    const tessera_matmul_f32_args args{call.weights->unit(call.unit),
-                                       layout.tile_bytes(),
-                                       call.tile_begin,
-                                       call.tile_end,
-                                       layout.unit_k(),
-                                       x.rows(),
-                                       x.f32(call.x_column),
-                                       x.ldx(),
-                                       call.y,
-                                       call.ldy};
-    ops.matmul_f32(&args);
-  } else {
-    const tessera_matmul_q8_args args{call.weights->unit(call.unit),
+  const tessera_matmul_f32_args args{call.weights->unit(call.unit),
+                                     layout.tile_bytes(),
+                                     call.tile_begin,
+                                     call.tile_end,
+                                     layout.unit_k(),
+                                     x.rows(),
+                                     x.f32(call.x_column),
+                                     x.ldx(),
+                                     call.y,
+                                     call.ldy};
+  ops.matmul_f32(&args);
+}
+
+void matmul_bf16(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
+  const PackedLayout& layout = call.weights->packed();
+  const tessera_matmul_bf16_args args{call.weights->unit(call.unit),
                                       layout.tile_bytes(),
                                       call.tile_begin,
                                       call.tile_end,
-                                      layout.unit_blocks(),
+                                      layout.unit_k(),
                                       x.rows(),
-                                      x.q8(call.x_column),
+                                      x.bf16(call.x_column),
                                       call.y,
                                       call.ldy};
-    ops.matmul_q8(&args);
+  ops.matmul_bf16(&args);
+}
+
+void matmul_blocks(void (*multiply)(const tessera_matmul_q8_args*), const Activations& x, const MatmulCall& call) {
+  const PackedLayout& layout = call.weights->packed();
+  const tessera_matmul_q8_args args{call.weights->unit(call.unit),
+                                    layout.tile_bytes(),
+                                    call.tile_begin,
+                                    call.tile_end,
+                                    layout.unit_blocks(),
+                                    x.rows(),
+                                    x.q8(call.x_column),
+                                    call.y,
+                                    call.ldy};
+  multiply(&args);
+}
+
+void matmul(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
+  switch (call.weights->packed().dtype) {
+    case DType::f32:
+      return matmul_f32(ops, x, call);
+    case DType::bf16:
+      return matmul_bf16(ops, x, call);
+    case DType::q8:
+      return matmul_blocks(ops.matmul_q8, x, call);
+    case DType::q4:
+      return matmul_blocks(ops.matmul_q4, x, call);
   }
 }
 
 }  // namespace
 
 Activations::Activations(DType weights, std::uint32_t rows, std::uint32_t k) : weights_(weights), k_(k) {
-  if (weights == DType::f32) return;
   const std::size_t blocks = divide_up(k, TESSERA_BLOCK);
-  values_ = AlignedBuffer<std::int8_t>(rows * blocks * TESSERA_BLOCK);
-  scales_ = AlignedBuffer<float>(rows * blocks);
-  corrections_ = AlignedBuffer<std::int32_t>(rows * blocks);
+  switch (weights) {
+    case DType::f32:
+      return;
+    case DType::bf16:
+      rounded_ = AlignedBuffer<float>(rows * (std::size_t{divide_up(k, 2)} * 2));
+      return;
+    case DType::q8:
+    case DType::q4:
+      values_ = AlignedBuffer<std::int8_t>(rows * blocks * TESSERA_BLOCK);
+      scales_ = AlignedBuffer<float>(rows * blocks);
+      corrections_ = AlignedBuffer<std::int32_t>(rows * blocks);
+      return;
+  }
+}
+
+tessera_bf16_rows Activations::bf16(std::size_t column) const {
+  const std::size_t value_bytes = bf16_form_ == TESSERA_BF16_PACKED ? sizeof(std::uint16_t) : sizeof(float);
+  return {reinterpret_cast<std::byte*>(rounded_.data()) + column * value_bytes, std::size_t{divide_up(k_, 2)} * 2};
 }
 
 tessera_q8_rows Activations::q8(std::size_t column) const {
@@ -79,19 +121,38 @@ tessera_q8_rows Activations::q8(std::size_t column) const {
   return {values_.data() + column, scales_.data() + block, corrections_.data() + block, blocks * TESSERA_BLOCK, blocks};
 }
 
+void Activations::prepare_rows(const tessera_op_table& ops, std::uint32_t begin, std::uint32_t count) {
+  const float* const x = x_ + begin * ldx_;
+  switch (weights_) {
+    case DType::f32:
+      return;
+    case DType::bf16: {
+      const tessera_bf16_rows all = bf16(0);
+      // The rows before `begin`, as columns.
+      const tessera_bf16_rows out = bf16(begin * all.ld_values);
+      return ops.bf16_rows(x, ldx_, count, k_, &out);
+    }
+    case DType::q8:
+    case DType::q4: {
+      tessera_q8_rows out = q8(0);
+      out.values += begin * out.ld_values;
+      out.scales += begin * out.ld_blocks;
+      out.corrections += begin * out.ld_blocks;
+      return ops.quantize_rows(x, ldx_, count, k_, &out);
+    }
+  }
+}
+
 void Activations::prepare(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows) {
   x_ = x;
   ldx_ = ldx;
   rows_ = rows;
+  bf16_form_ = context.ops->bf16_form;
   if (weights_ == DType::f32) return;
   constexpr std::uint32_t rows_per_task = 16;
   context.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
-    const std::uint32_t begin = task * rows_per_task, count = std::min(rows_per_task, rows - begin);
-    tessera_q8_rows out = q8(0);
-    out.values += begin * out.ld_values;
-    out.scales += begin * out.ld_blocks;
-    out.corrections += begin * out.ld_blocks;
-    context.ops->quantize_rows(x + begin * ldx, ldx, count, k_, &out);
+    const std::uint32_t begin = task * rows_per_task;
+    prepare_rows(*context.ops, begin, std::min(rows_per_task, rows - begin));
   });
 }
 

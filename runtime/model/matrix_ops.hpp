@@ -18,32 +18,39 @@ struct ComputeContext {
   ThreadPool* pool;
 };
 
-/// Rows of activations in the form that weights of one dtype multiply: f32 as they are, for q8 quantised by prepare().
+/// Rows of activations in the form that weights of one dtype multiply: f32 as they are; by prepare() rounded to bf16
+/// for bf16 and quantised for q8 and q4.
 class Activations {
  public:
   Activations() = default;
-  /// For up to `rows` rows of k elements. For q8 k is padded to whole blocks.
+  /// For up to `rows` rows of k elements. k is padded to pairs for bf16 and to whole blocks for q8 and q4.
   Activations(DType weights, std::uint32_t rows, std::uint32_t k);
 
   /// Takes rows of x [rows][ldx]; x must stay as it is until the matrices are done.
   void prepare(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows);
 
   std::uint32_t rows() const { return rows_; }
-  /// Reads columns [column, …) of every row; for q8 `column` is a multiple of 32.
+  /// Reads columns [column, …) of every row; but for f32 `column` is a multiple of 32.
   const float* f32(std::size_t column) const { return x_ + column; }
   std::size_t ldx() const { return ldx_; }
+  tessera_bf16_rows bf16(std::size_t column) const;
   tessera_q8_rows q8(std::size_t column) const;
-  /// Of the quantised copy.
+  /// Of the copy that prepare() makes.
   std::size_t bytes() const {
-    return values_.size() + scales_.size() * sizeof(float) + corrections_.size() * sizeof(std::int32_t);
+    return rounded_.size() * sizeof(float) + values_.size() + scales_.size() * sizeof(float) +
+           corrections_.size() * sizeof(std::int32_t);
   }
 
  private:
+  void prepare_rows(const tessera_op_table& ops, std::uint32_t begin, std::uint32_t count);
+
   DType weights_ = DType::f32;
   std::uint32_t k_ = 0;
   std::uint32_t rows_ = 0;
   const float* x_ = nullptr;
   std::size_t ldx_ = 0;
+  tessera_bf16_form bf16_form_ = TESSERA_BF16_WIDENED;
+  mutable AlignedBuffer<float> rounded_;  // bf16, of the size of the larger form
   mutable AlignedBuffer<std::int8_t> values_;
   mutable AlignedBuffer<float> scales_;
   mutable AlignedBuffer<std::int32_t> corrections_;

@@ -1,12 +1,12 @@
 #include "runtime/tensor/packed_layout.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/tensor/half.hpp"
+#include "runtime/tensor/quantise.hpp"
 
 namespace tessera {
 
@@ -14,14 +14,61 @@ namespace {
 
 constexpr std::uint32_t tile_rows = 16;
 constexpr std::uint32_t block_columns = 32;
-constexpr std::size_t q8_block_bytes = tile_rows * block_columns;
 
 std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
 std::size_t round_up(std::size_t value, std::size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-/// Byte of (lane, k) inside the u8 part of one q8 tile.
-std::size_t q8_value_offset(std::uint32_t lane, std::uint32_t k) {
-  return std::size_t{k / block_columns} * q8_block_bytes + (k % block_columns) / 4 * 64 + lane * 4 + k % 4;
+/// Columns along K that cannot be cut apart.
+std::uint32_t columns_together(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return 1;
+    case DType::bf16:
+      return 2;
+    case DType::q8:
+    case DType::q4:
+      return block_columns;
+  }
+  TESSERA_ENSURE(false);
+}
+
+/// Bytes of one column together with its neighbours, 16 rows, without scales.
+std::size_t bytes_together(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return tile_rows * sizeof(float);
+    case DType::bf16:
+      return tile_rows * 2 * sizeof(std::uint16_t);
+    case DType::q8:
+      return tile_rows * block_columns;
+    case DType::q4:
+      return tile_rows * block_columns / 2;
+  }
+  TESSERA_ENSURE(false);
+}
+
+/// Byte of (lane, k) behind the scales of one tile; for q4 the byte that holds its nibble.
+std::size_t value_offset(DType dtype, std::uint32_t lane, std::uint32_t k) {
+  const std::size_t before = k / columns_together(dtype) * bytes_together(dtype);
+  const auto in_fours = [&](std::uint32_t i) { return (std::size_t{i / 4} * tile_rows + lane) * 4 + i % 4; };
+  switch (dtype) {
+    case DType::f32:
+      return before + lane * sizeof(float);
+    case DType::bf16:
+      return before + (lane * 2 + k % 2) * sizeof(std::uint16_t);
+    case DType::q8:
+      return before + in_fours(k % block_columns);
+    case DType::q4:
+      return before + in_fours(k % 16);
+  }
+  TESSERA_ENSURE(false);
+}
+
+template <typename T>
+T load(const std::byte* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
 }
 
 struct Place {
@@ -53,23 +100,72 @@ RowPart row_part(const PackedLayout& layout, std::uint32_t unit, const MatrixVie
   return {matrix.data + std::size_t{local_row} * matrix.columns + layout.unit_begin(unit), layout.unit_extent(unit)};
 }
 
-void pack_row_f32(const RowPart& part, std::uint32_t lane, std::uint32_t k, std::byte* tile) {
-  float* const out = reinterpret_cast<float*>(tile);
-  for (std::uint32_t i = 0; i < k; ++i) out[std::size_t{i} * tile_rows + lane] = i < part.count ? part.values[i] : 0.0f;
+/// One lane of a tile, behind its scales.
+struct LaneOut {
+  const PackedLayout& layout;
+  std::uint32_t lane;
+  std::byte* tile;
+
+  template <typename T>
+  void put(std::uint32_t k, T value) const {
+    std::memcpy(tile + layout.tile_scale_bytes() + value_offset(layout.dtype, lane, k), &value, sizeof value);
+  }
+  void put_scale(std::uint32_t block, std::uint16_t scale) const {
+    std::memcpy(tile + (std::size_t{block} * tile_rows + lane) * 2, &scale, sizeof scale);
+  }
+};
+
+void pack_block_q8(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
+  std::int8_t quantised[block_columns];
+  out.put_scale(block, quantize_q8_block(values, count, quantised));
+  for (std::uint32_t i = 0; i < block_columns; ++i) {
+    out.put(block * block_columns + i, static_cast<std::uint8_t>(quantised[i] + 128));
+  }
 }
 
-void pack_row_q8(const RowPart& part, std::uint32_t lane, const PackedLayout& layout, std::byte* tile) {
-  const std::size_t scale_bytes = layout.tile_scale_bytes();
-  for (std::uint32_t block = 0; block < layout.unit_blocks(); ++block) {
-    const std::uint32_t begin = block * block_columns;
-    const std::uint32_t count = part.count > begin ? std::min(block_columns, part.count - begin) : 0;
-    std::int8_t values[block_columns];
-    const std::uint16_t scale = quantize_q8_block(count > 0 ? part.values + begin : nullptr, count, values);
-    std::memcpy(tile + (std::size_t{block} * tile_rows + lane) * 2, &scale, 2);
-    for (std::uint32_t i = 0; i < block_columns; ++i) {
-      tile[scale_bytes + q8_value_offset(lane, begin + i)] = static_cast<std::byte>(values[i] + 128);
+void pack_block_q4(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
+  const Q4Block quantised = quantize_q4_block(values, count);
+  out.put_scale(block, quantised.scale);
+  for (std::uint32_t i = 0; i < 16; ++i) out.put(block * block_columns + i, quantised.nibbles[i]);
+}
+
+/// The tile is zero as it comes.
+void pack_row(const RowPart& part, const LaneOut& out) {
+  const auto blocks = [&](auto pack_block) {
+    for (std::uint32_t block = 0; block < out.layout.unit_blocks(); ++block) {
+      const std::uint32_t begin = block * block_columns;
+      const std::uint32_t count = part.count > begin ? std::min(block_columns, part.count - begin) : 0;
+      pack_block(count > 0 ? part.values + begin : nullptr, count, block, out);
     }
+  };
+  switch (out.layout.dtype) {
+    case DType::f32:
+      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, part.values[k]);
+      return;
+    case DType::bf16:
+      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, f32_to_bf16(part.values[k]));
+      return;
+    case DType::q8:
+      return blocks(pack_block_q8);
+    case DType::q4:
+      return blocks(pack_block_q4);
   }
+}
+
+/// The largest magnitude that the dtype can hold.
+float magnitude_max(DType dtype) {
+  constexpr float f16_max = 65504.0f;
+  switch (dtype) {
+    case DType::f32:
+      return 0x1.fffffep127f;
+    case DType::bf16:
+      return 0x1.fefffep127f;  // the next float rounds to infinity
+    case DType::q8:
+      return f16_max * 127.0f;
+    case DType::q4:
+      return f16_max * 8.0f;
+  }
+  TESSERA_ENSURE(false);
 }
 
 }  // namespace
@@ -86,16 +182,24 @@ std::uint32_t PackedLayout::unit_tiles(std::uint32_t unit) const {
 
 std::uint32_t PackedLayout::unit_k() const {
   if (split == SplitAxis::columns) return divide_up(slice, block_columns) * block_columns;
-  return dtype == DType::f32 ? columns : divide_up(columns, block_columns) * block_columns;
+  const std::uint32_t together = columns_together(dtype);
+  return divide_up(columns, together) * together;
 }
 
 std::size_t PackedLayout::tile_scale_bytes() const {
-  return dtype == DType::f32 ? 0 : round_up(std::size_t{unit_blocks()} * tile_rows * 2, 64);
+  switch (dtype) {
+    case DType::f32:
+    case DType::bf16:
+      return 0;
+    case DType::q8:
+    case DType::q4:
+      return round_up(std::size_t{unit_blocks()} * tile_rows * 2, 64);
+  }
+  TESSERA_ENSURE(false);
 }
 
 std::size_t PackedLayout::tile_bytes() const {
-  if (dtype == DType::f32) return std::size_t{unit_k()} * tile_rows * sizeof(float);
-  return tile_scale_bytes() + std::size_t{unit_blocks()} * q8_block_bytes;
+  return tile_scale_bytes() + unit_k() / columns_together(dtype) * bytes_together(dtype);
 }
 
 std::size_t PackedLayout::unit_offset(std::uint32_t unit) const {
@@ -112,64 +216,39 @@ void pack_unit(const PackedLayout& layout, std::uint32_t unit, const MatrixView&
   for (std::uint32_t tile = 0; tile < layout.unit_tiles(unit); ++tile) {
     std::byte* const tile_out = out + tile * layout.tile_bytes();
     for (std::uint32_t lane = 0; lane < tile_rows; ++lane) {
-      const RowPart part = row_part(layout, unit, matrix, tile * tile_rows + lane);
-      if (layout.dtype == DType::f32) {
-        pack_row_f32(part, lane, layout.unit_k(), tile_out);
-      } else {
-        pack_row_q8(part, lane, layout, tile_out);
-      }
+      pack_row(row_part(layout, unit, matrix, tile * tile_rows + lane), {layout, lane, tile_out});
     }
   }
 }
 
 std::size_t first_unpackable(DType dtype, const float* values, std::size_t count) {
-  // 65504 is the largest f16; a block's scale is its largest magnitude / 127.
-  const float limit = dtype == DType::f32 ? 0x1.fffffep127f : 65504.0f * 127.0f;
+  const float limit = magnitude_max(dtype);
   for (std::size_t i = 0; i < count; ++i) {
     if (!(std::fabs(values[i]) <= limit)) return i;
   }
   return count;
 }
 
-std::uint16_t quantize_q8_block(const float* values, std::uint32_t count, std::int8_t* out) {
-  float largest = 0;
-  for (std::uint32_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(values[i]));
-  const std::uint16_t scale_bits = f32_to_f16(largest / 127.0f);
-  const float scale = f16_to_f32(scale_bits);
-  for (std::uint32_t i = 0; i < block_columns; ++i) {
-    if (i >= count || scale == 0) {
-      out[i] = 0;
-      continue;
-    }
-    const float steps = std::clamp(values[i] / scale, -127.0f, 127.0f);
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even.
-    out[i] = static_cast<std::int8_t>((steps + 12582912.0f) - 12582912.0f);
-  }
-  return scale_bits;
-}
-
-PackedQ8Position locate_q8(const PackedLayout& layout, std::uint32_t row, std::uint32_t column) {
-  TESSERA_ENSURE(layout.dtype == DType::q8);
-  const Place place = place_of(layout, row, column);
-  const std::size_t tile = layout.unit_offset(place.unit) + place.tile * layout.tile_bytes();
-  return {tile + layout.tile_scale_bytes() + q8_value_offset(place.lane, place.k),
-          tile + (std::size_t{place.k / block_columns} * tile_rows + place.lane) * 2};
-}
-
 float unpack_element(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, std::uint32_t column) {
-  if (layout.dtype == DType::f32) {
-    const Place place = place_of(layout, row, column);
-    float value;
-    std::memcpy(&value,
-                dataset + layout.unit_offset(place.unit) + place.tile * layout.tile_bytes() +
-                    (std::size_t{place.k} * tile_rows + place.lane) * sizeof(float),
-                sizeof value);
-    return value;
+  const Place place = place_of(layout, row, column);
+  const std::byte* const tile = dataset + layout.unit_offset(place.unit) + place.tile * layout.tile_bytes();
+  const std::byte* const value = tile + layout.tile_scale_bytes() + value_offset(layout.dtype, place.lane, place.k);
+  const auto scale = [&] {
+    return f16_to_f32(load<std::uint16_t>(tile + (std::size_t{place.k / block_columns} * tile_rows + place.lane) * 2));
+  };
+  switch (layout.dtype) {
+    case DType::f32:
+      return load<float>(value);
+    case DType::bf16:
+      return bf16_to_f32(load<std::uint16_t>(value));
+    case DType::q8:
+      return static_cast<float>(static_cast<int>(*value) - 128) * scale();
+    case DType::q4: {
+      const int both = static_cast<int>(*value);
+      return static_cast<float>((place.k % block_columns < 16 ? both & 15 : both >> 4) - 8) * scale();
+    }
   }
-  const PackedQ8Position position = locate_q8(layout, row, column);
-  std::uint16_t scale;
-  std::memcpy(&scale, dataset + position.scale_offset, 2);
-  return static_cast<float>(static_cast<int>(dataset[position.value_offset]) - 128) * f16_to_f32(scale);
+  TESSERA_ENSURE(false);
 }
 
 }  // namespace tessera

@@ -35,13 +35,14 @@ struct PackedLayout {
 
   /// Tiles of 16 rows in a unit; only the last unit of a row split can have fewer.
   std::uint32_t unit_tiles(std::uint32_t unit) const;
-  /// Elements reduced in every unit: f32 columns as they are (split rows), else a multiple of 32.
+  /// Elements reduced in every unit. Split rows: the columns, up to a multiple of 1 (f32), 2 (bf16) or 32 (q8, q4);
+  /// split columns: a multiple of 32.
   std::uint32_t unit_k() const;
   /// Blocks of 32 along K in every unit.
   std::uint32_t unit_blocks() const { return (unit_k() + 31) / 32; }
 
   std::size_t tile_bytes() const;  ///< a multiple of 64
-  /// Bytes of the f16 scales at the start of a q8 tile (a multiple of 64); 0 for f32.
+  /// Bytes of the f16 scales at the start of a q8 or q4 tile (a multiple of 64); 0 for f32 and bf16.
   std::size_t tile_scale_bytes() const;
   std::size_t unit_bytes(std::uint32_t unit) const { return unit_tiles(unit) * tile_bytes(); }
   std::size_t unit_offset(std::uint32_t unit) const;  ///< unit may be units(): the end
@@ -55,29 +56,16 @@ struct MatrixView {
   std::uint32_t columns = 0;
 };
 
-/// Packs one unit of `matrix` into `out` (layout.unit_bytes(unit) bytes, 64-byte aligned), quantising when the layout
-/// says q8. Scalar and deterministic. Every element must be finite and, for q8, small enough for its f16 scale: the
-/// caller has checked (see first_unpackable). Any thread.
+/// Packs one unit of `matrix` into `out` (layout.unit_bytes(unit) bytes, 64-byte aligned), rounding or quantising as
+/// the layout's dtype says. Scalar and deterministic. Every element must be one that the dtype can hold: the caller has
+/// checked (see first_unpackable). Any thread.
 void pack_unit(const PackedLayout& layout, std::uint32_t unit, const MatrixView& matrix, std::byte* out);
 
-/// Index of the first element that the dtype cannot hold (NaN, infinity, or above the f16 scale's range for q8), or
-/// `count`.
+/// Index of the first element that the dtype cannot hold (NaN, infinity, what bf16 rounds to infinity, what is beyond
+/// the range of an f16 scale), or `count`.
 std::size_t first_unpackable(DType dtype, const float* values, std::size_t count);
 
-/// One q8 block: writes 32 int8 and returns the f16 bits of the scale. Elements beyond `count` are zero.
-/// scale = f16(amax / 127); q = round_half_even(x / scale), clamped to -127..127.
-std::uint16_t quantize_q8_block(const float* values, std::uint32_t count, std::int8_t* out);
-
-/// The value that a packed matrix holds at logical (row, column), dequantised. Slow: for tests, GGUF export and
-/// reports.
+/// The value that a packed matrix holds at logical (row, column), dequantised. Slow: for tests and reports.
 float unpack_element(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, std::uint32_t column);
-
-/// Visits where logical (row, column) lies, for q8: position of its int8 (as weight+128) and of its f16 scale. For
-/// lossless export.
-struct PackedQ8Position {
-  std::size_t value_offset;  ///< byte offset in the dataset of the u8
-  std::size_t scale_offset;  ///< byte offset in the dataset of the f16
-};
-PackedQ8Position locate_q8(const PackedLayout& layout, std::uint32_t row, std::uint32_t column);
 
 }  // namespace tessera

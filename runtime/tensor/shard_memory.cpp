@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <limits>
 
+#include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/tensor/canonical_tree.hpp"
 
@@ -47,9 +48,18 @@ std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometr
          per_layer * assignment.layers.count();
 }
 
-/// Of activations in the form that q8 weights multiply: a byte each, and a scale and a correction per block.
-std::uint64_t quantised_bytes(DType dtype, std::uint64_t rows, std::uint32_t k) {
-  return dtype == DType::f32 ? 0 : rows * round_up(k, block) / block * (block + 4 + 4);
+/// Of activations in the form that the weights multiply.
+std::uint64_t activation_bytes(DType dtype, std::uint64_t rows, std::uint32_t k) {
+  switch (dtype) {
+    case DType::f32:
+      return 0;
+    case DType::bf16:  // of modules that widen
+      return rows * round_up(k, 2) * sizeof(float);
+    case DType::q8:
+    case DType::q4:  // a byte each, and a scale and a correction per block
+      return rows * round_up(k, block) / block * (block + 4 + 4);
+  }
+  TESSERA_ENSURE(false);
 }
 
 /// Vectors that meet in the exchange of one row-parallel matrix, and the memory that one worker adds slices in.
@@ -80,8 +90,8 @@ std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometr
   const std::uint64_t per_row = 2 * std::uint64_t{strides.dim} + strides.query + 2 * std::uint64_t{strides.kv} +
                                 strides.attention + 2 * std::uint64_t{strides.ffn} + shape.head_dim;
   std::uint64_t bytes = rows * per_row * sizeof(float);
-  bytes += quantised_bytes(dtype, rows, shape.dim) + quantised_bytes(dtype, rows, strides.attention) +
-           quantised_bytes(dtype, rows, strides.ffn);
+  bytes += activation_bytes(dtype, rows, shape.dim) + activation_bytes(dtype, rows, strides.attention) +
+           activation_bytes(dtype, rows, strides.ffn);
   const ExchangeBytes attention(assignment, geometry.attention_slices, &ShardSlices::attention, rows, strides.dim);
   const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
   bytes += std::max(attention.nodes, ffn.nodes);

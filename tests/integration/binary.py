@@ -27,13 +27,13 @@ def start(*arguments):
 
 
 class BinaryTest(unittest.TestCase):
-    """A folder of its own per class, with the golden model as f32 and q8 checkpoints (tiny_f32, tiny_q8)."""
+    """A folder of its own per class, with the golden model as a checkpoint of every dtype (tiny_f32, tiny_q4, …)."""
 
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="tessera-integration-")
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        for dtype in ("f32", "q8"):
+        for dtype in ("f32", "bf16", "q8", "q4"):
             path = os.path.join(cls.folder, f"tiny-{dtype}.h5")
             result = tessera("import", os.path.join(TINY, "model.bin"), path, "--dtype", dtype, "--tokenizer", os.path.join(TINY, "tokenizer.bin"))
             if result.returncode != OK:

@@ -23,13 +23,13 @@ class RunTest(BinaryTest):
             self.assertLess(abs(float(got) - expected), 1e-4)
 
     def test_no_way_of_running_changes_what_is_printed(self):
-        for model in (self.tiny_f32, self.tiny_q8):
+        for model in (self.tiny_f32, self.tiny_bf16, self.tiny_q8, self.tiny_q4):
             arguments = [model, "-p", "Once upon a time", "-n", 40, "--ignore-eos", "--temperature", 0.9, "--top-p", 0.95, "--seed", 11]
             expected = self.run_json(*arguments, "--isa", "scalar", "--threads", 1)
             self.assertEqual(len(expected["ids"]), 40)
             ways = [["--shards", n] for n in range(2, 7)] + [["--threads", n] for n in (2, 3, 8)]
             ways += [["--prefill-chunk", n] for n in (1, 3)] + [["--shards", 3, "--threads", 6, "--prefill-chunk", 2]]
-            for isa in ("avx2", "avx512"):
+            for isa in ("avx2", "avx512", "avx512bf16"):
                 probe = tessera("run", model, "-p", "a", "-n", 0, "--isa", isa)
                 if probe.returncode == OK:
                     ways += [["--isa", isa], ["--isa", isa, "--shards", 4]]

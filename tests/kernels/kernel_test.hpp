@@ -2,8 +2,8 @@
 //
 //   KERNEL_TEST(addition_agrees_with_the_reference) { ... table.add(...); scalar().add(...); require_same_bits(...); }
 //
-// registers avx2/addition_agrees_... and avx512/addition_agrees_...; a module that this machine cannot run shows as
-// skipped.
+// registers avx2/addition_agrees_..., avx512/addition_agrees_... and avx512bf16/addition_agrees_...; a module that this
+// machine cannot run shows as skipped.
 #pragma once
 
 #include <cstddef>
@@ -46,6 +46,16 @@ struct RunsAvx512 {
            __builtin_cpu_supports("avx512vnni");
   }
 };
+struct RunsAvx512Bf16 {
+  boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id id) const {
+    if (!__builtin_cpu_supports("avx512bf16")) {
+      boost::test_tools::assertion_result absent(false);
+      absent.message() << "this processor has no AVX512_BF16: the module avx512bf16 is not tested here";
+      return absent;
+    }
+    return RunsAvx512()(id);
+  }
+};
 
 /// Compares bit by bit; -0 is not +0.
 template <typename T>
@@ -61,18 +71,17 @@ void require_same_bits(std::span<const T> expected, std::span<const T> actual, c
 
 }  // namespace tessera::test
 
-#define KERNEL_TEST(name)                                                                 \
-  static void name(const tessera_op_table& table);                                        \
-  BOOST_AUTO_TEST_SUITE(avx2)                                                             \
-  BOOST_FIXTURE_TEST_CASE(name, tessera::test::FlushDenormals,                            \
-                          *boost::unit_test::precondition(tessera::test::RunsAvx2())) {   \
-    ::name(*tessera_avx2_table());                                                        \
-  }                                                                                       \
-  BOOST_AUTO_TEST_SUITE_END()                                                             \
-  BOOST_AUTO_TEST_SUITE(avx512)                                                           \
-  BOOST_FIXTURE_TEST_CASE(name, tessera::test::FlushDenormals,                            \
-                          *boost::unit_test::precondition(tessera::test::RunsAvx512())) { \
-    ::name(*tessera_avx512_table());                                                      \
-  }                                                                                       \
-  BOOST_AUTO_TEST_SUITE_END()                                                             \
+#define KERNEL_TEST_OF(isa, precondition_of_isa, name)                                             \
+  BOOST_AUTO_TEST_SUITE(isa)                                                                       \
+  BOOST_FIXTURE_TEST_CASE(name, tessera::test::FlushDenormals,                                     \
+                          *boost::unit_test::precondition(tessera::test::precondition_of_isa())) { \
+    ::name(*tessera_##isa##_table());                                                              \
+  }                                                                                                \
+  BOOST_AUTO_TEST_SUITE_END()
+
+#define KERNEL_TEST(name)                          \
+  static void name(const tessera_op_table& table); \
+  KERNEL_TEST_OF(avx2, RunsAvx2, name)             \
+  KERNEL_TEST_OF(avx512, RunsAvx512, name)         \
+  KERNEL_TEST_OF(avx512bf16, RunsAvx512Bf16, name) \
   static void name([[maybe_unused]] const tessera_op_table& table)

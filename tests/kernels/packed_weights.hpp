@@ -1,6 +1,7 @@
 // Random weights in the tile layouts of kernels/abi/kernel_abi.h, and their logical values.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -39,46 +40,73 @@ class PackedF32 {
   GuardedBuffer<float> data_;
 };
 
-/// tiles x (f16 scale[blocks][16], padding to 64 bytes, u8 w[blocks][8][16][4]).
-class PackedQ8 {
+/// The bf16 nearest to a float, to even; computed in doubles, apart from the kernels' way. Not for NaN.
+inline std::uint16_t to_bf16(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value), low = bits & 0xffff0000u, high = low + 0x10000u;
+  const double below = double{value} - double{std::bit_cast<float>(low)};
+  const double above = double{std::bit_cast<float>(high)} - double{value};
+  const bool up = std::abs(above) < std::abs(below) || (std::abs(above) == std::abs(below) && (low >> 16) % 2 == 1);
+  return static_cast<std::uint16_t>((up ? high : low) >> 16);
+}
+inline double bf16_to_double(std::uint16_t value) { return double{std::bit_cast<float>(std::uint32_t{value} << 16)}; }
+
+/// tiles x u16[ceil(k / 2)][16][2].
+class PackedBf16 {
  public:
-  PackedQ8(Random& random, std::uint32_t tiles, std::uint32_t k)
+  PackedBf16(Random& random, std::uint32_t tiles, std::uint32_t k, Values kind)
+      : k_(k), data_(tiles * stride_values()) {
+    for (std::uint32_t row = 0; row < tiles * TESSERA_LANES; ++row) {
+      for (std::uint32_t column = 0; column < k; ++column) data_[place(row, column)] = to_bf16(random.value(kind));
+    }
+  }
+  const void* data() const { return data_.data(); }
+  std::size_t tile_stride() const { return stride_values() * sizeof(std::uint16_t); }
+  const void* tile(std::uint32_t index) const { return data_.data() + index * stride_values(); }
+  double at(std::uint32_t row, std::uint32_t column) const { return bf16_to_double(data_[place(row, column)]); }
+
+ private:
+  std::size_t stride_values() const { return std::size_t{(k_ + 1) / 2} * TESSERA_LANES * 2; }
+  std::size_t place(std::uint32_t row, std::uint32_t column) const {
+    return row / TESSERA_LANES * stride_values() + (column / 2 * TESSERA_LANES + row % TESSERA_LANES) * 2 + column % 2;
+  }
+
+  std::uint32_t k_;
+  GuardedBuffer<std::uint16_t> data_;
+};
+
+/// tiles x (f16 scale[blocks][16], padding to 64 bytes, weights of `Layout`).
+template <typename Layout>
+class PackedBlocks {
+ public:
+  PackedBlocks(Random& random, std::uint32_t tiles, std::uint32_t k)
       : blocks_((k + TESSERA_BLOCK - 1) / TESSERA_BLOCK), data_(tiles * tile_stride()) {
-    for (std::uint32_t tile = 0; tile < tiles; ++tile) {
-      for (std::uint32_t block = 0; block < blocks_; ++block) {
-        for (std::uint32_t lane = 0; lane < TESSERA_LANES; ++lane) {
-          scales(tile)[block * TESSERA_LANES + lane] = random_half(random);
-          for (std::uint32_t i = 0; i < TESSERA_BLOCK; ++i) {
-            const bool padding = block * TESSERA_BLOCK + i >= k;
-            data_[weight_offset(tile, block, lane, i)] =
-                static_cast<std::uint8_t>(padding            ? 128
-                                          : random.chance(8) ? random.pick(kEnds)
-                                                             : random.between(1, 255));
-          }
-        }
+    for (std::uint32_t row = 0; row < tiles * TESSERA_LANES; ++row) {
+      for (std::uint32_t column = 0; column < blocks_ * TESSERA_BLOCK; ++column) {
+        if (column % TESSERA_BLOCK == 0) scale(row, column) = random_half(random);
+        Layout::put(weights(row, column), row % TESSERA_LANES, column % TESSERA_BLOCK,
+                    column < k ? Layout::random(random) : 0);
       }
     }
   }
   const void* data() const { return data_.data(); }
   std::uint32_t blocks() const { return blocks_; }
-  std::size_t scale_bytes() const { return (std::size_t{blocks_} * TESSERA_LANES * 2 + 63) / 64 * 64; }
-  std::size_t tile_stride() const { return scale_bytes() + std::size_t{blocks_} * TESSERA_BLOCK * TESSERA_LANES; }
+  std::size_t tile_stride() const { return scale_bytes() + std::size_t{blocks_} * Layout::block_bytes; }
   const void* tile(std::uint32_t index) const { return data_.data() + index * tile_stride(); }
   double at(std::uint32_t row, std::uint32_t column) const {
-    const std::uint32_t tile = row / TESSERA_LANES, lane = row % TESSERA_LANES, block = column / TESSERA_BLOCK;
-    const auto* scale = reinterpret_cast<const std::uint16_t*>(data_.data() + tile * tile_stride());
-    const int weight = data_[weight_offset(tile, block, lane, column % TESSERA_BLOCK)] - 128;
-    return weight * half_to_double(scale[block * TESSERA_LANES + lane]);
+    auto& self = const_cast<PackedBlocks&>(*this);
+    return Layout::get(self.weights(row, column), row % TESSERA_LANES, column % TESSERA_BLOCK) *
+           half_to_double(self.scale(row, column));
   }
 
  private:
-  static constexpr std::uint32_t kEnds[] = {0, 1, 128, 255};
-
-  std::uint16_t* scales(std::uint32_t tile) {
-    return reinterpret_cast<std::uint16_t*>(data_.data() + tile * tile_stride());
+  std::size_t scale_bytes() const { return (std::size_t{blocks_} * TESSERA_LANES * 2 + 63) / 64 * 64; }
+  std::uint16_t& scale(std::uint32_t row, std::uint32_t column) {
+    auto* const scales = reinterpret_cast<std::uint16_t*>(data_.data() + row / TESSERA_LANES * tile_stride());
+    return scales[column / TESSERA_BLOCK * TESSERA_LANES + row % TESSERA_LANES];
   }
-  std::size_t weight_offset(std::uint32_t tile, std::uint32_t block, std::uint32_t lane, std::uint32_t i) const {
-    return tile * tile_stride() + scale_bytes() + ((std::size_t{block} * 8 + i / 4) * TESSERA_LANES + lane) * 4 + i % 4;
+  std::uint8_t* weights(std::uint32_t row, std::uint32_t column) {
+    return data_.data() + row / TESSERA_LANES * tile_stride() + scale_bytes() +
+           column / TESSERA_BLOCK * Layout::block_bytes;
   }
   /// Finite, with zeros, f16 denormals and negative numbers.
   static std::uint16_t random_half(Random& random) {
@@ -91,6 +119,41 @@ class PackedQ8 {
   GuardedBuffer<std::uint8_t> data_;
 };
 
+/// u8 w[8][16][4], weight + 128.
+struct Q8Layout {
+  static constexpr std::size_t block_bytes = std::size_t{TESSERA_BLOCK} * TESSERA_LANES;
+  static constexpr int ends[] = {-128, -127, 0, 127};
+  static int random(Random& random) {
+    return random.chance(8) ? random.pick(ends) : static_cast<int>(random.between(1, 255)) - 128;
+  }
+  static std::uint8_t* place(std::uint8_t* block, std::uint32_t lane, std::uint32_t i) {
+    return block + (i / 4 * TESSERA_LANES + lane) * 4 + i % 4;
+  }
+  static void put(std::uint8_t* block, std::uint32_t lane, std::uint32_t i, int weight) {
+    *place(block, lane, i) = static_cast<std::uint8_t>(weight + 128);
+  }
+  static int get(std::uint8_t* block, std::uint32_t lane, std::uint32_t i) { return *place(block, lane, i) - 128; }
+};
+using PackedQ8 = PackedBlocks<Q8Layout>;
+
+/// u8 w[4][16][4], weight + 8 in a nibble: columns 0..15 low, 16..31 high.
+struct Q4Layout {
+  static constexpr std::size_t block_bytes = Q8Layout::block_bytes / 2;
+  static int random(Random& random) { return static_cast<int>(random.between(0, 15)) - 8; }
+  static std::uint8_t* place(std::uint8_t* block, std::uint32_t lane, std::uint32_t i) {
+    return Q8Layout::place(block, lane, i % 16);
+  }
+  static void put(std::uint8_t* block, std::uint32_t lane, std::uint32_t i, int weight) {
+    std::uint8_t& both = *place(block, lane, i);
+    const int shift = i < 16 ? 0 : 4;
+    both = static_cast<std::uint8_t>((both & ~(15 << shift)) | (weight + 8) << shift);
+  }
+  static int get(std::uint8_t* block, std::uint32_t lane, std::uint32_t i) {
+    return (*place(block, lane, i) >> (i < 16 ? 0 : 4) & 15) - 8;
+  }
+};
+using PackedQ4 = PackedBlocks<Q4Layout>;
+
 /// Random activations quantised by `table`.
 class QuantizedRows {
  public:
@@ -101,14 +164,6 @@ class QuantizedRows {
         corrections_(rows * blocks_) {}
   tessera_q8_rows view() {
     return {values_.data(), scales_.data(), corrections_.data(), blocks_ * TESSERA_BLOCK, blocks_};
-  }
-  /// The rows from `row` on.
-  tessera_q8_rows from(std::uint32_t row) {
-    tessera_q8_rows rows = view();
-    rows.values += row * rows.ld_values;
-    rows.scales += row * rows.ld_blocks;
-    rows.corrections += row * rows.ld_blocks;
-    return rows;
   }
   const GuardedBuffer<std::int8_t>& values() const { return values_; }
   const GuardedBuffer<float>& scales() const { return scales_; }

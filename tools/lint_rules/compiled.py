@@ -14,8 +14,9 @@ COMPILE_FLAGS = ["-fsyntax-only", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpe
 LIBRARIES = ["hdf5", "tbb", "spdlog", "fmt", "nlohmann_json", "CLI11", "libcrypto", "libisal"]
 # Headers whose text depends on the instruction set are compiled once for each; one that is named after a set, for that set.
 ISA_FOLDER = "kernels/cpu/"
-ISA_FLAGS = {"avx2": ["-mavx2", "-mfma", "-mf16c"],
-             "avx512": ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"]}
+AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
+AVX512_FLAGS = [*AVX2_FLAGS, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"]
+ISA_FLAGS = {"avx2": AVX2_FLAGS, "avx512": AVX512_FLAGS, "avx512bf16": [*AVX512_FLAGS, "-mavx512bf16"]}
 
 
 def _run(command, **options):

@@ -51,7 +51,7 @@ void check_refused(const std::string& text, const std::string& named) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_manifest_survives_its_json) {
-  for (const DType dtype : {DType::f32, DType::q8}) {
+  for (const DType dtype : all_dtypes) {
     const Manifest before = complete_manifest(sliced_shape(), dtype);
     const auto after = parse_manifest(to_json(before), "some.h5");
     BOOST_REQUIRE_MESSAGE(after, message_of(after));

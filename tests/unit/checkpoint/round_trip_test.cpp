@@ -57,8 +57,8 @@ void check_reads_back(const ModelShape& shape, DType dtype) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(f32_and_q8_models_are_read_back_byte_for_byte) {
-  for (const DType dtype : {DType::f32, DType::q8}) {
+BOOST_AUTO_TEST_CASE(models_of_every_dtype_are_read_back_byte_for_byte) {
+  for (const DType dtype : all_dtypes) {
     check_reads_back(smallest_shape(), dtype);
     check_reads_back(sliced_shape(), dtype);
   }

@@ -205,7 +205,7 @@ BOOST_AUTO_TEST_CASE(words_that_are_not_accepted_are_refused_with_those_that_are
   BOOST_TEST(fault(6, top + "[exchange]\nwait = \"\\u0007never\"") ==
              "exchange.wait: \"?never\" is not accepted. Accepted: auto, spin or block");
   BOOST_TEST(fault(5, top + "isa = \"neon\"") ==
-             "nodes.c.isa: \"neon\" is not accepted. Accepted: auto, scalar, avx2 or avx512");
+             "nodes.c.isa: \"neon\" is not accepted. Accepted: auto, scalar, avx2, avx512 or avx512bf16");
   BOOST_TEST(
       fault(7, top + "[[nodes]]\nname = \"w\"\nroles = [\"wroker\"]") ==
       "nodes.w.roles: \"wroker\" is not a role of a node; did you mean \"worker\"? Accepted: coordinator or worker");

@@ -52,6 +52,11 @@ BOOST_AUTO_TEST_CASE(one_wrong_bit_fails_the_self_test_by_the_name_of_the_op) {
   const auto matmul_result = self_test(table);
   BOOST_REQUIRE(!matmul_result);
   BOOST_TEST(matmul_result.error().message.find("matmul_q8") != std::string::npos);
+  table = *tessera_scalar_table();
+  table.matmul_q4 = tessera_scalar_table()->matmul_q8;  // another layout
+  const auto layout_result = self_test(table);
+  BOOST_REQUIRE(!layout_result);
+  BOOST_TEST(layout_result.error().message.find("matmul_q4") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_module_of_another_abi_version_is_refused) {
@@ -64,6 +69,7 @@ BOOST_AUTO_TEST_CASE(a_module_of_another_abi_version_is_refused) {
 
 BOOST_AUTO_TEST_CASE(names_of_instruction_sets_are_parsed_strictly) {
   BOOST_TEST((parse_isa("avx2") == Isa::avx2));
+  for (const Isa isa : all_isas) BOOST_TEST((parse_isa(to_string(isa)) == isa));
   BOOST_TEST(!parse_isa("AVX2").has_value());
   BOOST_TEST(!parse_isa("").has_value());
 }

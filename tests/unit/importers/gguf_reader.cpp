@@ -69,7 +69,8 @@ class Cursor {
   std::size_t at_ = 0;
 };
 
-constexpr std::uint32_t text_type = 8, array_type = 9;
+constexpr std::uint32_t text_type = 8, array_type = 9;                               // of metadata
+constexpr std::uint32_t f32_type = 0, q4_0_type = 2, q8_0_type = 8, bf16_type = 30;  // of tensors
 
 void read_pair(GgufFile& file, Cursor& cursor) {
   const std::string key = cursor.text();
@@ -94,10 +95,27 @@ void read_pair(GgufFile& file, Cursor& cursor) {
 std::uint64_t bytes_of_tensor(const GgufFile::Tensor& tensor) {
   std::uint64_t count = 1;
   for (const std::uint64_t dimension : tensor.dimensions) count *= dimension;
-  if (tensor.type == 0) return count * 4;
-  BOOST_REQUIRE(tensor.type == 8u);
+  if (tensor.type == f32_type) return count * 4;
+  if (tensor.type == bf16_type) return count * 2;
+  BOOST_REQUIRE((tensor.type == q8_0_type || tensor.type == q4_0_type));
   BOOST_REQUIRE(tensor.dimensions[0] % 32 == 0);
-  return count / 32 * 34;
+  return count / 32 * (tensor.type == q8_0_type ? 34 : 18);
+}
+
+/// One block of 32: an f16 scale, then 32 signed bytes, or 16 bytes with weight i in the low and weight 16 + i in the
+/// high nibble of byte i, each 8 too large.
+void append_block(std::uint32_t type, const char* block, std::vector<float>& values) {
+  std::uint16_t bits;
+  std::memcpy(&bits, block, 2);
+  const float scale = f16_to_f32(bits);
+  for (int i = 0; i < 32; ++i) {
+    if (type == q8_0_type) {
+      values.push_back(scale * static_cast<signed char>(block[2 + i]));
+    } else {
+      const int both = static_cast<unsigned char>(block[2 + i % 16]);
+      values.push_back(scale * static_cast<float>((i < 16 ? both % 16 : both / 16) - 8));
+    }
+  }
 }
 
 }  // namespace
@@ -146,16 +164,20 @@ std::vector<float> GgufFile::values(const std::string& name) const {
   const auto found = tensors.find(name);
   BOOST_REQUIRE_MESSAGE(found != tensors.end(), name);
   const char* at = bytes.data() + found->second.begin;
-  if (found->second.type == 0) {
-    std::vector<float> values(found->second.size / 4);
-    std::memcpy(values.data(), at, found->second.size);
-    return values;
-  }
+  const char* const end = at + found->second.size;
+  const std::uint32_t type = found->second.type;
   std::vector<float> values;
-  for (const char* const end = at + found->second.size; at < end; at += 34) {
-    std::uint16_t scale;
-    std::memcpy(&scale, at, 2);
-    for (int i = 0; i < 32; ++i) values.push_back(f16_to_f32(scale) * static_cast<signed char>(at[2 + i]));
+  if (type == f32_type) {
+    values.resize(found->second.size / 4);
+    std::memcpy(values.data(), at, found->second.size);
+  } else if (type == bf16_type) {
+    for (; at < end; at += 2) {
+      std::uint16_t bits;
+      std::memcpy(&bits, at, 2);
+      values.push_back(bf16_to_f32(bits));
+    }
+  } else {
+    for (; at < end; at += type == q8_0_type ? 34 : 18) append_block(type, at, values);
   }
   return values;
 }

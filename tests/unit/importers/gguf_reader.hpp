@@ -11,7 +11,7 @@ namespace tessera::test {
 struct GgufFile {
   struct Tensor {
     std::vector<std::uint64_t> dimensions;  ///< fastest first
-    std::uint32_t type = 0;                 ///< 0: F32, 8: Q8_0
+    std::uint32_t type = 0;                 ///< 0: F32, 2: Q4_0, 8: Q8_0, 30: BF16
     std::uint64_t begin = 0;                ///< in `bytes`
     std::uint64_t size = 0;
   };

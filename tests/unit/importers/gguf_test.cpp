@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <filesystem>
+#include <ostream>
 #include <string>
 #include <vector>
 
+#include <boost/test/data/monomorphic.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include "runtime/checkpoint/checkpoint.hpp"
@@ -14,6 +17,7 @@
 
 using namespace tessera;
 using namespace tessera::test;
+namespace data = boost::unit_test::data;
 
 namespace {
 
@@ -91,11 +95,20 @@ BOOST_AUTO_TEST_CASE(f32_holds_every_weight_in_the_order_of_llama_cpp) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(q8_holds_the_very_blocks_of_the_checkpoint) {
+/// Tensor type and general.file_type of a dtype.
+struct Types {
+  DType dtype;
+  std::uint32_t tensor;
+  double file;
+};
+std::ostream& operator<<(std::ostream& out, const Types& types) { return out << to_string(types.dtype); }
+const Types types_of_dtypes[] = {{DType::bf16, 30, 32}, {DType::q8, 8, 7}, {DType::q4, 2, 2}};
+
+BOOST_DATA_TEST_CASE(other_dtypes_hold_the_very_numbers_of_the_checkpoint, data::make(types_of_dtypes), types) {
   TemporaryFolder folder;
   const auto source = synthetic_source(aligned_shape(), 5);
   ImportOptions options;
-  options.dtype = DType::q8;
+  options.dtype = types.dtype;
   BOOST_REQUIRE(write_gguf(*source, folder.file("m.gguf"), options));
   BOOST_REQUIRE(write_checkpoint(*source, folder.file("m.h5"), options, {}));
   const auto checkpoint = Checkpoint::open(*open_source(folder.file("m.h5")));
@@ -109,9 +122,9 @@ BOOST_AUTO_TEST_CASE(q8_holds_the_very_blocks_of_the_checkpoint) {
       return reinterpret_cast<const float*>(mapped->unit(0))[column];
     return unpack_element(mapped->packed(), mapped->unit(0), row, column);
   });
-  BOOST_TEST(file.tensors.at("blk.0.attn_q.weight").type == 8u);
+  BOOST_TEST(file.tensors.at("blk.0.attn_q.weight").type == types.tensor);
   BOOST_TEST(file.tensors.at("blk.0.attn_norm.weight").type == 0u);
-  BOOST_TEST(file.numbers.at("general.file_type") == 7);
+  BOOST_TEST(file.numbers.at("general.file_type") == types.file);
 }
 
 BOOST_AUTO_TEST_CASE(the_metadata_describes_the_model) {
@@ -163,12 +176,12 @@ BOOST_AUTO_TEST_CASE(the_tokenizer_is_spelled_as_llama_cpp_expects) {
   BOOST_TEST(tokens[259] == "\xe2\x96\x81" + data->pieces[259].substr(1));
 }
 
-BOOST_AUTO_TEST_CASE(q8_with_rows_of_no_whole_blocks_is_refused) {
+BOOST_DATA_TEST_CASE(blocks_where_rows_have_no_whole_ones_are_refused, data::make({8, 4}), bits) {
   TemporaryFolder folder;
   const auto shape = synthetic_shape("tiny");
   const auto source = synthetic_source(*shape, 1);
   ImportOptions options;
-  options.dtype = DType::q8;
+  options.dtype = bits == 8 ? DType::q8 : DType::q4;
   BOOST_TEST(fails_with(write_gguf(*source, folder.file("m.gguf"), options), ErrorCode::unsupported,
                         "rows of embedding have 72 values"));
   BOOST_TEST(std::filesystem::is_empty(folder.path()));

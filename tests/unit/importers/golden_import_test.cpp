@@ -98,15 +98,19 @@ BOOST_AUTO_TEST_CASE(the_golden_model_keeps_every_value) {
   check_values(*imported.checkpoint, golden("model.safetensors"));
 }
 
-BOOST_AUTO_TEST_CASE(the_golden_model_as_q8_is_the_same_from_both_formats) {
-  const Imported llama2c(golden("model.bin"), DType::q8), safetensors(golden("model.safetensors"), DType::q8);
-  check_same_weights(*llama2c.checkpoint, *safetensors.checkpoint);
+BOOST_AUTO_TEST_CASE(the_golden_model_in_fewer_bits_is_the_same_from_both_formats) {
+  for (const DType dtype : {DType::bf16, DType::q8, DType::q4}) {
+    const Imported llama2c(golden("model.bin"), dtype), safetensors(golden("model.safetensors"), dtype);
+    check_same_weights(*llama2c.checkpoint, *safetensors.checkpoint);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(importing_twice_gives_the_same_content_id) {
-  const Imported once(golden("model.bin"), DType::q8, golden("tokenizer.bin"));
-  const Imported again(golden("model.bin"), DType::q8, golden("tokenizer.bin"));
-  BOOST_TEST(once.checkpoint->content_id() == again.checkpoint->content_id());
+  for (const DType dtype : all_dtypes) {
+    const Imported once(golden("model.bin"), dtype, golden("tokenizer.bin"));
+    const Imported again(golden("model.bin"), dtype, golden("tokenizer.bin"));
+    BOOST_TEST(once.checkpoint->content_id() == again.checkpoint->content_id());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_golden_shape_is_as_documented) {
@@ -154,6 +158,12 @@ BOOST_AUTO_TEST_CASE(half_precision_files_of_stories260k_keep_every_value,
     const Imported imported(stories(file));
     check_values(*imported.checkpoint, stories(file));
   }
+}
+
+BOOST_AUTO_TEST_CASE(bf16_weights_of_a_bf16_file_are_kept_bit_for_bit,
+                     *boost::unit_test::precondition(stories_present)) {
+  const Imported imported(stories("hf/model.bf16.safetensors"), DType::bf16);
+  check_values(*imported.checkpoint, stories("hf/model.bf16.safetensors"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -64,7 +64,8 @@ BOOST_AUTO_TEST_CASE(a_value_that_cannot_be_stored_is_named_with_its_place) {
   };
   for (const Case& c :
        {Case{DType::f32, infinity, "inf"}, Case{DType::f32, std::numeric_limits<float>::quiet_NaN(), "nan"},
-        Case{DType::q8, -infinity, "-inf"}, Case{DType::q8, 1e7f, "10000000"}}) {
+        Case{DType::q8, -infinity, "-inf"}, Case{DType::q8, 1e7f, "10000000"}, Case{DType::q4, 1e6f, "1000000"},
+        Case{DType::bf16, 3.4e38f, "33999999"}}) {
     ForeignModel model = small_model();
     model.tensors["layers.1.ffn_down"][40 * 7 + 33] = c.value;
     TemporaryFolder folder;
@@ -173,7 +174,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_any_dtype_passes_its_checksums) {
   const ForeignModel model = small_model(false);
   FunctionSource source = source_of(model);
   TemporaryFolder folder;
-  for (const DType dtype : {DType::f32, DType::q8}) {
+  for (const DType dtype : all_dtypes) {
     BOOST_REQUIRE(write_checkpoint(source, folder.file("m.h5"), as(dtype), {}));
     const auto checkpoint = Checkpoint::open(*open_source(folder.file("m.h5")));
     BOOST_REQUIRE(checkpoint);
@@ -214,7 +215,7 @@ BOOST_AUTO_TEST_CASE(memory_stays_below_one_tensor_and_200_mb, *boost::unit_test
   shape.layers = 1;
   shape.vocab_size = 32000;
   const std::uint64_t largest = std::uint64_t{4} * shape.vocab_size * shape.dim;  // 98 MB; the file has 126 MB
-  for (const DType dtype : {DType::f32, DType::q8}) {
+  for (const DType dtype : all_dtypes) {
     TemporaryFolder folder;
     const auto source = synthetic_source(shape, 1);
     const std::uint64_t before = anonymous_bytes();

@@ -1,6 +1,5 @@
 // The first promise: no way of carrying out a forward pass changes a bit.
 #include <algorithm>
-#include <ostream>
 #include <vector>
 
 #include <boost/test/data/monomorphic.hpp>
@@ -14,13 +13,7 @@ using namespace tessera;
 using namespace tessera::test;
 namespace data = boost::unit_test::data;
 
-namespace tessera {
-std::ostream& operator<<(std::ostream& out, DType dtype) { return out << to_string(dtype); }
-}  // namespace tessera
-
 namespace {
-
-const DType dtypes[] = {DType::f32, DType::q8};
 
 /// Random, but valid: odd widths, grouped heads, tails everywhere.
 ModelShape random_shape(std::uint32_t seed) {
@@ -48,7 +41,7 @@ std::string describe(const Execution& execution) {
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(every_isa_shard_count_thread_count_and_chunk_gives_the_same_bits, data::make(dtypes), dtype) {
+BOOST_DATA_TEST_CASE(every_isa_shard_count_thread_count_and_chunk_gives_the_same_bits, data::make(all_dtypes), dtype) {
   const TemporaryFolder folder;
   const auto checkpoint = make_checkpoint(folder, awkward_shape(), dtype);
   const std::vector<TokenId> tokens = random_tokens(150, 1100, 3);         // beyond one softmax run of 128
@@ -66,7 +59,7 @@ BOOST_DATA_TEST_CASE(every_isa_shard_count_thread_count_and_chunk_gives_the_same
   }
 }
 
-BOOST_DATA_TEST_CASE(random_shapes_agree_to_the_bit, data::xrange(12) * data::make(dtypes), seed, dtype) {
+BOOST_DATA_TEST_CASE(random_shapes_agree_to_the_bit, data::xrange(12) * data::make(all_dtypes), seed, dtype) {
   const TemporaryFolder folder;
   const auto shape_seed = static_cast<std::uint32_t>(seed);
   const ModelShape shape = random_shape(shape_seed);
@@ -83,7 +76,7 @@ BOOST_DATA_TEST_CASE(random_shapes_agree_to_the_bit, data::xrange(12) * data::ma
   }
 }
 
-BOOST_DATA_TEST_CASE(a_sequence_does_not_feel_the_batch_around_it, data::make(dtypes), dtype) {
+BOOST_DATA_TEST_CASE(a_sequence_does_not_feel_the_batch_around_it, data::make(all_dtypes), dtype) {
   const TemporaryFolder folder;
   const auto checkpoint = make_checkpoint(folder, awkward_shape(), dtype);
   const std::uint32_t vocab = 1100, sequences = 64, length = 24;

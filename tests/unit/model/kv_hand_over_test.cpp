@@ -72,9 +72,9 @@ using HandOver = std::function<std::size_t(LocalReplica&, LocalReplica&, std::sp
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(a_sequence_goes_on_under_another_plan_with_equal_bits, data::make({0, 1}), q8) {
+BOOST_DATA_TEST_CASE(a_sequence_goes_on_under_another_plan_with_equal_bits, data::make(all_dtypes), dtype) {
   const TemporaryFolder folder;
-  const auto checkpoint = make_checkpoint(folder, four_layers(), q8 == 1 ? DType::q8 : DType::f32);
+  const auto checkpoint = make_checkpoint(folder, four_layers(), dtype);
   const Isa isa = available_isas().back();
   const std::vector<TokenId> tokens = random_tokens(before + after, vocab, 21);
   const std::vector<float> undisturbed = all_logits(checkpoint, {isa, 1, {}, 1, 1}, tokens);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,8 +11,16 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/model/local_replica.hpp"
+#include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
 #include "tests/support/paths.hpp"
+
+namespace tessera {
+
+/// For the names of data-driven tests.
+inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << to_string(dtype); }
+
+}  // namespace tessera
 
 namespace tessera::test {
 

@@ -47,6 +47,23 @@ BOOST_AUTO_TEST_CASE(perplexity_is_the_exponential_of_the_mean_over_windows) {
   BOOST_TEST(again->perplexity == report->perplexity);
 }
 
+BOOST_AUTO_TEST_CASE(fewer_bits_cost_little_perplexity) {
+  const TemporaryFolder folder;
+  const auto replica_of = [&](DType dtype) {
+    return make_replica(make_checkpoint(folder, awkward_shape(), dtype), {}, 256);
+  };
+  const std::vector<TokenId> tokens = random_tokens(200, 1100, 8);
+  const auto mean = [&](DType dtype) {
+    const auto report = perplexity(*replica_of(dtype), tokens, {.window = 101, .window_start = 1}, always);
+    BOOST_REQUIRE(report);
+    return report->mean_negative_log_probability;
+  };
+  const double exact = mean(DType::f32);
+  BOOST_TEST(std::fabs(mean(DType::bf16) - exact) < 0.01);
+  BOOST_TEST(std::fabs(mean(DType::q8) - exact) < 0.02);
+  BOOST_TEST(std::fabs(mean(DType::q4) - exact) < 0.1);
+}
+
 BOOST_AUTO_TEST_CASE(without_a_start_token_the_first_token_of_a_window_is_not_scored) {
   const TemporaryFolder folder;
   const auto replica = make_replica(make_checkpoint(folder, awkward_shape(), DType::f32), {}, 256);

@@ -41,9 +41,10 @@ std::string describe(std::size_t layout, const Execution& execution) {
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(every_pipeline_gives_the_bits_of_one_shard, data::make({0, 1}) * data::make({0, 1}), q8, tied) {
+BOOST_DATA_TEST_CASE(every_pipeline_gives_the_bits_of_one_shard, data::make(all_dtypes) * data::make({0, 1}), dtype,
+                     tied) {
   const TemporaryFolder folder;
-  const auto checkpoint = make_checkpoint(folder, five_layers(tied == 1), q8 == 1 ? DType::q8 : DType::f32);
+  const auto checkpoint = make_checkpoint(folder, five_layers(tied == 1), dtype);
   const std::vector<TokenId> tokens = random_tokens(40, 1100, 8);
   const std::vector<float> expected = all_logits(checkpoint, {}, tokens);
   const Isa isa = available_isas().back();
@@ -57,9 +58,9 @@ BOOST_DATA_TEST_CASE(every_pipeline_gives_the_bits_of_one_shard, data::make({0, 
   }
 }
 
-BOOST_DATA_TEST_CASE(partial_sums_by_token_rows_give_the_same_bits, data::make({0, 1}), q8) {
+BOOST_DATA_TEST_CASE(partial_sums_by_token_rows_give_the_same_bits, data::make(all_dtypes), dtype) {
   const TemporaryFolder folder;
-  const auto checkpoint = make_checkpoint(folder, awkward_shape(), q8 == 1 ? DType::q8 : DType::f32);
+  const auto checkpoint = make_checkpoint(folder, awkward_shape(), dtype);
   const std::vector<TokenId> tokens = random_tokens(64, 1100, 4);
   const Isa isa = available_isas().back();
   const std::vector<float> expected = all_logits(checkpoint, {isa, 1, {}, 1, 64}, tokens);

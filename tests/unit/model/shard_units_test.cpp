@@ -128,10 +128,9 @@ BOOST_AUTO_TEST_CASE(each_shard_of_a_pipeline_maps_its_units_and_no_other) {
   }
 }
 
-BOOST_DATA_TEST_CASE(the_memory_arithmetic_agrees_with_running_shards, data::make({0, 1}), q8) {
+BOOST_DATA_TEST_CASE(the_memory_arithmetic_agrees_with_running_shards, data::make(all_dtypes), dtype) {
   const TemporaryFolder folder;
-  const DType dtype = q8 == 1 ? DType::q8 : DType::f32;
-  const auto checkpoint = make_checkpoint(folder, three_layers(q8 == 1), dtype);
+  const auto checkpoint = make_checkpoint(folder, three_layers(dtype == DType::q8), dtype);
   const Manifest& manifest = checkpoint->manifest();
   constexpr std::uint32_t rows = 64;
   const std::vector<TokenId> tokens = random_tokens(rows, 1100, 6);

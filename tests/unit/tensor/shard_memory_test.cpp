@@ -45,6 +45,23 @@ BOOST_AUTO_TEST_CASE(one_shard_takes_the_whole_model) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(weights_and_keys_take_what_their_dtype_says) {
+  const ModelShape shape = big_shape();
+  const SliceGeometry geometry = SliceGeometry::of(shape);
+  const auto memory = [&](DType dtype) {
+    return shard_memory(shape, geometry, dtype, whole(shape, geometry), options);
+  };
+  // Norms aside, which are f32 always: bits per weight of f32, bf16, q8 (8.5) and q4 (4.5).
+  const std::uint64_t norms = (2 * shape.layers + 1) * std::uint64_t{shape.dim} * sizeof(float);
+  const std::uint64_t weights = (memory(DType::f32).weight_bytes - norms) / 4;
+  BOOST_TEST(memory(DType::bf16).weight_bytes - norms == weights * 2);
+  BOOST_TEST(memory(DType::q8).weight_bytes - norms == weights / 32 * 34);
+  BOOST_TEST(memory(DType::q4).weight_bytes - norms == weights / 32 * 18);
+  for (const DType dtype : {DType::bf16, DType::q8, DType::q4}) {
+    BOOST_TEST(memory(dtype).kv_bytes * 2 == memory(DType::f32).kv_bytes);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_shards_of_a_pipeline_take_the_model_once_but_for_what_each_needs_whole) {
   const ModelShape shape = big_shape();
   const SliceGeometry geometry = SliceGeometry::of(shape);

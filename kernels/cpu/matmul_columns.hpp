@@ -1,0 +1,145 @@
+// y = W x for weights that are multiplied as floats, column of K by column: f32, and bf16 two columns at a time. One
+// accumulator per output element, K in order; speed comes from many accumulators side by side.
+//
+// A register block is `Tiles` tiles by `Tokens` rows of x. The tiles of a block are read once per `Tokens` tokens and
+// stay in the cache while the blocks of tokens pass, so the token loop is the inner one; long matrices are cut into
+// panels of K for the same reason. An accumulator that waits between panels is parked in y, which does not change a bit
+// of it.
+//
+// A format says what one vector of 64 bytes of weights is:
+//
+//   struct Format {
+//     using Weights = …;   // in registers
+//     using Value = …;     // what one token has for it
+//     static Weights load(const char* p);
+//     static Lanes multiply(const Weights& weights, const Value* x, Lanes acc);
+//     static constexpr int kFewTiles;  // tiles side by side for one or two tokens
+//   };
+//
+// One source per format includes this header.
+#pragma once
+
+#include "kernels/cpu/ops.hpp"
+#include "kernels/cpu/vec.hpp"
+
+namespace tessera::TESSERA_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kTiles = 2;
+constexpr int kTokens = 8;
+#else
+constexpr int kTiles = 1;
+constexpr int kTokens = 6;
+#endif
+constexpr size_t kStepBytes = 64;       // weights of one step: one vector of each tile
+constexpr uint32_t kPanel = 1024;       // steps along K per pass when there are several blocks of tokens
+constexpr size_t kPrefetch = 12288;     // bytes ahead
+constexpr uint32_t kLine = 8;           // steps per prefetched line: the hardware follows up with the lines between
+constexpr uint32_t kPairedSteps = 512;  // for few tokens, shorter tiles are read one after the other, as they lie
+
+template <typename Format>
+struct Columns {
+  const char* w;                    // first step of the panel, first tile
+  size_t tile_stride;               // bytes
+  const typename Format::Value* x;  // first step of the panel, first token
+  size_t ldx;
+  float* y;  // first row of the first tile, first token
+  size_t ldy;
+  uint32_t steps;  // of the panel
+  bool resume;     // accumulators continue from y
+};
+
+template <typename Format, int Tiles, int Tokens>
+void multiply(const Columns<Format>& block) {
+  Lanes acc[Tokens][Tiles];
+#pragma GCC unroll 16
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+    for (int j = 0; j < Tiles; ++j) {
+      acc[t][j] = block.resume ? load(block.y + t * block.ldy + j * kLanes) : zero();
+    }
+  }
+  const char* w = block.w;
+  const auto* x = block.x;
+  const auto step = [&]() TESSERA_LAMBDA {
+    typename Format::Weights weights[Tiles];
+#pragma GCC unroll 16
+    for (int j = 0; j < Tiles; ++j) weights[j] = Format::load(w + j * block.tile_stride);
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+      for (int j = 0; j < Tiles; ++j) acc[t][j] = Format::multiply(weights[j], x + t * block.ldx, acc[t][j]);
+    }
+    w += kStepBytes;
+    ++x;
+  };
+  uint32_t left = block.steps;
+  for (; left >= kLine; left -= kLine) {
+#pragma GCC unroll 16
+    for (int j = 0; j < Tiles; ++j) _mm_prefetch(w + j * block.tile_stride + kPrefetch, _MM_HINT_T1);
+#pragma GCC unroll 1
+    for (uint32_t i = 0; i < kLine; ++i) step();
+  }
+  for (; left != 0; --left) step();
+#pragma GCC unroll 16
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 16
+    for (int j = 0; j < Tiles; ++j) store(block.y + t * block.ldy + j * kLanes, acc[t][j]);
+  }
+}
+
+template <typename Format>
+using Multiply = void (*)(const Columns<Format>&);
+template <typename Format, int Tiles>
+constexpr Multiply<Format> kMultiply[] = {
+    multiply<Format, Tiles, 1>, multiply<Format, Tiles, 2>, multiply<Format, Tiles, 3>, multiply<Format, Tiles, 4>,
+    multiply<Format, Tiles, 5>, multiply<Format, Tiles, 6>, multiply<Format, Tiles, 7>, multiply<Format, Tiles, 8>};
+
+/// All tokens over `Tiles` tiles.
+template <typename Format, int Tiles>
+void multiply_tokens(Columns<Format> block, uint32_t steps, uint32_t tokens) {
+  const Columns<Format> whole = block;
+  const uint32_t panel = tokens > kTokens ? kPanel : steps;
+  const uint32_t passes = (tokens + kTokens - 1) / kTokens;
+  const uint32_t per_pass = (tokens + passes - 1) / passes;
+  uint32_t begin = 0;
+  do {
+    const uint32_t width = steps - begin < panel ? steps - begin : panel;
+    for (uint32_t t = 0; t < tokens; t += per_pass) {
+      const uint32_t count = tokens - t < per_pass ? tokens - t : per_pass;
+      block.w = whole.w + begin * kStepBytes;
+      block.x = whole.x + t * whole.ldx + begin;
+      block.y = whole.y + t * whole.ldy;
+      block.steps = width;
+      block.resume = begin != 0;
+      kMultiply<Format, Tiles>[count - 1](block);
+    }
+    begin += width;
+  } while (begin < steps);
+}
+
+/// Tiles tile_begin .. tile_end-1 of the unit. `unit` has x, y and the strides, and tile 0 as w.
+template <typename Format>
+void multiply_tiles(const Columns<Format>& unit, uint32_t tile_begin, uint32_t tile_end, uint32_t steps,
+                    uint32_t tokens) {
+  if (tokens == 0) return;
+  uint32_t tile = tile_begin;
+  const auto take = [&](uint32_t tiles, auto multiply) TESSERA_LAMBDA {
+    for (; tile_end - tile >= tiles; tile += tiles) {
+      Columns<Format> block = unit;
+      block.w = unit.w + tile * unit.tile_stride;
+      block.y = unit.y + (tile - tile_begin) * kLanes;
+      multiply(block, steps, tokens);
+    }
+  };
+  if (tokens <= 2) {
+    take(Format::kFewTiles, multiply_tokens<Format, Format::kFewTiles>);
+  } else if (tokens > kTokens || steps >= kPairedSteps) {
+    take(kTiles, multiply_tokens<Format, kTiles>);
+  }
+  take(1, multiply_tokens<Format, 1>);
+}
+
+}  // namespace
+}  // namespace tessera::TESSERA_ISA
