@@ -33,11 +33,11 @@ void LlamaShard::attention_block(const Step& step, std::uint32_t layer, float* p
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights.attn_norm, b.x.data(), b.normed.data(), rows);
-  b.normed_activations.prepare(context_, b.normed.data(), b.strides.dim, rows);
-  column_parallel(context_, weights.attn_q, slices_.attention, b.normed_activations, b.q.data(), b.strides.query);
-  column_parallel(context_, weights.attn_k, kv_heads_, b.normed_activations, b.k.data(), b.strides.kv);
-  column_parallel(context_, weights.attn_v, kv_heads_, b.normed_activations, b.v.data(), b.strides.kv);
+  normalise(weights.attn_norm, b.x.data(), rows);
+  const ColumnMatrix projections[] = {{weights.attn_q, slices_.attention, b.q.data(), b.strides.query},
+                                      {weights.attn_k, kv_heads_, b.k.data(), b.strides.kv},
+                                      {weights.attn_v, kv_heads_, b.v.data(), b.strides.kv}};
+  column_parallel(context_, projections, b.normed_activations);
   rotate_and_store(step, layer);
   attend(step, layer);
   b.attention_activations.prepare(context_, b.attention.data(), b.strides.attention, rows);
@@ -123,15 +123,9 @@ void LlamaShard::feed_forward_block(const Step& step, std::uint32_t layer, float
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights.ffn_norm, b.x.data(), b.normed.data(), rows);
-  b.normed_activations.prepare(context_, b.normed.data(), b.strides.dim, rows);
-  column_parallel(context_, weights.ffn_gate, slices_.ffn, b.normed_activations, b.gate.data(), b.strides.ffn);
-  column_parallel(context_, weights.ffn_up, slices_.ffn, b.normed_activations, b.up.data(), b.strides.ffn);
-  context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
-    const std::size_t begin = task * rows_per_task, count = std::min(rows_per_task, rows - task * rows_per_task);
-    const std::size_t offset = begin * b.strides.ffn;
-    context_.ops->swiglu(b.gate.data() + offset, b.up.data() + offset, count * b.strides.ffn, b.gate.data() + offset);
-  });
+  normalise(weights.ffn_norm, b.x.data(), rows);
+  gated_columns(context_, {weights.ffn_gate, slices_.ffn, b.gate.data(), b.strides.ffn},
+                {weights.ffn_up, slices_.ffn, b.up.data(), b.strides.ffn}, b.normed_activations);
   b.ffn_activations.prepare(context_, b.gate.data(), b.strides.ffn, rows);
   b.row_parallel.run(context_, weights.ffn_down, b.ffn_sums.own_schedule(), b.ffn_activations, partials);
 }

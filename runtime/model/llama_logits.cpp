@@ -27,7 +27,6 @@ Result<void> LlamaShard::compute_logits(const Step& step, LogitsSink& sink) {
     if (next != row) std::memcpy(b.x.data() + next * stride, b.x.data() + row * stride, stride * sizeof(float));
     ++next;
   }
-  if (!slices_.vocab.empty()) normalise(weights_.final_norm, b.x.data(), b.normed.data(), wanted);
   for (std::uint32_t first = 0; first < wanted; first += logits_rows_per_block) {
     TESSERA_CHECK(gather_logits(step, first, std::min(logits_rows_per_block, wanted - first), sink));
   }
@@ -83,10 +82,11 @@ std::span<const float> LlamaShard::own_logits(std::uint32_t first, std::uint32_t
   Buffers& b = *buffers_;
   if (slices_.vocab.empty()) return {};
   const std::size_t stride = b.strides.vocab, columns = vocabulary_rows(shape_, geometry_, slices_.vocab);
-  b.normed_activations.prepare(context_, b.normed.data() + std::size_t{first} * b.strides.dim, b.strides.dim, rows);
+  normalise(weights_.final_norm, b.x.data() + std::size_t{first} * b.strides.dim, rows);
   grow(b.own_logits_padded, rows_reserved(rows) * stride);
   float* const padded = b.own_logits_padded.data();
-  column_parallel(context_, weights_.head_or_embedding(), slices_.vocab, b.normed_activations, padded, stride);
+  const ColumnMatrix head{weights_.head_or_embedding(), slices_.vocab, padded, stride};
+  column_parallel(context_, {&head, 1}, b.normed_activations);
   if (columns == stride) return {padded, rows * columns};
   grow(b.own_logits, rows_reserved(rows) * columns);
   for (std::size_t row = 0; row < rows; ++row) {

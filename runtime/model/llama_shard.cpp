@@ -220,13 +220,12 @@ void LlamaShard::rope_tables(const Step& step) {
   });
 }
 
-void LlamaShard::normalise(const MappedTensor& weight, const float* x, float* out, std::uint32_t rows) {
+void LlamaShard::normalise(const MappedTensor& weight, const float* x, std::uint32_t rows) {
   const auto* const w = reinterpret_cast<const float*>(weight.unit(0));
   const std::size_t stride = buffers_->strides.dim;
-  context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
-    for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
-      context_.ops->rms_norm(x + row * stride, w, shape_.norm_eps, shape_.dim, out + row * stride);
-    }
+  float* const out = buffers_->normed.data();
+  buffers_->normed_activations.prepare(context_, out, stride, rows, [&](std::uint32_t row) {
+    context_.ops->rms_norm(x + row * stride, w, shape_.norm_eps, shape_.dim, out + row * stride);
   });
 }
 

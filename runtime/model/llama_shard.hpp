@@ -81,7 +81,8 @@ class LlamaShard {
   void rotate_and_store(const Step& step, std::uint32_t layer);
   void attend(const Step& step, std::uint32_t layer);
   void feed_forward_block(const Step& step, std::uint32_t layer, float* partials);
-  void normalise(const MappedTensor& weight, const float* x, float* out, std::uint32_t rows);
+  /// Into `normed`, and prepared for the matrices.
+  void normalise(const MappedTensor& weight, const float* x, std::uint32_t rows);
   Result<void> compute_logits(const Step& step, LogitsSink& sink);
   /// Logits of the rows [first, first + rows) of `normed`, on the root as [rows][vocab_size].
   Result<void> gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink);

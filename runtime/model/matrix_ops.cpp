@@ -14,6 +14,8 @@ constexpr std::uint32_t lanes = TESSERA_LANES;
 
 /// Tasks per thread: more than one, so that a core that other programs use delays only its share.
 constexpr std::uint32_t tasks_per_thread = 4;
+/// Products of two gated matrices that stay in a core's cache.
+constexpr std::size_t gated_bytes = 512 << 10;
 /// Weights below this are not worth a second task.
 constexpr std::size_t task_bytes_min = 64 << 10;
 
@@ -143,39 +145,80 @@ void Activations::prepare_rows(const tessera_op_table& ops, std::uint32_t begin,
   }
 }
 
-void Activations::prepare(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows) {
+void Activations::begin(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows) {
   x_ = x;
   ldx_ = ldx;
   rows_ = rows;
   bf16_form_ = context.ops->bf16_form;
-  if (weights_ == DType::f32) return;
-  constexpr std::uint32_t rows_per_task = 16;
-  context.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
-    const std::uint32_t begin = task * rows_per_task;
-    prepare_rows(*context.ops, begin, std::min(rows_per_task, rows - begin));
-  });
 }
 
 std::uint32_t unit_output_stride(const PackedLayout& layout) { return divide_up(layout.slice, lanes) * lanes; }
 
-void column_parallel(const ComputeContext& context, const MappedTensor& weights, SliceRange units, const Activations& x,
-                     float* y, std::size_t ldy) {
-  if (units.empty()) return;
-  const PackedLayout& layout = weights.packed();
+namespace {
+
+std::uint32_t tiles_of(const ColumnMatrix& matrix) {
+  if (matrix.units.empty()) return 0;
+  const PackedLayout& layout = matrix.weights.packed();
   TESSERA_ENSURE(layout.split == SplitAxis::rows);
+  return (matrix.units.count() - 1) * divide_up(layout.slice, lanes) + layout.unit_tiles(matrix.units.end - 1);
+}
+
+/// Tiles [tile, end) of the matrix, counted from its first unit in `units`.
+void multiply_tiles(const tessera_op_table& ops, const ColumnMatrix& matrix, const Activations& x, std::uint32_t tile,
+                    std::uint32_t end) {
+  const PackedLayout& layout = matrix.weights.packed();
   const std::uint32_t unit_tiles = divide_up(layout.slice, lanes);
-  const std::uint32_t tiles = (units.count() - 1) * unit_tiles + layout.unit_tiles(units.end - 1);
-  const std::uint32_t tasks = task_count(*context.pool, tiles, layout.tile_bytes(), x.rows());
+  while (tile < end) {
+    const std::uint32_t unit = matrix.units.begin + tile / unit_tiles, first = tile % unit_tiles;
+    const std::uint32_t last = std::min(first + end - tile, layout.unit_tiles(unit));
+    matmul(ops, x, {&matrix.weights, unit, first, last, 0, matrix.y + std::size_t{tile} * lanes, matrix.ldy});
+    tile += last - first;
+  }
+}
+
+/// Where task `task` of `tasks` begins: at an even tile, as kernels take two tiles at a time.
+std::uint32_t cut(std::uint32_t tiles, std::uint32_t task, std::uint32_t tasks) {
+  return task == tasks ? tiles : static_cast<std::uint32_t>(std::uint64_t{tiles} * task / tasks) / 2 * 2;
+}
+
+}  // namespace
+
+void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix> matrices, const Activations& x) {
+  std::uint32_t tiles = 0;
+  for (const ColumnMatrix& matrix : matrices) tiles += tiles_of(matrix);
+  if (tiles == 0) return;
+  const std::uint32_t tasks =
+      task_count(*context.pool, tiles, matrices.front().weights.packed().tile_bytes(), x.rows());
   context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
-    // Cut at even tiles where possible: kernels take two tiles at a time.
-    const auto cut = [&](std::uint32_t t) {
-      return t == tasks ? tiles : static_cast<std::uint32_t>(std::uint64_t{tiles} * t / tasks) / 2 * 2;
-    };
-    for (std::uint32_t tile = cut(task); tile < cut(task + 1);) {
-      const std::uint32_t unit = tile / unit_tiles, first = tile % unit_tiles;
-      const std::uint32_t last = std::min(first + cut(task + 1) - tile, layout.unit_tiles(units.begin + unit));
-      matmul(*context.ops, x, {&weights, units.begin + unit, first, last, 0, y + std::size_t{tile} * lanes, ldy});
-      tile += last - first;
+    // The tiles of all matrices are numbered one after the other.
+    const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
+    std::uint32_t before = 0;
+    for (const ColumnMatrix& matrix : matrices) {
+      const std::uint32_t own = tiles_of(matrix);
+      const std::uint32_t first = std::max(begin, before), last = std::min(end, before + own);
+      if (first < last) multiply_tiles(*context.ops, matrix, x, first - before, last - before);
+      before += own;
+    }
+  });
+}
+
+void gated_columns(const ComputeContext& context, const ColumnMatrix& gate, const ColumnMatrix& up,
+                   const Activations& x) {
+  const std::uint32_t tiles = tiles_of(gate), rows = x.rows();
+  TESSERA_ENSURE(tiles == tiles_of(up) && gate.ldy == up.ldy);
+  if (tiles == 0) return;
+  // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
+  const auto tiles_that_fit = static_cast<std::uint32_t>(
+      std::max<std::size_t>(2, gated_bytes / (std::size_t{rows} * lanes * 2 * sizeof(float)) / 2 * 2));
+  const std::uint32_t tasks = std::max(
+      task_count(*context.pool, tiles, 2 * gate.weights.packed().tile_bytes(), rows), divide_up(tiles, tiles_that_fit));
+  context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
+    const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
+    multiply_tiles(*context.ops, gate, x, begin, end);
+    multiply_tiles(*context.ops, up, x, begin, end);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t first = row * gate.ldy + std::size_t{begin} * lanes;
+      context.ops->swiglu(gate.y + first, up.y + first, std::size_t{end - begin} * lanes, gate.y + first);
     }
   });
 }
