@@ -1,6 +1,7 @@
 #include "tests/sim/scenario.hpp"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "tests/sim/sim_client.hpp"
@@ -43,6 +44,7 @@ class Scenario {
   void draw_mix() {
     faults_end_ = random_.between(2s, Duration(6s));
     fault_pause_ = random_.between(30ms, Duration(600ms));
+    two_ = random_.chance(0.5);
     const std::vector<Fault> all = {&Scenario::kill_node,
                                     &Scenario::freeze_node,
                                     &Scenario::cut_link,
@@ -55,6 +57,7 @@ class Scenario {
                                     &Scenario::second_coordinator};
     for (const Fault fault : all)
       if (random_.chance(0.45)) faults_.push_back(fault);
+    if (two_ && random_.chance(0.5)) faults_.push_back(&Scenario::redeploy);
     NodeMix& mix = cluster_.mix;
     if (random_.chance(0.3)) mix.slow_step = 0.1;
     if (random_.chance(0.4)) mix.late_command = 0.1;
@@ -77,15 +80,28 @@ class Scenario {
   void deploy() {
     for (int i = 0; i < 2; ++i)
       cluster_.clients.push_back(std::make_shared<SimClient>(cluster_, "k" + std::to_string(i)));
-    DeploySpec spec;
-    spec.name = "m";
-    spec.uri = "file:///model.h5";
-    spec.idempotency_key = "deploy";
+    draw_deployment("m");
+    want("m", true);
+    if (!two_) return;
+    draw_deployment("n");
+    world_.after(random_.between(0ns, faults_end_), [this] { want("n", true); });
+  }
+
+  void draw_deployment(const std::string& name) {
+    DeploySpec& spec = specs_[name];
+    spec.name = name;
+    spec.uri = "file:///" + name + ".h5";
+    spec.idempotency_key = "deploy " + name;
     spec.stages = random_.chance(0.3) ? 2 : 0;
     spec.kv_positions =
         static_cast<std::uint32_t>(random_.between(std::uint64_t{6}, std::uint64_t{14})) * kv_page_positions;
-    ModelFacts facts{cluster_.geometry.shape, cluster_.geometry.slices, DType::f32, "m", spec.uri, "content"};
-    cluster_.clients[0]->deploy(spec, facts);
+  }
+  void want(const std::string& name, bool deployed) {
+    const DeploySpec& spec = specs_.at(name);
+    const ModelFacts facts{cluster_.geometry.shape, cluster_.geometry.slices, DType::f32, name, spec.uri,
+                           "content " + name};
+    world_.trace(name + (deployed ? " is to be deployed" : " is to be undeployed"));
+    cluster_.clients[0]->want(spec, facts, deployed);
   }
 
   void ask() {
@@ -94,7 +110,7 @@ class Scenario {
       const auto client = cluster_.clients[below(cluster_.clients.size())];
       StreamRequest request;
       request.id = {random_.bits(), i};
-      request.deployment = "m";
+      request.deployment = two_ && random_.chance(0.5) ? "n" : "m";
       for (std::uint64_t n = random_.between(std::uint64_t{1}, std::uint64_t{60}); n > 0; --n)
         request.prompt.push_back(static_cast<TokenId>(below(128)));
       request.tokens_max = static_cast<std::uint32_t>(random_.between(std::uint64_t{0}, std::uint64_t{90}));
@@ -189,6 +205,11 @@ class Scenario {
     world_.trace("w" + std::to_string(drained_) + " is to be drained");
     cluster_.clients[0]->drain("w" + std::to_string(drained_));
   }
+  /// Streams of the second deployment wait, or begin again on its next replica.
+  void redeploy() {
+    want("n", false);
+    world_.after(random_.between(1ms, Duration(1s)), [this] { want("n", true); });
+  }
   void break_connection() { world_.break_some_connection(); }
 
   void restart_coordinator() {
@@ -229,6 +250,7 @@ class Scenario {
       if (coordinator->alive && coordinator->term() < cluster_.store.term) world_.kill(*coordinator);
     if (!cluster_.dial()) cluster_.start_coordinator();
     thaw(*cluster_.coordinators.back());
+    for (const auto& [name, spec] : specs_) want(name, true);
     const TimePoint end = world_.now() + settle_time;
     if (!world_.run(end, [this] { return done(); })) world_.violated("does not end: " + unfinished());
     if (world_.violation().empty()) leave_nothing();
@@ -250,14 +272,21 @@ class Scenario {
   }
   std::string left_over() {
     const auto coordinator = cluster_.coordinators.back();
-    const auto deployment = coordinator->core().deployment("m");
-    if (!deployment) return "no deployment";
-    const ReplicaStatus& replica = deployment->replica;
-    if (!replica.serving || replica.pending) return "the replica changes";
+    std::map<ReplicaId, Epoch> serving;
+    for (const auto& [name, spec] : specs_) {
+      const auto deployment = coordinator->core().deployment(name);
+      if (!deployment) return "no deployment " + name;
+      const ReplicaStatus& replica = deployment->replica;
+      if (!replica.serving || replica.pending) return "the replica of " + name + " changes";
+      serving[replica.replica] = replica.serving->epoch;
+    }
     for (const auto& [name, node] : cluster_.nodes) {
       if (!node->idle()) return "sequences at " + name;
-      for (const auto& [id, epoch] : node->shards())
-        if (epoch != replica.serving->epoch) return "epoch " + std::to_string(epoch.value) + " at " + name;
+      for (const auto& [id, epoch] : node->shards()) {
+        const auto served = serving.find(id);
+        if (served == serving.end() || served->second != epoch)
+          return "epoch " + std::to_string(epoch.value) + " of replica " + std::to_string(id.value) + " at " + name;
+      }
     }
     return {};
   }
@@ -266,6 +295,8 @@ class Scenario {
   World& world_;
   Random& random_;
   bool rough_;
+  bool two_ = false;                        ///< deployments
+  std::map<std::string, DeploySpec> specs_;  ///< by name
   std::vector<Fault> faults_;
   Duration faults_end_{}, fault_pause_{};
   std::size_t joined_ = 0, drained_ = 0;

@@ -22,20 +22,39 @@ void SimClient::answer(Action action) {
   cluster_.world.timer(*this, cluster_.world.random().between(50us, Duration(500us)), std::move(action));
 }
 
-void SimClient::deploy(const DeploySpec& spec, const ModelFacts& facts) {
-  deployed_ = false;
+void SimClient::want(const DeploySpec& spec, const ModelFacts& facts, bool deployed) {
+  const bool first = !wishes_.contains(spec.name);
+  wishes_[spec.name] = {spec, facts, deployed, false};
+  if (first) pursue(spec.name);
+}
+
+std::vector<std::string> SimClient::wanted() const {
+  std::vector<std::string> names;
+  for (const auto& [name, wish] : wishes_)
+    if (wish.deployed) names.push_back(name);
+  return names;
+}
+
+/// For ever: an old request of this client's may still come, and undo what a newer one did.
+void SimClient::pursue(const std::string& name) {
   call(
-      [this, spec, facts](SimCoordinator& coordinator) {
-        const RequestToken token = coordinator.expect([this](const CoordinatorOutput& output) {
-          if (!std::get<DeployAnswered>(output).result) return;
-          answer([this] { deployed_ = true; });
-        });
-        coordinator.input(DeployRequested{token, spec, facts});
+      [this, name, wish = wishes_.at(name)](SimCoordinator& coordinator) {
+        if (bool(coordinator.core().deployment(name)) == wish.deployed) {
+          return answer([this, name, deployed = wish.deployed] {
+            Wish& current = wishes_.at(name);
+            current.fulfilled = current.deployed == deployed;
+          });
+        }
+        answer([this, name] { wishes_.at(name).fulfilled = false; });
+        const RequestToken token = coordinator.expect([](const CoordinatorOutput&) {});
+        if (wish.deployed) {
+          coordinator.input(DeployRequested{token, wish.spec, wish.facts});
+        } else {
+          coordinator.input(UndeployRequested{token, name});
+        }
       },
       [] {});
-  cluster_.world.timer(*this, ask_again, [this, spec, facts] {
-    if (!deployed_) deploy(spec, facts);
-  });
+  cluster_.world.timer(*this, ask_again, [this, name] { pursue(name); });
 }
 
 void SimClient::drain(const std::string& node) {
@@ -88,7 +107,8 @@ void SimClient::cancel(const StreamId& stream) {
 bool SimClient::done() const { return unfinished().empty(); }
 
 std::string SimClient::unfinished() const {
-  if (!deployed_) return "the deployment";
+  for (const auto& [name, wish] : wishes_)
+    if (!wish.fulfilled) return "the deployment " + name;
   for (const auto& [id, stream] : streams_) {
     if (!stream.frontend->ended())
       return "stream " + to_string(id) + " with " + std::to_string(stream.tokens) + " of " +

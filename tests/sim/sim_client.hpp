@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/sim/cluster.hpp"
 
@@ -14,8 +15,10 @@ class SimClient final : public Process {
  public:
   SimClient(Cluster& cluster, std::string host_name) : Process(std::move(host_name)), cluster_(cluster) {}
 
-  /// Asked again until it is accepted.
-  void deploy(const DeploySpec& spec, const ModelFacts& facts);
+  /// From now on, whenever the coordinator says otherwise, it is asked to deploy it, or to undeploy it.
+  void want(const DeploySpec& spec, const ModelFacts& facts, bool deployed);
+  /// Names of deployments that are wanted.
+  std::vector<std::string> wanted() const;
   void drain(const std::string& node);
   void submit_job(const std::string& idempotency_key);
   void open(const StreamRequest& request);
@@ -44,7 +47,14 @@ class SimClient final : public Process {
   void tick_later(const StreamId& id);
 
   Cluster& cluster_;
-  bool deployed_ = true;
+  struct Wish {
+    DeploySpec spec;
+    ModelFacts facts;
+    bool deployed = false;
+    bool fulfilled = false;
+  };
+  void pursue(const std::string& name);
+  std::map<std::string, Wish> wishes_;
   std::map<StreamId, Stream> streams_;
   std::map<std::string, bool> jobs_;
 };

@@ -18,6 +18,17 @@ void SimNode::try_step(ReplicaId replica) {
   conductor.plan = conductor.core.plan_step();
   flush(conductor);
   if (!conductor.plan) return;
+  const EpochPlan& plan = slot.shards.at(conductor.epoch).plan;
+  conductor.ticket = ++tickets_;
+  conductor.waits_for_lease = true;
+  for (const NodeId node : plan.lease_nodes) conductor.keepers.push_back(plan.participants[plan.find(node)->value].name);
+  ask_lease(replica);
+}
+
+void SimNode::start_step(ReplicaId replica) {
+  Slot& slot = slots_[replica];
+  Conductor& conductor = *slot.conductor;
+  conductor.waits_for_lease = false;
   ++conductor.number;
   conductor.sums.assign(conductor.plan->logits.size(), 0);
   const EpochPlan plan = slot.shards.at(conductor.epoch).plan;
@@ -79,6 +90,7 @@ void SimNode::step_complete(ReplicaId replica) {
   for (std::size_t i = 0; i < conductor.sums.size(); ++i)
     results.push_back(sample(cluster_.geometry, conductor.sums[i], conductor.plan->logits[i]));
   conductor.plan.reset();
+  release_leases(replica, conductor);
   conductor.core.step_done(results);
   flush(conductor);
   cluster_.world.timer(*this, 20us, [this, replica] { try_step(replica); });

@@ -100,7 +100,7 @@ void SimCoordinator::carry_out(const CoordinatorOutput& output) {
     if (world.tracing()) {
       std::string names;
       for (const Participant& participant : each->plan.participants) names += " " + participant.name;
-      world.trace(host + ": prepare epoch " + std::to_string(each->plan.epoch.value) + " root " +
+      world.trace(host + ": prepare " + each->plan.deployment + " epoch " + std::to_string(each->plan.epoch.value) + " root " +
                   each->plan.participants[each->plan.root()].name + " of" + names);
     }
     for (const ConnectionId to : each->to)

@@ -48,6 +48,7 @@ void SimNode::prepare(LinkId link, const EpochPlan& plan) {
     if (fence_.begun(replica) == epoch) return;
     fence_.forget(replica, epoch);
     slots_[replica].shards.erase(epoch);
+    leave_line(replica, epoch);
   });
 }
 
@@ -60,6 +61,7 @@ void SimNode::activate(const ActivateEpoch& command) {
   cluster_.oracle.began(info_.incarnation, command.replica, command.epoch, shard != slot.shards.end());
   if (shard == slot.shards.end()) return;
   std::vector<SequenceState> sequences;
+  if (slot.conductor) release_leases(command.replica, *slot.conductor);
   if (slot.conductor && slot.conductor->incarnation == command.incarnation) {
     slot.conductor->core.step_abandoned();
     flush(*slot.conductor);
@@ -90,6 +92,7 @@ SimNode::Conductor& SimNode::new_conductor(ReplicaId replica, const Shard& shard
   limits.logits_rows_max = 12;
   limits.running_max = 6;
   const bool stays = slot.conductor && slot.conductor->incarnation == incarnation;
+  if (slot.conductor) release_leases(replica, *slot.conductor);
   std::map<StreamId, Sink> sinks;
   if (stays) sinks = std::move(slot.conductor->sinks);
   if (slot.conductor && !stays) move_away(*slot.conductor);
@@ -148,6 +151,7 @@ void SimNode::hand_over(const HandOver& command) {
   auto& conductor = slots_[command.replica].conductor;
   if (!conductor) return report_broken(command.replica, command.into, "nothing is conducted here");
   conductor->leaving = command;
+  abandon_step(command.replica, *conductor);
   if (!conductor->plan) transfer(command.replica);
 }
 
@@ -250,6 +254,7 @@ void SimNode::retire(const RetireEpoch& command) {
   cluster_.oracle.obeyed(info_.incarnation, command.term, "a retire");
   Slot& slot = slots_[command.replica];
   slot.shards.erase(command.epoch);
+  leave_line(command.replica, command.epoch);
   if (slot.conductor && slot.conductor->epoch == command.epoch) end_conductor(command.replica);
 }
 
@@ -257,6 +262,7 @@ void SimNode::retire(const RetireEpoch& command) {
 void SimNode::end_conductor(ReplicaId replica) {
   auto& conductor = slots_[replica].conductor;
   if (!conductor) return;
+  release_leases(replica, *conductor);
   move_away(*conductor);
   conductor.reset();
 }
@@ -264,7 +270,9 @@ void SimNode::end_conductor(ReplicaId replica) {
 /// The conductor stays, with its sequences: it may be told to go on in the next epoch.
 void SimNode::broken(ReplicaId replica, Epoch epoch, const std::string& reason) {
   Slot& slot = slots_[replica];
+  leave_line(replica, epoch);
   if (slot.conductor && slot.conductor->epoch == epoch) {
+    release_leases(replica, *slot.conductor);
     slot.conductor->core.step_abandoned();
     slot.conductor->plan.reset();
     slot.conductor->running = false;
@@ -277,6 +285,7 @@ void SimNode::broken(ReplicaId replica, Epoch epoch, const std::string& reason) 
 }
 
 void SimNode::on_peer_lost(const std::string& name) {
+  leave_line_of(name);
   for (auto& [replica, slot] : slots_) {
     const auto shard = slot.shards.find(fence_.begun(replica));
     if (shard == slot.shards.end()) continue;

@@ -1,8 +1,10 @@
 // SimNode: a worker's process: the production WorkerFence and ConductorCore, with hash shards and simulated time. It
 // has no caution of its own: what the fence accepts, it does. Links to the coordinator and commands are in
-// sim_node.cpp, shards and epochs in sim_epochs.cpp, steps and streams in sim_conductor.cpp.
+// sim_node.cpp, shards and epochs in sim_epochs.cpp, steps and streams in sim_conductor.cpp, compute leases in
+// sim_leases.cpp.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -52,6 +54,14 @@ struct StepResult {
   std::vector<std::uint64_t> sums;
 };
 
+/// A conductor's place in the line for the right to compute on a node.
+struct LeasePlace {
+  ReplicaId replica;
+  Epoch epoch;
+  std::uint64_t ticket = 0;
+  std::string root;
+};
+
 class SimNode final : public Process {
  public:
   SimNode(Cluster& cluster, const std::string& name, NodeIncarnation incarnation);
@@ -77,6 +87,9 @@ class SimNode final : public Process {
   void on_step(const StepFrame& frame);
   void on_result(const StepResult& result);
   void on_peer_lost(const std::string& name);
+  void on_lease_wanted(const LeasePlace& place);
+  void on_lease_released(const LeasePlace& place);
+  void on_lease_granted(const LeasePlace& place, const std::string& keeper);
   // From frontends, over a connection.
   void on_open(ConnectionEnd mine, const StreamLocation& location, const StreamRequest& request,
                const std::function<void(Result<void>)>& answer, std::function<void(StreamUpdate)> sink);
@@ -109,6 +122,10 @@ class SimNode final : public Process {
     std::set<std::string> missing;  ///< who has not said that it is ready, or has not sent its result
     std::uint64_t number = 0;
     std::optional<StepPlan> plan;
+    std::vector<std::string> keepers;  ///< of the leases that the plan needs
+    std::size_t leases = 0;            ///< granted
+    std::uint64_t ticket = 0;
+    bool waits_for_lease = false;
     std::vector<std::uint64_t> sums;
     std::optional<HandOver> leaving;
     std::map<StreamId, Sink> sinks;
@@ -139,7 +156,18 @@ class SimNode final : public Process {
                            std::vector<SequenceState> sequences, bool kv_valid);
   void broken(ReplicaId replica, Epoch epoch, const std::string& reason);
 
+  void sure_frame_to(const std::string& name, std::function<void(SimNode&)> event);
+  void ask_lease(ReplicaId replica);
+  void release_leases(ReplicaId replica, Conductor& conductor);
+  /// The step that waits for its leases is not taken.
+  void abandon_step(ReplicaId replica, Conductor& conductor);
+  /// Of an epoch that is over here.
+  void leave_line(ReplicaId replica, Epoch epoch);
+  void leave_line_of(const std::string& root);
+  void grant_first();
+
   void try_step(ReplicaId replica);
+  void start_step(ReplicaId replica);
   void step_complete(ReplicaId replica);
   void flush(Conductor& conductor);
   void move_away(Conductor& conductor);
@@ -155,6 +183,8 @@ class SimNode final : public Process {
   LinkId current_ = 0;  ///< 0: none
   LinkId next_link_ = 1;
   std::map<ReplicaId, Slot> slots_;
+  std::deque<LeasePlace> line_;  ///< the first one may compute
+  std::uint64_t tickets_ = 0;
   std::map<std::pair<JobId, std::uint32_t>, bool> jobs_;  ///< attempts; true: reported and answered
 };
 

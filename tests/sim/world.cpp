@@ -154,13 +154,25 @@ void World::frame(const std::string& from, const std::string& to, const std::fun
     } else {
       last_frame_[{from, to}] = when;
     }
-    after(when - now_, [this, find, event] {
-      if (const ProcessPtr receiver = find()) {
-        Process* raw = receiver.get();
-        post(receiver, [raw, event] { event(*raw); });
-      }
-    });
+    arrive(when, find, event);
   }
+}
+
+void World::arrive(TimePoint when, const std::function<ProcessPtr()>& find,
+                   const std::function<void(Process&)>& event) {
+  after(when - now_, [this, find, event] {
+    if (const ProcessPtr receiver = find()) {
+      Process* raw = receiver.get();
+      post(receiver, [raw, event] { event(*raw); });
+    }
+  });
+}
+
+void World::sure_frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
+                       std::function<void(Process&)> event) {
+  TimePoint& last = last_frame_[{from, to}];
+  last = std::max(last, arrival(from, to));
+  arrive(last, find, event);
 }
 
 void World::trace(const std::string& text) const {

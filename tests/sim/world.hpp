@@ -99,6 +99,9 @@ class World {
   /// To whatever process `find` gives when it arrives; in order per pair of hosts, but see the mix.
   void frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
              std::function<void(Process&)> event);
+  /// A frame that comes once and in order, for what no fence watches and the real connection's order is needed.
+  void sure_frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
+                  std::function<void(Process&)> event);
   struct FrameMix {
     double lost = 0, doubled = 0, late = 0;  ///< probabilities
   };
@@ -125,6 +128,7 @@ class World {
     TimePoint last[2];  ///< arrival of what was sent last from this side
   };
   TimePoint arrival(const std::string& from, const std::string& to);
+  void arrive(TimePoint when, const std::function<ProcessPtr()>& find, const std::function<void(Process&)>& event);
   void post(const ProcessPtr& process, Action event);
   void tell_closed(ConnectionEnd closer);
 
