@@ -43,8 +43,11 @@ class CoordinatorBridge final : public CoordinatorHandler {
     caf::anon_send(coordinator_, CoordinatorEvent{CopyDamaged{caller.connection, replica, epoch, std::move(reason)}});
     reply({});
   }
-  void report_metrics(const Caller&, std::vector<ReplicaMetrics>, Reply<void> reply) override { reply({}); }
-  void report_log(const Caller&, std::vector<LogLine>, Reply<void> reply) override { reply({}); }
+  void report_metrics(const Caller& caller, std::vector<ReplicaMetrics> metrics, Reply<void> reply) override {
+    for (const ReplicaMetrics& one : metrics)
+      caf::anon_send(coordinator_, CoordinatorEvent{ReplicaMeasured{caller.connection, one}});
+    reply({});
+  }
 
   void status(const Caller&, Reply<ClusterStatus> reply) override {
     caf::anon_send(coordinator_, AskStatus{box(std::move(reply))});

@@ -26,18 +26,25 @@ struct LogReaderState {
   std::vector<Follower> followers;
 };
 
-std::vector<LogLine> lines_for(const LogTail& log, const LogQuery& query) {
+/// This life's log, and whose it is.
+struct OwnLog {
+  std::shared_ptr<const LogTail> tail;
+  std::uint64_t life;
+};
+
+std::vector<LogLine> lines_for(const OwnLog& log, const LogQuery& query) {
   std::vector<LogLine> lines;
+  // Numbers of an earlier life say nothing of this one.
+  const std::uint64_t after = query.life == 0 || query.life == log.life ? query.after : 0;
   const std::size_t count = std::min<std::size_t>(query.lines, rpc_limits::log_lines_max);
-  for (auto& [number, text] : log.read(query.after, count)) lines.push_back({number, std::move(text)});
+  for (auto& [number, text] : log.tail->read(after, count)) lines.push_back({number, std::move(text), log.life});
   return lines;
 }
 
-caf::behavior log_reader_behavior(caf::stateful_actor<LogReaderState>* self, std::shared_ptr<const LogTail> log,
-                                  const Clock* clock) {
+caf::behavior log_reader_behavior(caf::stateful_actor<LogReaderState>* self, OwnLog log, const Clock* clock) {
   return {
       [self, log, clock](const AskLog& message) {
-        auto lines = lines_for(*log, message.query);
+        auto lines = lines_for(log, message.query);
         if (!lines.empty() || message.query.wait.count() == 0 || self->state.followers.size() >= followers_max) {
           (*message.reply)(std::move(lines));
           return;
@@ -47,7 +54,7 @@ caf::behavior log_reader_behavior(caf::stateful_actor<LogReaderState>* self, std
       },
       [self, log, clock](TimePasses) {
         std::erase_if(self->state.followers, [&](const Follower& follower) {
-          auto lines = lines_for(*log, follower.question.query);
+          auto lines = lines_for(log, follower.question.query);
           if (lines.empty() && clock->now() < follower.until) return false;
           (*follower.question.reply)(std::move(lines));
           return true;
@@ -59,8 +66,9 @@ caf::behavior log_reader_behavior(caf::stateful_actor<LogReaderState>* self, std
 
 }  // namespace
 
-caf::actor spawn_log_reader(caf::actor_system& system, std::shared_ptr<const LogTail> log, const Clock& clock) {
-  return system.spawn(log_reader_behavior, std::move(log), &clock);
+caf::actor spawn_log_reader(caf::actor_system& system, std::shared_ptr<const LogTail> log, NodeIncarnation life,
+                            const Clock& clock) {
+  return system.spawn(log_reader_behavior, OwnLog{std::move(log), life.value}, &clock);
 }
 
 }  // namespace tessera

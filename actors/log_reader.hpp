@@ -6,11 +6,14 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
+#include "cluster/control/ids.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/log_tail.hpp"
 
 namespace tessera {
 
-caf::actor spawn_log_reader(caf::actor_system& system, std::shared_ptr<const LogTail> log, const Clock& clock);
+/// `life`: whose log it is; a reader that counted lines of an earlier life gets all of this one.
+caf::actor spawn_log_reader(caf::actor_system& system, std::shared_ptr<const LogTail> log, NodeIncarnation life,
+                            const Clock& clock);
 
 }  // namespace tessera

@@ -213,6 +213,9 @@ struct ShardDamaged {
 struct LoadSampled {
   NodeLoad load;
 };
+struct MetricsTaken {
+  std::vector<ReplicaMetrics> metrics;
+};
 
 // ── to the Shard ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,6 +286,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardActivated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardBroken)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardDamaged)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::LoadSampled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::MetricsTaken)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::ShardPrepared)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::OpenStream)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::CancelStream)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
@@ -15,8 +16,12 @@ namespace tessera {
 
 namespace {
 
+/// Of the conductors' reports; what is shown to people need not be newer.
+constexpr double report_seconds = 1;
+
 struct MonitorState {
   std::unique_ptr<LoadSampler> sampler;
+  TimePoint reported;
   std::map<ReplicaId, std::shared_ptr<NodeReplica>> replicas;
 };
 
@@ -40,9 +45,18 @@ NodeLoad sample(MonitorState& state) {
   return load;
 }
 
+std::vector<ReplicaMetrics> take_metrics(MonitorState& state) {
+  std::vector<ReplicaMetrics> all;
+  for (const auto& [id, replica] : state.replicas) {
+    if (const auto metrics = replica->take_metrics()) all.push_back(*metrics);
+  }
+  return all;
+}
+
 caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::actor worker, const Clock* clock,
                                std::uint32_t cores, std::chrono::milliseconds interval) {
   self->state.sampler = std::make_unique<LoadSampler>(*clock, cores);
+  self->state.reported = clock->now();
   self->delayed_send(self, interval, TimePasses{});
   return {
       [self](const WatchReplica& message) {
@@ -52,8 +66,13 @@ caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::act
           self->state.replicas.erase(message.id);
         }
       },
-      [self, worker, interval](TimePasses) {
+      [self, worker, clock, interval](TimePasses) {
         self->send(worker, LoadSampled{sample(self->state)});
+        if (seconds_between(self->state.reported, clock->now()) >= report_seconds) {
+          self->state.reported = clock->now();
+          auto metrics = take_metrics(self->state);
+          if (!metrics.empty()) self->send(worker, MetricsTaken{std::move(metrics)});
+        }
         self->delayed_send(self, interval, TimePasses{});
       },
   };

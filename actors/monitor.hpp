@@ -1,5 +1,5 @@
 // Monitor: the agent that watches one node: processor, memory, and what its executors do. Its samples travel with the
-// heartbeats; the coordinator keeps the newest of every node (tessera status).
+// heartbeats; what its conductors measured follows once a second. The coordinator keeps the newest (tessera status).
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ struct WatchReplica {
   std::shared_ptr<NodeReplica> replica;
 };
 
-/// Sends LoadSampled to `worker` every `interval`.
+/// Sends LoadSampled to `worker` every `interval`, and MetricsTaken when conductors have stepped.
 caf::actor spawn_monitor(caf::actor_system& system, caf::actor worker, const Clock& clock, std::uint32_t cores,
                          std::chrono::milliseconds interval);
 

@@ -172,6 +172,7 @@ Result<void> Node::State::start_data_plane() {
   exchange.cluster = settings.cluster;
   exchange.encrypted = settings.data_plane == DataPlane::encrypted;
   exchange.wait = wait_mode(settings.wait);
+  exchange.stall_seconds_max = std::chrono::duration<double>(settings.stall).count();
   exchange.clock = &clock;
   TESSERA_TRY(listener, DataListener::start({settings.node.host, settings.node.data_port}, exchange));
   return {};
@@ -228,7 +229,7 @@ Result<void> Node::State::start_worker() {
   parts.on_ready = settings.on_ready;
   parts.end_node = [this](std::optional<Error> why) { ending.end(std::move(why)); };
   worker = spawn_worker(*actors, parts);
-  log_reader = spawn_log_reader(*actors, settings.log, clock);
+  log_reader = spawn_log_reader(*actors, settings.log, incarnation, clock);
   conductor_bridge = make_conductor_bridge(worker);
   node_bridge = make_node_bridge(worker, log_reader);
   TESSERA_CHECK(start_rpc());

@@ -40,6 +40,7 @@ struct NodeSettings {
   ExchangeWait wait = ExchangeWait::automatic;
   std::chrono::milliseconds heartbeat{100};
   std::chrono::milliseconds request_deadline{10000};
+  std::chrono::milliseconds stall = TimeoutConfig().stall;
   std::optional<CoordinatorSettings> coordinates;
   std::shared_ptr<const LogTail> log;
   std::function<void()> on_ready;  ///< registered for the first time; any thread

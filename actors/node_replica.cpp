@@ -1,17 +1,21 @@
 #include "actors/node_replica.hpp"
 
+#include <mutex>
 #include <utility>
 
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
 
 #include "actors/messages.hpp"
+#include "cluster/executor/step_report.hpp"
 
 namespace tessera {
 
 /// From the executor's threads to the actors. The handles are set before the executor is told anything.
 class NodeReplica::Events final : public ReplicaEvents {
  public:
+  Events(ReplicaId id, const Clock& clock) : replica(id), clock_(clock), report_(id, clock.now()) {}
+
   void prepared(Epoch epoch, Result<void> result) override {
     caf::anon_send(shard, ShardPrepared{epoch, std::move(result)});
   }
@@ -28,22 +32,37 @@ class NodeReplica::Events final : public ReplicaEvents {
     caf::anon_send(conductor, StreamUpdates{std::move(updates)});
   }
 
-  ReplicaId replica;
+  void stepped(const StepStatistics& step) override {
+    const std::lock_guard lock(mutex_);
+    report_.add(clock_.now(), step);
+  }
+  std::optional<ReplicaMetrics> take_metrics() {
+    const std::lock_guard lock(mutex_);
+    return report_.take(clock_.now());
+  }
+
+  const ReplicaId replica;
   caf::actor shard, conductor, worker;
+
+ private:
+  const Clock& clock_;
+  std::mutex mutex_;  ///< guards report_
+  StepReport report_;
 };
 
-NodeReplica::NodeReplica(ReplicaId id, std::string deployment, BlockingWorker& blocking)
-    : id_(id), deployment_(std::move(deployment)), blocking_(blocking), events_(std::make_unique<Events>()) {}
+NodeReplica::NodeReplica(ReplicaId id, const Clock& clock, std::string deployment, BlockingWorker& blocking)
+    : id_(id), deployment_(std::move(deployment)), blocking_(blocking), events_(std::make_unique<Events>(id, clock)) {}
+
+std::optional<ReplicaMetrics> NodeReplica::take_metrics() { return events_->take_metrics(); }
 
 Result<std::shared_ptr<NodeReplica>> NodeReplica::start(caf::actor_system& system, ExecutorParts parts,
                                                         std::string deployment, BlockingWorker& blocking,
                                                         caf::actor worker) {
-  std::shared_ptr<NodeReplica> replica(new NodeReplica(parts.replica, std::move(deployment), blocking));
+  std::shared_ptr<NodeReplica> replica(new NodeReplica(parts.replica, *parts.clock, std::move(deployment), blocking));
   parts.events = replica->events_.get();
   TESSERA_TRY(replica->executor_, ReplicaExecutor::create(parts));
   replica->shard_ = spawn_shard(system, replica);
   replica->conductor_ = spawn_conductor(system, replica);
-  replica->events_->replica = parts.replica;
   replica->events_->shard = replica->shard_;
   replica->events_->conductor = replica->conductor_;
   replica->events_->worker = std::move(worker);

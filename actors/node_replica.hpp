@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <caf/actor.hpp>
@@ -32,12 +33,14 @@ class NodeReplica {
   ReplicaExecutor& executor() const { return *executor_; }
   const caf::actor& shard() const { return shard_; }
   const caf::actor& conductor() const { return conductor_; }
+  /// What its conductor measured since the last call; nothing where it does not step. Any thread.
+  std::optional<ReplicaMetrics> take_metrics();
   /// Ends the actors, whose states hold this object. Called once, by the Worker.
   void close();
 
  private:
   class Events;
-  NodeReplica(ReplicaId id, std::string deployment, BlockingWorker& blocking);
+  NodeReplica(ReplicaId id, const Clock& clock, std::string deployment, BlockingWorker& blocking);
 
   ReplicaId id_;
   std::string deployment_;

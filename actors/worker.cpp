@@ -31,6 +31,7 @@ caf::behavior worker_behavior(Self* self, WorkerParts parts) {
       [self](const CoordinatorLost& message) { self->state.lost(message); },
       [self](const CoordinatorDropped& message) { self->state.dropped(message); },
       [self](const LoadSampled& message) { self->state.beat(message); },
+      [self](const MetricsTaken& message) { self->state.report_metrics(message); },
       [self](const HeartbeatAnswered& message) { self->state.beat_answered(message); },
   };
   caf::message_handler shards{

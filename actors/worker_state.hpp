@@ -47,6 +47,7 @@ class WorkerState {
   void dropped(const CoordinatorDropped& message);
   void beat(const LoadSampled& message);
   void beat_answered(const HeartbeatAnswered& message);
+  void report_metrics(const MetricsTaken& message);
 
   // Commands and reports
   void prepare(const PrepareShard& message);

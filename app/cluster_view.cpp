@@ -32,6 +32,14 @@ nlohmann::json to_json(const std::optional<client::PlanStatus>& plan) {
   return plan ? to_json(*plan) : nlohmann::json(nullptr);
 }
 
+nlohmann::json to_json(const std::optional<client::StepMetrics>& metrics) {
+  if (!metrics) return nullptr;
+  return {{"tokens_per_second", metrics->tokens_per_second}, {"steps_per_second", metrics->steps_per_second},
+          {"rows_per_step", metrics->rows_per_step},         {"step_seconds_median", metrics->step_seconds_median},
+          {"step_seconds_p99", metrics->step_seconds_p99},   {"wait_share", metrics->wait_share},
+          {"lease_share", metrics->lease_share}};
+}
+
 /// printf into a string; lines of a table are short.
 [[gnu::format(printf, 2, 3)]] void append(std::string& text, const char* format, ...) {
   char line[512];
@@ -58,6 +66,18 @@ void append_plan(std::string& text, const char* label, const client::PlanStatus&
            run_text(shard.layers).c_str(), run_text(shard.attention).c_str(), run_text(shard.ffn).c_str(),
            run_text(shard.vocabulary).c_str());
   }
+}
+
+void append_metrics(std::string& text, const client::StepMetrics& metrics) {
+  if (metrics.steps_per_second > 0) {
+    append(text, "  %.1f tokens/s, %.1f steps/s of %.1f rows; ", metrics.tokens_per_second, metrics.steps_per_second,
+           metrics.rows_per_step);
+  } else {
+    text += "  idle; ";
+  }
+  append(text, "a step took %.2f ms (99 %% at most %.2f), %.0f %% of it waiting for other shards, %.0f %% for the lease\n",
+         metrics.step_seconds_median * 1e3, metrics.step_seconds_p99 * 1e3, metrics.wait_share * 100,
+         metrics.lease_share * 100);
 }
 
 std::string nodes_of(const client::PlanStatus& plan) {
@@ -111,7 +131,8 @@ nlohmann::json to_json(const client::DeploymentStatus& deployment) {
           {"message", deployment.message},
           {"replica", deployment.replica},
           {"serving", to_json(deployment.serving)},
-          {"pending", to_json(deployment.pending)}};
+          {"pending", to_json(deployment.pending)},
+          {"metrics", to_json(deployment.metrics)}};
 }
 
 nlohmann::json to_json(const client::ClusterStatus& status) {
@@ -146,14 +167,15 @@ std::string table(const client::ClusterStatus& status) {
   std::string text;
   append(text, "term %llu, profile %s%s\n\n", static_cast<unsigned long long>(status.term), status.profile.c_str(),
          status.recovering ? ", recovering: nodes are expected back" : "");
-  append(text, "%-16s %-9s %-21s %5s %9s %9s %9s %9s %6s %7s %5s %9s %5s\n", "NODE", "STATE", "ENDPOINT", "CORES",
-         "MEMORY", "PLANNED", "RESIDENT", "KV", "SHARDS", "STREAMS", "CPU", "TOKENS/S", "WAIT");
+  append(text, "%-16s %-9s %-21s %5s %9s %9s %9s %9s %6s %7s %5s %9s %8s %5s\n", "NODE", "STATE", "ENDPOINT", "CORES",
+         "MEMORY", "PLANNED", "RESIDENT", "KV", "SHARDS", "STREAMS", "CPU", "TOKENS/S", "STEP", "WAIT");
   for (const client::NodeStatus& node : status.nodes) {
     const std::string streams = std::to_string(node.streams_running) + "+" + std::to_string(node.streams_waiting);
-    append(text, "%-16s %-9s %-21s %5u %9s %9s %9s %9s %6u %7s %4.0f%% %9.1f %4.0f%%\n", node.name.c_str(),
+    append(text, "%-16s %-9s %-21s %5u %9s %9s %9s %9s %6u %7s %4.0f%% %9.1f %5.1f ms %4.0f%%\n", node.name.c_str(),
            client::to_string(node.state), node.endpoint.c_str(), node.cores, bytes(node.memory_bytes).c_str(),
            bytes(node.planned_bytes).c_str(), bytes(node.resident_bytes).c_str(), bytes(node.kv_bytes_used).c_str(),
-           node.shards, streams.c_str(), node.cpu_share * 100, node.tokens_per_second, node.wait_share * 100);
+           node.shards, streams.c_str(), node.cpu_share * 100, node.tokens_per_second, node.step_seconds_median * 1e3,
+           node.wait_share * 100);
   }
   if (status.deployments.empty()) text += "\nno deployments; start one with: tessera deploy MODEL.h5 --name NAME\n";
   for (const client::DeploymentStatus& deployment : status.deployments) {
@@ -161,6 +183,7 @@ std::string table(const client::ClusterStatus& status) {
            deployment.serves || deployment.state == client::DeploymentState::serving ? "" : " (does not serve)",
            deployment.model.c_str(), deployment.dtype.c_str(), deployment.uri.c_str());
     if (!deployment.message.empty()) text += "  " + deployment.message + "\n";
+    if (deployment.metrics) append_metrics(text, *deployment.metrics);
     if (deployment.serving) append_plan(text, "serving", *deployment.serving);
     if (deployment.pending) append_plan(text, "pending", *deployment.pending);
   }

@@ -18,6 +18,7 @@
 #include "app/report.hpp"
 #include "app/status_line.hpp"
 #include "cluster/config/launch.hpp"
+#include "cluster/config/launch_lock.hpp"
 
 namespace tessera::app {
 
@@ -148,18 +149,20 @@ Result<std::filesystem::path> this_binary() {
   return path;
 }
 
-Result<ClusterConfig> prepare(const std::string& file) {
-  TESSERA_TRY(ClusterConfig config, load_config(file));
+Result<void> prepare(const ClusterConfig& config) {
   if (const auto state = prepare_state(config, SystemWallClock().now()); !state) return state.error();
-  TESSERA_CHECK(write_client_file(config));
-  return config;
+  return write_client_file(config);
 }
 
 int run_up(const UpOptions& options) {
   const SystemClock clock;
   const TimePoint start = clock.now();
-  const Result<ClusterConfig> config = prepare(options.config);
+  const Result<ClusterConfig> config = load_config(options.config);
   if (!config) return fail(config.error());
+  // Held to the end of this process: before the keys are made, until every node is ready or stopped again.
+  const auto lock = LaunchLock::take(StateFolder(config->state_dir));
+  if (!lock) return fail(lock.error());
+  if (const auto prepared = prepare(*config); !prepared) return fail(prepared.error());
   auto binary = this_binary();
   if (!binary) return fail(binary.error());
   std::fprintf(stderr, "cluster %s: %zu nodes\n", config->name.c_str(), config->nodes.size());
@@ -191,6 +194,8 @@ int run_down(const DownOptions& options) {
   const Result<ClusterConfig> config = load_config(options.config);
   if (!config) return fail(config.error());
   const StateFolder state(config->state_dir);
+  // What is being started at this moment would be missed.
+  if (const auto free = LaunchLock::check_free(state); !free) return fail(free.error());
   const auto running = list_running_nodes(state);
   if (!running) return fail(running.error());
   const SystemClock clock;

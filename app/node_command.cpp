@@ -73,6 +73,7 @@ Result<NodeSettings> configured(const NodeCommandOptions& options) {
   settings.wait = config.wait;
   settings.heartbeat = config.timeouts.heartbeat;
   settings.request_deadline = config.timeouts.request;
+  settings.stall = config.timeouts.stall;
   if (node->name == config.coordinator) {
     TESSERA_TRY(auto credentials, load_credentials(state, settings.coordinator, wall_clock()));
     TESSERA_TRY(auto authority, load_authority(state));

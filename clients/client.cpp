@@ -156,6 +156,7 @@ Result<void> Client::logs(const std::string& node, std::uint32_t lines, bool fol
   query.node = node;
   query.lines = lines;
   constexpr std::chrono::milliseconds follow_wait{5000};
+  bool began = false;
   for (;;) {
     // A node without lines answers at once with none; only who follows waits.
     const auto read = core.call<std::vector<LogLine>>(
@@ -163,9 +164,18 @@ Result<void> Client::logs(const std::string& node, std::uint32_t lines, bool fol
         [query](const CoordinatorClient& client, auto left, Reply<std::vector<LogLine>> reply) {
           client.read_log(query, left, std::move(reply));
         });
-    if (!read) return to_public(read.error());
+    if (!read) {
+      // The node is being started again, or the coordinator is: who follows waits for them.
+      const bool passes =
+          read.error().code == tessera::ErrorCode::unavailable || read.error().code == tessera::ErrorCode::timed_out;
+      if (!began || !passes) return to_public(read.error());
+      if (const auto paused = core.pause(frontend::status_poll_interval); !paused) return publish(paused);
+      continue;
+    }
+    began = true;
     for (const LogLine& line : *read) {
-      query.after = std::max(query.after, line.number);
+      query.after = line.life == query.life ? std::max(query.after, line.number) : line.number;
+      query.life = line.life;
       if (!on_line(line.text)) return {};
     }
     if (!follow) return {};

@@ -120,6 +120,20 @@ std::optional<client::PlanStatus> to_public(const std::optional<EpochPlan>& plan
   return status;
 }
 
+client::StepMetrics to_public(const ReplicaMetrics& metrics) {
+  client::StepMetrics steps;
+  if (metrics.seconds > 0) {
+    steps.tokens_per_second = static_cast<double>(metrics.tokens) / metrics.seconds;
+    steps.steps_per_second = static_cast<double>(metrics.steps) / metrics.seconds;
+  }
+  if (metrics.steps > 0) steps.rows_per_step = static_cast<double>(metrics.rows) / static_cast<double>(metrics.steps);
+  steps.step_seconds_median = metrics.step_seconds_median;
+  steps.step_seconds_p99 = metrics.step_seconds_p99;
+  steps.wait_share = metrics.wait_share;
+  steps.lease_share = metrics.lease_share;
+  return steps;
+}
+
 client::NodeStatus to_public(const tessera::NodeStatus& node) {
   client::NodeStatus status;
   status.id = node.node.value;
@@ -199,6 +213,7 @@ client::DeploymentStatus to_public(const tessera::DeploymentStatus& deployment) 
   status.replica = deployment.replica.replica.value;
   status.serving = to_public(deployment.replica.serving);
   status.pending = to_public(deployment.replica.pending);
+  if (deployment.replica.metrics) status.metrics = to_public(*deployment.replica.metrics);
   return status;
 }
 

@@ -84,31 +84,18 @@ interface Registry {
   epochBroken @3 (timeoutMs :UInt32, replica :UInt64, epoch :UInt64, reason :Text) -> (failure :Values.Failure);
   # From any member: the epoch cannot go on.
 
-  reportMetrics @4 (timeoutMs :UInt32, metrics :List(ReplicaMetrics)) -> (failure :Values.Failure);
-  reportLog @5 (timeoutMs :UInt32, lines :List(LogLine)) -> (failure :Values.Failure);
+  reportMetrics @4 (timeoutMs :UInt32, metrics :List(Values.ReplicaMetrics)) -> (failure :Values.Failure);
+  # From the conductors' nodes, about once a second while they step.
 
-  copyDamaged @6 (timeoutMs :UInt32, replica :UInt64, epoch :UInt64, reason :Text) -> (failure :Values.Failure);
+  copyDamaged @5 (timeoutMs :UInt32, replica :UInt64, epoch :UInt64, reason :Text) -> (failure :Values.Failure);
   # From a node whose copy of the replica's checkpoint is not what was deployed, or has bytes without their checksum;
   # `reason` names file and dataset. Told again after every registration, as long as the process lives.
-}
-
-struct ReplicaMetrics {
-  # What a conductor measured since its last report.
-  replica @0 :UInt64;
-  epoch @1 :UInt64;
-  steps @2 :UInt64;
-  rows @3 :UInt64;
-  tokens @4 :UInt64;
-  seconds @5 :Float64;  # that the report covers
-  stepSecondsMedian @6 :Float64;
-  stepSecondsP99 @7 :Float64;
-  waitShare @8 :Float64;
-  leaseShare @9 :Float64;
 }
 
 struct LogLine {
   number @0 :UInt64;  # rises by one per line, from 1, in one life of the node
   text @1 :Text;      # at most 4 KiB
+  life @2 :UInt64;    # of the node: its incarnation
 }
 
 struct LogQuery {
@@ -116,6 +103,7 @@ struct LogQuery {
   after @1 :UInt64;   # only higher numbers; 0: the last `lines`
   lines @2 :UInt32;   # at most 4096
   waitMs @3 :UInt32;  # to follow: answer when there is a line, or after this time with none
+  life @4 :UInt64;    # that `after` counts in; in another life of the node every line is new. 0: whichever
 }
 
 # ── nodes, for the coordinator ──────────────────────────────────────────────────────────────────────────────────────────

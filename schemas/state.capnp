@@ -123,6 +123,7 @@ struct ReplicaStatus {
   serving @4 :Values.EpochPlan;  # null: none
   pending @5 :Values.EpochPlan;  # null: none
   message @6 :Text;
+  metrics @7 :Values.ReplicaMetrics;  # null: none of this epoch yet
 }
 
 struct DeploymentStatus {

@@ -127,3 +127,17 @@ struct NodeLoad {
   tokensPerSecond @9 :Float64;
   requestSecondsMedian @10 :Float64;  # a heartbeat to the coordinator and its answer
 }
+
+struct ReplicaMetrics {
+  # What a conductor measured since its last report.
+  replica @0 :UInt64;
+  epoch @1 :UInt64;
+  steps @2 :UInt64;
+  rows @3 :UInt64;
+  tokens @4 :UInt64;
+  seconds @5 :Float64;  # that the report covers
+  stepSecondsMedian @6 :Float64;
+  stepSecondsP99 @7 :Float64;
+  waitShare @8 :Float64;   # of the steps' time, waiting for other shards
+  leaseShare @9 :Float64;  # of the steps' time and the waiting for the right to compute, the latter
+}

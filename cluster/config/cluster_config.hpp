@@ -62,6 +62,8 @@ struct TimeoutConfig {
   std::uint32_t misses = 6;               ///< heartbeats that must fail to come before a node counts as lost
   std::chrono::milliseconds grace{3000};  ///< that a restarted coordinator waits for its nodes before it plans anew
   std::chrono::milliseconds request{10000};
+  /// That a worker waits for the bytes of another one within a step, where no coordinator says that it is lost.
+  std::chrono::milliseconds stall{20000};
 };
 
 struct SecurityConfig {

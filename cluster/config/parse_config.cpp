@@ -235,6 +235,7 @@ void Reader::read_timeouts() {
   duration("heartbeat_ms", 10, minute_ms, timeouts.heartbeat);
   duration("grace_ms", 0, 10 * minute_ms, timeouts.grace);
   duration("request_ms", 100, 60 * minute_ms, timeouts.request);
+  duration("stall_ms", 1000, 60 * minute_ms, timeouts.stall);
   timeouts.misses = static_cast<std::uint32_t>(section.integer("misses", 2, 1000).value_or(timeouts.misses));
   section.finish();
 }

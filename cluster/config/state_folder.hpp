@@ -4,6 +4,7 @@
 //   certificates/worker-w1.{pem,key}    one pair per node and role, and operator-local for the commands on this machine
 //   store.sqlite                        the coordinator's
 //   logs/w1.log   run/w1.pid
+//   launch.lock                         held while `tessera up` works (launch_lock.hpp)
 //
 // A node that joined with a token has a folder of its own, with ca/ca.pem (no key) and its one certificate.
 #pragma once
@@ -36,6 +37,7 @@ class StateFolder {
   std::filesystem::path store() const { return root_ / "store.sqlite"; }
   std::filesystem::path logs() const { return root_ / "logs"; }
   std::filesystem::path log(const std::string& node) const { return logs() / (node + ".log"); }
+  std::filesystem::path launch_lock() const { return root_ / "launch.lock"; }
   std::filesystem::path run() const { return root_ / "run"; }
   std::filesystem::path pid_file(const std::string& node) const { return run() / (node + ".pid"); }
 

@@ -111,6 +111,16 @@ void CoordinatorState::on(const EpochActivated& input) {
   activated(*replica);
 }
 
+void CoordinatorState::on(const ReplicaMeasured& input) {
+  const Node* const node = find_node(input.from);
+  Replica* const replica = find_replica(input.metrics.replica);
+  if (node == nullptr || replica == nullptr || !replica->healthy()) return;
+  const EpochPlan& plan = *replica->record.serving;
+  if (plan.epoch != input.metrics.epoch || plan.root_node() != node->record.node) return;
+  replica->metrics = input.metrics;
+  replica->measured_at = now_;
+}
+
 void CoordinatorState::on(const EpochBroken& input) {
   Node* const node = find_node(input.from);
   Replica* const replica = find_replica(input.replica);

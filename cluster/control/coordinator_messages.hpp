@@ -67,6 +67,12 @@ struct CopyDamaged {
   std::string reason;  ///< names file and dataset
 };
 
+/// From a conductor's node; what comes from others, or of another epoch, is ignored.
+struct ReplicaMeasured {
+  ConnectionId from;
+  ReplicaMetrics metrics;
+};
+
 // ── Inputs: requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Answered by DeployAnswered as soon as it is accepted (not when it serves) or refused.
@@ -115,7 +121,7 @@ struct JobReported {
 struct Tick {};
 
 using CoordinatorInput = std::variant<NodeRegistered, NodeBeat, NodeDisconnected, EpochPrepared, EpochActivated,
-                                      EpochBroken, CopyDamaged, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted,
+                                      EpochBroken, CopyDamaged, ReplicaMeasured, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted,
                                       JobCancelRequested, JobClientSeen, JobClientLost, JobReported, Tick>;
 
 // ── Outputs ──────────────────────────────────────────────────────────────────────────────────────────────────────────

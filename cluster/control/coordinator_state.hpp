@@ -68,6 +68,8 @@ class CoordinatorState {
     std::vector<PastEpoch> past;
     bool recovering = false;                        ///< stored by a predecessor, and not yet known to be held
     std::map<NodeId, std::vector<HeldEpoch>> held;  ///< what members reported meanwhile
+    std::optional<ReplicaMetrics> metrics;  ///< newest report
+    TimePoint measured_at;
     std::string message;
     bool waits = false;  ///< for workers; `message` has the arithmetic
     /// Nothing can serve it, because of damaged copies; until a worker comes that has none.
@@ -94,6 +96,7 @@ class CoordinatorState {
   void on(const EpochPrepared& input);
   void on(const EpochActivated& input);
   void on(const EpochBroken& input);
+  void on(const ReplicaMeasured& input);
   void on(const Tick&) { jobs_due_ = true; }
 
   // coordinator_nodes.cpp
@@ -164,11 +167,11 @@ class CoordinatorState {
   bool eligible(const Node& node, const Replica* replica, Candidates candidates) const;
   std::uint64_t planned_bytes(NodeId node, ReplicaId but) const;
   std::uint64_t plan_bytes(const EpochPlan& plan, NodeId node) const;
+  /// Of every known node that computes: comparable_speeds.hpp.
+  std::map<NodeId, double> node_speeds() const;
   double cost_of(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
-  /// Of every known node that computes: comparable_speeds.hpp.
-  std::map<NodeId, double> node_speeds() const;
 
   // coordinator_recovery.cpp
   /// Adopts the stored epoch that all members hold, or gives them up; `late`: does not wait for members any longer.

@@ -4,6 +4,8 @@ namespace tessera {
 
 namespace {
 
+constexpr std::chrono::nanoseconds metrics_age_max = std::chrono::seconds(3);
+
 Error no_deployment(const std::string& name) {
   return {ErrorCode::not_found, "there is no deployment '" + name + "'; see the list of deployments"};
 }
@@ -84,6 +86,12 @@ ReplicaStatus CoordinatorState::status_of(const Replica& replica) const {
   status.serving = record.serving;
   status.pending = record.pending;
   status.message = replica.message;
+  if (!replica.metrics || !record.serving || replica.metrics->epoch != record.serving->epoch) return status;
+  status.metrics = replica.metrics;
+  if (now_ - replica.measured_at > metrics_age_max) {
+    // It reports as long as it steps: what the steps took is still worth knowing.
+    status.metrics->steps = status.metrics->rows = status.metrics->tokens = 0;
+  }
   return status;
 }
 

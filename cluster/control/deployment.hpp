@@ -122,6 +122,8 @@ struct ReplicaStatus {
   std::optional<EpochPlan> serving;  ///< the last epoch that was activated
   std::optional<EpochPlan> pending;
   std::string message;  ///< why it waits, or what was changed last
+  /// The conductor's last report of the serving epoch; without steps when there was none for a while.
+  std::optional<ReplicaMetrics> metrics;
 };
 
 struct DeploymentStatus {

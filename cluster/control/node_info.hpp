@@ -48,4 +48,15 @@ struct NodeLoad {
   double request_seconds_median = 0;  ///< from its Worker to the Coordinator and back, over the last heartbeats
 };
 
+/// What a replica's conductor measured since its last report, about a second.
+struct ReplicaMetrics {
+  ReplicaId replica;
+  Epoch epoch;
+  std::uint64_t steps = 0, rows = 0, tokens = 0;
+  double seconds = 0;  ///< that the report covers
+  double step_seconds_median = 0, step_seconds_p99 = 0;
+  double wait_share = 0;   ///< of the steps' time, waiting for other shards
+  double lease_share = 0;  ///< of the steps' time and the waiting for the right to compute, the latter
+};
+
 }  // namespace tessera

@@ -1,8 +1,10 @@
 // Mesh::connect: dials the lower participants, answers the higher ones, until every pair has proved its keys.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "cluster/exchange/handshake.hpp"
+#include "cluster/exchange/host_lookup.hpp"
 #include "cluster/exchange/link.hpp"
 #include "cluster/exchange/mesh.hpp"
 #include "cluster/exchange/waiter.hpp"
@@ -58,6 +60,7 @@ class MeshConnector {
   struct Slot {
     std::vector<Attempt> attempts;  ///< one when dialing, up to claims_max when answering
     std::unique_ptr<Link> link;
+    std::optional<HostLookup> lookup;  ///< of the dial that is to begin
     TimePoint dial_again{};
     double redial_seconds = redial_seconds_min;
     std::uint32_t dials = 0;
@@ -90,9 +93,18 @@ class MeshConnector {
 
   void dial(std::uint32_t peer, TimePoint now) {
     Slot& slot = slots_[peer];
-    slot.dial_again = later(now, slot.redial_seconds);
-    slot.redial_seconds = std::min(2 * slot.redial_seconds, redial_seconds_max);
-    const auto addresses = resolve(mesh_.peers_[peer].endpoint);
+    if (!slot.lookup) {
+      slot.dial_again = later(now, slot.redial_seconds);
+      slot.redial_seconds = std::min(2 * slot.redial_seconds, redial_seconds_max);
+      slot.lookup.emplace(mesh_.peers_[peer].endpoint, mesh_.options_.resolve_host);
+    }
+    const auto answer = slot.lookup->take();
+    if (!answer) {
+      slot.last_error = "the address of its host is still being looked up";
+      return;
+    }
+    slot.lookup.reset();
+    const Result<std::vector<SocketAddress>>& addresses = *answer;
     if (!addresses || addresses->empty()) {
       slot.last_error = addresses ? "its host has no address" : addresses.error().message;
       return;
@@ -109,7 +121,8 @@ class MeshConnector {
   Result<void> advance(std::uint32_t peer, TimePoint now) {
     if (peer == mesh_.self_.value) return {};
     Slot& slot = slots_[peer];
-    if (dials(peer) && !slot.link && slot.attempts.empty() && now >= slot.dial_again) dial(peer, now);
+    const bool idle = dials(peer) && !slot.link && slot.attempts.empty();
+    if (idle && (slot.lookup || now >= slot.dial_again)) dial(peer, now);
     for (auto attempt = slot.attempts.begin(); attempt != slot.attempts.end();) {
       auto done = attempt->handshake.advance();
       if (done && !*done && now < attempt->deadline) {
@@ -154,7 +167,11 @@ class MeshConnector {
     std::vector<pollfd> poll_set = {{mesh_.abort_event_.fd(), POLLIN, 0}, {mesh_.expectation_->event_fd(), POLLIN, 0}};
     for (std::uint32_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
-      if (dials(i) && !slot.link && slot.attempts.empty()) next = std::min(next, slot.dial_again);
+      if (slot.lookup) {
+        poll_set.push_back({slot.lookup->event_fd(), POLLIN, 0});
+      } else if (dials(i) && !slot.link && slot.attempts.empty()) {
+        next = std::min(next, slot.dial_again);
+      }
       for (const Attempt& attempt : slot.attempts) {
         next = std::min(next, attempt.deadline);
         poll_set.push_back({attempt.handshake.fd(), attempt.handshake.events(), 0});

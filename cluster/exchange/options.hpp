@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cluster/exchange/host_lookup.hpp"
 #include "runtime/base/clock.hpp"
 
 namespace tessera {
@@ -20,13 +21,15 @@ inline constexpr double spin_seconds_before_yield = 20e-6;
 inline constexpr double automatic_spin_seconds_max = 1e-3;
 inline constexpr double spin_seconds_max = 50e-3;
 
-/// Plain data; the same for every mesh of a node. `clock` outlives everything that is made with it.
+/// The same for every mesh of a node. `clock` outlives everything that is made with it.
 struct ExchangeOptions {
   std::string cluster;  ///< 1 to cluster_name_bytes_max printable ASCII characters; peers of other clusters are refused
   bool encrypted =
       true;  ///< both ends must agree; otherwise frames are not protected, only the connection's peers known
   WaitMode wait = WaitMode::automatic;
-  double stall_seconds_max = 60;  ///< without a byte from a peer that owes one: `timed_out`
+  /// Without a byte from a peer that owes one: `timed_out`. Longer than any peer computes between two exchanges.
+  double stall_seconds_max = 20;
+  ResolveHost resolve_host = resolve;
   const Clock* clock = nullptr;
 };
 inline constexpr std::size_t cluster_name_bytes_max = 64;

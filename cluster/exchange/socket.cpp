@@ -39,6 +39,17 @@ Result<AddressList> look_up(const Endpoint& endpoint, int flags) {
   return AddressList(list);
 }
 
+std::vector<SocketAddress> addresses_of(const AddressList& list) {
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
+    if (entry->ai_addrlen > sizeof(sockaddr_storage)) continue;
+    SocketAddress& address = addresses.emplace_back();
+    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
+    address.size = entry->ai_addrlen;
+  }
+  return addresses;
+}
+
 }  // namespace
 
 Socket& Socket::operator=(Socket&& other) noexcept {
@@ -69,14 +80,12 @@ void EventFd::clear() const {
 
 Result<std::vector<SocketAddress>> resolve(const Endpoint& endpoint) {
   TESSERA_TRY(const AddressList list, look_up(endpoint, 0));
-  std::vector<SocketAddress> addresses;
-  for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
-    if (entry->ai_addrlen > sizeof(sockaddr_storage)) continue;
-    SocketAddress& address = addresses.emplace_back();
-    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-    address.size = entry->ai_addrlen;
-  }
-  return addresses;
+  return addresses_of(list);
+}
+
+std::optional<std::vector<SocketAddress>> numeric_address(const Endpoint& endpoint) {
+  const Result<AddressList> list = look_up(endpoint, AI_NUMERICHOST);
+  return list ? std::optional(addresses_of(*list)) : std::nullopt;
 }
 
 Result<Socket> listen_tcp(const Endpoint& at) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <sys/socket.h>
 #include <utility>
@@ -47,8 +48,10 @@ struct SocketAddress {
   socklen_t size = 0;
 };
 
-/// Addresses of "host:port"; may ask a name server. `not_found` names the host.
+/// Addresses of "host:port"; may ask a name server, and blocks as long as that takes. `not_found` names the host.
 Result<std::vector<SocketAddress>> resolve(const Endpoint& endpoint);
+/// The address, when the host is written as one: asks nobody.
+std::optional<std::vector<SocketAddress>> numeric_address(const Endpoint& endpoint);
 /// A nonblocking listening socket; an empty host means every address of this machine.
 Result<Socket> listen_tcp(const Endpoint& at);
 std::uint16_t local_port(const Socket& socket);

@@ -131,6 +131,7 @@ void ExecutorLoop::run_step(LiveEpoch& epoch, PendingStep pending) {
 
   const TimePoint end = parts_.clock->now();
   StepStatistics statistics;
+  statistics.epoch = epoch.number();
   statistics.rows = static_cast<std::uint32_t>(plan.rows.size());
   statistics.tokens = static_cast<std::uint32_t>(
       std::count_if(plan.logits.begin(), plan.logits.end(), [](const PlannedLogits& one) { return !one.scores; }));

@@ -43,6 +43,7 @@ struct ExecutorLimits {
 
 /// Times of one step, as the root rank saw it.
 struct StepStatistics {
+  Epoch epoch;
   std::uint32_t rows = 0;
   std::uint32_t tokens = 0;  ///< sampled
   double seconds = 0;        ///< from the command to the sampled tokens

@@ -131,17 +131,6 @@ void CoordinatorClient::report_metrics(std::vector<ReplicaMetrics> metrics, Dead
       DecodeNothing());
 }
 
-void CoordinatorClient::report_log(std::vector<LogLine> lines, Deadline deadline, Reply<void> reply) const {
-  client_call(
-      *handle_->connection, deadline, std::move(reply),
-      [lines = std::move(lines)](ClientConnection& connection) {
-        auto request = connection.registry().reportLogRequest();
-        wire::write_lines(schema::Registry::ReportLogParams::Builder(request), lines);
-        return request;
-      },
-      DecodeNothing());
-}
-
 void CoordinatorClient::status(Deadline deadline, Reply<ClusterStatus> reply) const {
   client_call(
       *handle_->connection, deadline, std::move(reply),

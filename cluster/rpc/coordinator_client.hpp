@@ -58,7 +58,6 @@ class CoordinatorClient {
   void epoch_broken(ReplicaId replica, Epoch epoch, std::string reason, Deadline deadline, Reply<void> reply) const;
   void copy_damaged(ReplicaId replica, Epoch epoch, std::string reason, Deadline deadline, Reply<void> reply) const;
   void report_metrics(std::vector<ReplicaMetrics> metrics, Deadline deadline, Reply<void> reply) const;
-  void report_log(std::vector<LogLine> lines, Deadline deadline, Reply<void> reply) const;
 
   // ── clients ──
   void status(Deadline deadline, Reply<ClusterStatus> reply) const;

@@ -27,23 +27,14 @@ class RpcQueue;
 struct LogLine {
   std::uint64_t number = 0;
   std::string text;
+  std::uint64_t life = 0;  ///< of the node: its incarnation
 };
 struct LogQuery {
   std::string node;                   ///< ignored by the node itself
   std::uint64_t after = 0;            ///< only lines with higher numbers; 0: the last `lines`
   std::uint32_t lines = 100;          ///< at most; rpc_limits::log_lines_max
   std::chrono::milliseconds wait{0};  ///< to follow: answer when there is a line, or after this time with none
-};
-
-/// What a replica's conductor measured since its last report.
-struct ReplicaMetrics {
-  ReplicaId replica;
-  Epoch epoch;
-  std::uint64_t steps = 0, rows = 0, tokens = 0;
-  double seconds = 0;  ///< that the report covers
-  double step_seconds_median = 0, step_seconds_p99 = 0;
-  double wait_share = 0;   ///< of a step, waiting for other shards
-  double lease_share = 0;  ///< of the time, waiting for the right to compute
+  std::uint64_t life = 0;             ///< that `after` counts in: in another one every line is new. 0: whichever
 };
 
 /// Commands to one registered node. A copyable handle for any thread; it does not keep the connection open. Every call
@@ -121,7 +112,6 @@ class CoordinatorHandler {
   virtual void copy_damaged(const Caller& caller, ReplicaId replica, Epoch epoch, std::string reason,
                             Reply<void> reply) = 0;
   virtual void report_metrics(const Caller& caller, std::vector<ReplicaMetrics> metrics, Reply<void> reply) = 0;
-  virtual void report_log(const Caller& caller, std::vector<LogLine> lines, Reply<void> reply) = 0;
 
   // ── from clients ──
   virtual void status(const Caller& caller, Reply<ClusterStatus> reply) = 0;

@@ -66,15 +66,6 @@ class RegistryServer final : public schema::Registry::Server, private SessionSer
         FillNothing());
   }
 
-  kj::Promise<void> reportLog(ReportLogContext context) override {
-    return serve_coordinator<void>(
-        RpcMethod::report_log, context,
-        [](CoordinatorHandler& handler, const Caller& caller, auto params, Reply<void> reply) {
-          handler.report_log(caller, wire::read_list(params.getLines()), std::move(reply));
-        },
-        FillNothing());
-  }
-
   kj::Promise<void> copyDamaged(CopyDamagedContext context) override {
     return serve_coordinator<void>(
         RpcMethod::copy_damaged, context,

@@ -26,7 +26,6 @@ constexpr std::array<Rule, rpc_methods> rules{{
     {RpcMethod::epoch_activated, "epoch_activated", nodes},
     {RpcMethod::epoch_broken, "epoch_broken", nodes},
     {RpcMethod::report_metrics, "report_metrics", nodes},
-    {RpcMethod::report_log, "report_log", nodes},
     {RpcMethod::copy_damaged, "copy_damaged", nodes},
     {RpcMethod::status, "status", all},
     {RpcMethod::deploy, "deploy", operators},

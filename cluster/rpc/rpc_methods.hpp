@@ -15,7 +15,6 @@ enum class RpcMethod : std::uint8_t {
   epoch_activated,
   epoch_broken,
   report_metrics,
-  report_log,
   copy_damaged,
   // Coordinator, for clients
   status,

@@ -190,6 +190,7 @@ void write(schema::ReplicaStatus::Builder out, const ReplicaStatus& value) {
   if (value.serving) write(out.initServing(), *value.serving);
   if (value.pending) write(out.initPending(), *value.pending);
   out.setMessage(text(value.message));
+  if (value.metrics) write(out.initMetrics(), *value.metrics);
 }
 
 ReplicaStatus read(schema::ReplicaStatus::Reader in) {
@@ -201,6 +202,7 @@ ReplicaStatus read(schema::ReplicaStatus::Reader in) {
   if (in.hasServing()) status.serving = read(in.getServing());
   if (in.hasPending()) status.pending = read(in.getPending());
   status.message = read(in.getMessage());
+  if (in.hasMetrics()) status.metrics = read(in.getMetrics());
   return status;
 }
 
@@ -256,12 +258,13 @@ ConductorLocation read(schema::ConductorLocation::Reader in) {
 
 void write(schema::LogLine::Builder out, const LogLine& value) {
   out.setNumber(value.number);
+  out.setLife(value.life);
   const std::size_t size = std::min(value.text.size(), rpc_limits::log_line_bytes_max);
   auto line = out.initText(static_cast<unsigned>(size));
   std::copy_n(value.text.begin(), size, line.begin());
 }
 
-LogLine read(schema::LogLine::Reader in) { return {in.getNumber(), read(in.getText())}; }
+LogLine read(schema::LogLine::Reader in) { return {in.getNumber(), read(in.getText()), in.getLife()}; }
 
 std::vector<LogLine> last_lines(const std::vector<LogLine>& lines) {
   const std::size_t count = std::min(lines.size(), rpc_limits::log_lines_max);
@@ -271,6 +274,7 @@ std::vector<LogLine> last_lines(const std::vector<LogLine>& lines) {
 void write(schema::LogQuery::Builder out, const LogQuery& value) {
   out.setNode(text(value.node));
   out.setAfter(value.after);
+  out.setLife(value.life);
   out.setLines(value.lines);
   out.setWaitMs(static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(value.wait.count(), 0, rpc_limits::call_deadline_max.count())));
@@ -280,6 +284,7 @@ LogQuery read(schema::LogQuery::Reader in) {
   LogQuery query;
   query.node = read(in.getNode());
   query.after = in.getAfter();
+  query.life = in.getLife();
   query.lines = std::min<std::uint32_t>(in.getLines(), rpc_limits::log_lines_max);
   query.wait = std::min(std::chrono::milliseconds(in.getWaitMs()), rpc_limits::call_deadline_max);
   return query;

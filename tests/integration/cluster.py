@@ -207,6 +207,10 @@ class Cluster:
     def kill(self, node, sig=signal.SIGKILL):
         os.kill(self.pid(node), sig)
 
+    def follow_log(self, node):
+        """`tessera logs -f`; whoever asks for it closes it."""
+        return Lines("logs", node, "-f", "--cluster", self.config)
+
     def join(self, name):
         """A worker that the configuration does not know."""
         token = self.json("token", "create")["token"]

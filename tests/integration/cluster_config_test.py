@@ -1,12 +1,13 @@
 """Commands that need a cluster, used wrongly: what they say, and with which exit code. No cluster runs here."""
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 import unittest
 
-from binary import BAD_INPUT, OK, USAGE, tessera
+from binary import BAD_INPUT, FAILURE, OK, USAGE, tessera
 
 COMMANDS = [["status"], ["drain", "w1"], ["logs", "w1"], ["token", "create"], ["deploy", "m.h5", "--name", "m"], ["undeploy", "m"],
             ["generate", "m", "-p", "a"], ["jobs"], ["cancel", "1"], ["job", "verify", "m"], ["job", "watch", "1"],
@@ -54,6 +55,20 @@ class ClusterUsageTest(unittest.TestCase):
                 self.assertIn(result.returncode, (USAGE, BAD_INPUT), result.stderr.decode())
                 self.assertIn(b"frobnicate", result.stderr)
                 self.assertIn(b"cluster.toml", result.stderr)
+
+    def test_a_second_launch_and_a_down_during_a_launch_are_told_who_is_at_it(self):
+        config = self.write("cluster.toml", 'name = "demo"\ncoordinator = "c"\nstate_dir = "state"\n\n[[nodes]]\nname = "c"\nroles = ["coordinator", "worker"]\n')
+        os.makedirs(self.path("state"))
+        # What `tessera up` does while it works.
+        with open(self.path("state/launch.lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            for command in ("up", "down"):
+                with self.subTest(command=command):
+                    self.assert_refused(tessera(command, config), FAILURE, f"process {os.getpid()}", "tessera up", "wait")
+            self.assertEqual(os.listdir(self.path("state")), ["launch.lock"])
+        self.assertEqual(tessera("down", config).returncode, OK)
 
     def test_a_state_folder_without_a_launch_is_refused(self):
         self.assert_refused(tessera("status", "--cluster", self.folder), BAD_INPUT, "client.json")

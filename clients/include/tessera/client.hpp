@@ -95,7 +95,8 @@ class Client {
   Result<JobStatus> cancel(std::uint64_t id);
 
   /// The last `lines` lines of a node's log, one call of `on_line` each, and with `follow` every line that is written
-  /// from then on, until `on_line` returns false.
+  /// from then on, until `on_line` returns false: also those of the node's next process, and across an absence of the
+  /// coordinator.
   Result<void> logs(const std::string& node, std::uint32_t lines, bool follow,
                     const std::function<bool(const std::string&)>& on_line);
   /// Moves every shard away from a node and waits until it holds none.

@@ -73,6 +73,16 @@ enum class DeploymentState {
 };
 const char* to_string(DeploymentState state);
 
+/// What a deployment's conductor measured in about the last second.
+struct StepMetrics {
+  double tokens_per_second = 0, steps_per_second = 0;  ///< 0 while nothing runs
+  double rows_per_step = 0;                            ///< tokens that one pass over the model computes, of all streams
+  double step_seconds_median = 0, step_seconds_p99 = 0;
+  double wait_share = 0;   ///< of the steps' time, waiting for other shards
+  double lease_share = 0;  ///< waiting for the right to compute, where deployments share workers
+  bool operator==(const StepMetrics&) const = default;
+};
+
 struct DeploymentStatus {
   std::string name;
   std::string model;  ///< the checkpoint's own name
@@ -87,6 +97,7 @@ struct DeploymentStatus {
   std::uint64_t replica = 0;
   std::optional<PlanStatus> serving;  ///< the plan in force
   std::optional<PlanStatus> pending;  ///< the next one
+  std::optional<StepMetrics> metrics;  ///< of the plan in force; nothing before its first steps
   bool operator==(const DeploymentStatus&) const = default;
 };
 

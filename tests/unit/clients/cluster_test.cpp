@@ -121,6 +121,7 @@ BOOST_AUTO_TEST_CASE(status_shows_nodes_plans_and_load) {
     plan.stages = {stage_plan};
     plan.participants = {{NodeId{1}, "a", {}}, {NodeId{2}, "b", {}}};
     deployment.replica.serving = plan;
+    deployment.replica.metrics = ReplicaMetrics{{1}, {5}, 10, 40, 20, 2.0, 0.01, 0.02, 0.25, 0.125};
     cluster.deployments = {deployment};
   }
   auto client = connect();
@@ -138,6 +139,12 @@ BOOST_AUTO_TEST_CASE(status_shows_nodes_plans_and_load) {
   BOOST_TEST(deployment.serving->shards.at(1).node == "b");
   BOOST_TEST(deployment.serving->shards.at(1).ffn.end == 6u);
   BOOST_TEST(!deployment.pending);
+  BOOST_REQUIRE(deployment.metrics);
+  BOOST_TEST(deployment.metrics->tokens_per_second == 10.0);
+  BOOST_TEST(deployment.metrics->steps_per_second == 5.0);
+  BOOST_TEST(deployment.metrics->rows_per_step == 4.0);
+  BOOST_TEST(deployment.metrics->step_seconds_median == 0.01);
+  BOOST_TEST(deployment.metrics->wait_share == 0.25);
 }
 
 BOOST_AUTO_TEST_CASE(a_watched_status_is_shown_once_per_change) {
@@ -213,7 +220,7 @@ BOOST_AUTO_TEST_CASE(undeploy_drain_and_tokens_pass_what_was_asked) {
 }
 
 BOOST_AUTO_TEST_CASE(logs_show_the_last_lines_and_follow) {
-  for (std::uint64_t i = 1; i <= 5; ++i) coordinator.log.push_back({i, "line " + std::to_string(i)});
+  for (std::uint64_t i = 1; i <= 5; ++i) coordinator.log.push_back({i, "line " + std::to_string(i), 1});
   auto client = connect();
   std::vector<std::string> lines;
   BOOST_TEST(static_cast<bool>(client.logs("a", 2, false, [&](const std::string& line) {
@@ -228,6 +235,34 @@ BOOST_AUTO_TEST_CASE(logs_show_the_last_lines_and_follow) {
   })));
   BOOST_TEST(lines == (std::vector<std::string>{"line 5", "line 6", "line 7", "line 8"}),
              boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(who_follows_a_log_hears_the_nodes_next_process_too) {
+  for (std::uint64_t i = 1; i <= 5; ++i) coordinator.log.push_back({i, "old " + std::to_string(i), 1});
+  auto client = connect();
+  std::vector<std::string> lines;
+  const auto followed = client.logs("a", 1, true, [&](const std::string& line) {
+    lines.push_back(line);
+    if (lines.size() == 1) {
+      const std::lock_guard lock(stage.mutex);
+      coordinator.log_failures = {Error{ErrorCode::unavailable, "node 'a' is not connected"},
+                                  Error{ErrorCode::timed_out, "the coordinator does not answer"}};
+      coordinator.log = {{1, "new 1", 2}, {2, "new 2", 2}};
+    }
+    return lines.size() < 4;
+  });
+  BOOST_TEST(static_cast<bool>(followed));
+  BOOST_TEST(lines == (std::vector<std::string>{"old 5", "new 1", "new 2", "line 3"}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_log_that_cannot_be_followed_any_more_says_why) {
+  coordinator.log = {{1, "line 1", 1}};
+  coordinator.log_failures = {Error{ErrorCode::not_found, "no node is called 'a'"}};
+  auto client = connect();
+  const auto followed = client.logs("a", 1, true, [](const std::string&) { return true; });
+  BOOST_REQUIRE(!followed);
+  BOOST_TEST((followed.error().code == client::ErrorCode::not_found));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -258,13 +258,19 @@ void FakeCoordinator::report_job(const Caller&, JobId job, std::uint32_t attempt
 
 void FakeCoordinator::read_log(const Caller&, LogQuery query, Reply<std::vector<LogLine>> reply) {
   const std::lock_guard lock(stage_.mutex);
+  if (query.wait.count() > 0 && !log_failures.empty()) {
+    reply(log_failures.front());
+    log_failures.pop_front();
+    return;
+  }
   std::vector<LogLine> lines;
   for (const LogLine& line : log) {
-    if (line.number > query.after) lines.push_back(line);
+    if (line.number > query.after || line.life != query.life) lines.push_back(line);
   }
   if (query.after == 0 && lines.size() > query.lines) lines.erase(lines.begin(), lines.end() - query.lines);
   // Who follows finds one more line each time.
-  if (query.wait.count() > 0) log.push_back({log.size() + 1, "line " + std::to_string(log.size() + 1)});
+  const std::uint64_t life = log.empty() ? 1 : log.back().life;
+  if (query.wait.count() > 0) log.push_back({log.size() + 1, "line " + std::to_string(log.size() + 1), life});
   reply(std::move(lines));
 }
 

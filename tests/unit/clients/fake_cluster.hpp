@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -97,7 +98,6 @@ class FakeCoordinator final : public CoordinatorHandler {
   void epoch_broken(const Caller&, ReplicaId, Epoch, std::string, Reply<void>) override {}
   void copy_damaged(const Caller&, ReplicaId, Epoch, std::string, Reply<void>) override {}
   void report_metrics(const Caller&, std::vector<ReplicaMetrics>, Reply<void>) override {}
-  void report_log(const Caller&, std::vector<LogLine>, Reply<void>) override {}
 
   void status(const Caller& caller, Reply<ClusterStatus> reply) override;
   void deploy(const Caller& caller, DeploySpec spec, ProgressSink<DeploymentStatus> progress,
@@ -129,6 +129,7 @@ class FakeCoordinator final : public CoordinatorHandler {
   std::uint32_t statuses_per_term = 0;  ///< the term rises after so many; 0: never
   bool answer_drain = true;
   std::vector<LogLine> log;
+  std::deque<Error> log_failures;  ///< of the next calls that follow
   std::optional<DeploySpec> deployed;
 
  private:

@@ -255,4 +255,30 @@ BOOST_FIXTURE_TEST_CASE(a_job_for_an_unknown_deployment_is_refused, Three) {
   BOOST_TEST((code_of(*this, token) == ErrorCode::not_found));
 }
 
+BOOST_FIXTURE_TEST_CASE(the_conductors_measurements_are_shown_and_those_of_others_are_not, Three) {
+  serve("chat");
+  ReplicaMetrics metrics;
+  metrics.replica = replica("chat").replica;
+  metrics.epoch = replica("chat").serving->epoch;
+  metrics.steps = metrics.tokens = 20;
+  metrics.seconds = 1;
+  metrics.step_seconds_median = 0.05;
+  send(ReplicaMeasured{node("w2").connection, metrics});
+  BOOST_TEST(!replica("chat").metrics, "w2 does not conduct");
+  ReplicaMetrics old = metrics;
+  old.epoch.value -= 1;
+  send(ReplicaMeasured{node("w1").connection, old});
+  BOOST_TEST(!replica("chat").metrics, "its epoch is over");
+  send(ReplicaMeasured{node("w1").connection, metrics});
+  BOOST_REQUIRE(replica("chat").metrics);
+  BOOST_TEST(replica("chat").metrics->tokens == 20u);
+  pass(4s);
+  BOOST_REQUIRE(replica("chat").metrics);
+  BOOST_TEST(replica("chat").metrics->tokens == 0u, "nothing was reported for a while");
+  BOOST_TEST(replica("chat").metrics->step_seconds_median == 0.05);
+  start("w4");
+  settle();
+  BOOST_TEST(!replica("chat").metrics, "of the epoch before");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

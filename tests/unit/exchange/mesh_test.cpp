@@ -1,7 +1,10 @@
 // A mesh comes up whatever strangers do, and breaks where it must, with a reason.
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <poll.h>
 #include <string>
@@ -163,6 +166,58 @@ BOOST_AUTO_TEST_CASE(a_missing_participant_is_named_at_the_deadline) {
   BOOST_TEST((code_of(result) == ErrorCode::timed_out));
   BOOST_TEST(has(result.error().message, "w0 (participant 0) at 127.0.0.1:"));
   BOOST_TEST(has(result.error().message, "w2 (participant 2)"));
+}
+
+BOOST_AUTO_TEST_CASE(a_name_server_that_does_not_answer_holds_nobody_up) {
+  // The look-up outlives the mesh that asked: it is released at the end of the test.
+  struct NameServer {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool asked = false, answers = false, through = false;
+  };
+  const auto server = std::make_shared<NameServer>();
+  ExchangeOptions options = exchange_options();
+  options.resolve_host = [server](const Endpoint& endpoint) {
+    std::unique_lock lock(server->mutex);
+    server->asked = true;
+    server->changed.notify_all();
+    server->changed.wait(lock, [&] { return server->answers; });
+    auto addresses = resolve({"127.0.0.1", endpoint.port});
+    server->through = true;
+    server->changed.notify_all();
+    return addresses;
+  };
+  Epochs epochs({2}, options);
+  epochs.plan.participants[0].data.host = "w0.example";
+  {
+    const auto dialler = epochs.make(1);
+    const Result<void> late = dialler->connect(in_seconds(0.1));
+    BOOST_TEST((code_of(late) == ErrorCode::timed_out));
+    BOOST_TEST(has(late.error().message, "looked up"));
+    const std::lock_guard lock(server->mutex);
+    server->asked = false;
+  }
+  {
+    const auto dialler = epochs.make(1);
+    std::thread stopper([&] {
+      std::unique_lock lock(server->mutex);
+      server->changed.wait(lock, [&] { return server->asked; });
+      dialler->abort("the plan was given up");
+    });
+    const Result<void> stopped = dialler->connect(in_seconds(patience_seconds));
+    stopper.join();
+    BOOST_TEST((code_of(stopped) == ErrorCode::cancelled));
+  }
+  {
+    const std::lock_guard lock(server->mutex);
+    server->answers = true;
+    server->changed.notify_all();
+  }
+  // From now on it answers, and the same names connect.
+  const auto meshes = epochs.connect();
+  BOOST_TEST(meshes[1]->connected(ParticipantIndex{0}));
+  std::unique_lock lock(server->mutex);
+  server->changed.wait(lock, [&] { return server->through; });
 }
 
 BOOST_AUTO_TEST_CASE(another_version_cluster_or_mode_is_told_so_and_closed) {

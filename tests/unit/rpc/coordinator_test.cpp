@@ -54,12 +54,6 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_REQUIRE(coordinator.last_metrics.size() == 1);
   BOOST_TEST(coordinator.last_metrics[0].tokens == 5u);
   BOOST_TEST(coordinator.last_metrics[0].lease_share == 0.4);
-  BOOST_TEST(succeeded(ask<void>([&](auto reply) {
-    client.report_log({{7, "hello"}}, long_deadline, std::move(reply));
-  })));
-  BOOST_REQUIRE(coordinator.last_lines.size() == 1);
-  BOOST_TEST(coordinator.last_lines[0].number == 7u);
-  BOOST_TEST(coordinator.last_lines[0].text == "hello");
 }
 
 BOOST_AUTO_TEST_CASE(a_node_may_not_register_under_another_name_or_incarnation) {
@@ -111,11 +105,12 @@ BOOST_AUTO_TEST_CASE(a_node_gets_the_coordinators_commands) {
       ask<void>([&, &proxy = proxy](auto reply) { proxy.stop_job({6}, 2, long_deadline, std::move(reply)); })));
   BOOST_TEST(node.called.take() == "stop 6 2");
   const auto lines = ask<std::vector<LogLine>>([&, &proxy = proxy](auto reply) {
-    proxy.read_log({"w1", 41, 10, std::chrono::milliseconds(0)}, long_deadline, std::move(reply));
+    proxy.read_log({"w1", 41, 10, std::chrono::milliseconds(0), 8}, long_deadline, std::move(reply));
   });
   BOOST_REQUIRE(succeeded(lines));
   BOOST_REQUIRE(lines->size() == 1);
   BOOST_TEST((*lines)[0].number == 42u);
+  BOOST_TEST((*lines)[0].life == 8u);
 }
 
 BOOST_AUTO_TEST_CASE(a_dropped_node_is_told_and_disconnected) {
@@ -153,6 +148,7 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
   deployment.replica.incarnation = {6};
   deployment.replica.serving = some_plan();
   deployment.replica.message = "w4 joins";
+  deployment.replica.metrics = ReplicaMetrics{{3}, {6}, 7, 8, 9, 1.5, 0.1, 0.2, 0.3, 0.4};
   status.deployments = {deployment};
 
   const CoordinatorClient client = connect(Role::user, "alice");
@@ -175,6 +171,9 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
   BOOST_REQUIRE(seen.replica.serving);
   BOOST_TEST(encode_plan(*seen.replica.serving) == encode_plan(some_plan()));
   BOOST_TEST(!seen.replica.pending);
+  BOOST_REQUIRE(seen.replica.metrics);
+  BOOST_TEST(seen.replica.metrics->tokens == 9u);
+  BOOST_TEST(seen.replica.metrics->step_seconds_p99 == 0.2);
 }
 
 BOOST_AUTO_TEST_CASE(an_operator_operates) {
@@ -197,12 +196,13 @@ BOOST_AUTO_TEST_CASE(an_operator_operates) {
   });
   BOOST_TEST(*token == "worker w9 60");
   const auto lines = ask<std::vector<LogLine>>([&](auto reply) {
-    client.read_log({"w1", 5, 7, std::chrono::milliseconds(1)}, long_deadline, std::move(reply));
+    client.read_log({"w1", 5, 7, std::chrono::milliseconds(1), 9}, long_deadline, std::move(reply));
   });
   BOOST_REQUIRE(succeeded(lines));
   BOOST_TEST((*lines)[0].text == "w1");
   BOOST_TEST((*lines)[1].text == "7");
   BOOST_TEST((*lines)[1].number == 7u);
+  BOOST_TEST((*lines)[1].life == 9u);
   const auto where = ask<ConductorLocation>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); });
   BOOST_REQUIRE(succeeded(where));
   BOOST_TEST(where->node_name == "w4");

@@ -53,10 +53,6 @@ void FakeCoordinator::report_metrics(const Caller&, std::vector<ReplicaMetrics> 
   last_metrics = std::move(metrics);
   reply({});
 }
-void FakeCoordinator::report_log(const Caller&, std::vector<LogLine> lines, Reply<void> reply) {
-  last_lines = std::move(lines);
-  reply({});
-}
 void FakeCoordinator::status(const Caller& caller, Reply<ClusterStatus> reply) {
   if (on_status) return on_status(caller, std::move(reply));
   reply(cluster);
@@ -117,7 +113,8 @@ void FakeCoordinator::report_job(const Caller&, JobId id, std::uint32_t attempt,
   reply(std::move(record));
 }
 void FakeCoordinator::read_log(const Caller&, LogQuery query, Reply<std::vector<LogLine>> reply) {
-  reply(std::vector<LogLine>{{query.after + 1, query.node}, {query.after + 2, std::to_string(query.lines)}});
+  reply(std::vector<LogLine>{{query.after + 1, query.node, query.life},
+                             {query.after + 2, std::to_string(query.lines), query.life}});
 }
 
 // ── a node ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,7 +147,7 @@ void FakeNode::stop_job(JobId job, std::uint32_t attempt, Reply<void> reply) {
   reply({});
 }
 void FakeNode::read_log(LogQuery query, Reply<std::vector<LogLine>> reply) {
-  reply(std::vector<LogLine>{{query.after + 1, "line"}});
+  reply(std::vector<LogLine>{{query.after + 1, "line", query.life}});
 }
 void FakeNode::on_dropped(std::string reason, bool again) {
   called.put("dropped " + reason + (again ? " again" : " for good"));

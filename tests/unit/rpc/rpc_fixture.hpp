@@ -122,7 +122,6 @@ class FakeCoordinator final : public CoordinatorHandler {
   Inbox<Caller> disconnected;
   NodeLoad last_load;
   std::vector<ReplicaMetrics> last_metrics;
-  std::vector<LogLine> last_lines;
   ClusterStatus cluster;
   JobRecord job;
 
@@ -133,7 +132,6 @@ class FakeCoordinator final : public CoordinatorHandler {
   void epoch_broken(const Caller&, ReplicaId, Epoch, std::string reason, Reply<void> reply) override;
   void copy_damaged(const Caller&, ReplicaId, Epoch, std::string reason, Reply<void> reply) override;
   void report_metrics(const Caller&, std::vector<ReplicaMetrics> metrics, Reply<void> reply) override;
-  void report_log(const Caller&, std::vector<LogLine> lines, Reply<void> reply) override;
   void status(const Caller& caller, Reply<ClusterStatus> reply) override;
   void deploy(const Caller&, DeploySpec spec, ProgressSink<DeploymentStatus> progress,
               Reply<DeploymentStatus> reply) override;

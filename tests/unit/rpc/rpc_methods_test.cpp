@@ -17,8 +17,7 @@ BOOST_AUTO_TEST_CASE(the_table_lets_in_exactly_these_roles) {
   const std::string all = nodes + clients;
   const std::map<std::string, std::string> expected{
       {"register_node", nodes}, {"heartbeat", nodes},      {"epoch_activated", nodes},
-      {"epoch_broken", nodes},  {"report_metrics", nodes}, {"report_log", nodes},
-      {"copy_damaged", nodes},
+      {"epoch_broken", nodes},  {"report_metrics", nodes}, {"copy_damaged", nodes},
       {"status", all},          {"deploy", operators},     {"undeploy", operators},
       {"drain", operators},     {"stop_node", operators},  {"create_token", operators},
       {"locate", all},          {"submit_job", clients},   {"list_jobs", all},
