@@ -127,8 +127,7 @@ void WorkerState::beat(const LoadSampled& message) {
 
 void WorkerState::report_metrics(const MetricsTaken& message) {
   // Lost ones are not repeated: the next second has its own.
-  if (registered_ && client_)
-    client_->report_metrics(message.metrics, parts_.request_deadline, Reply<void>());
+  if (registered_ && client_) client_->report_metrics(message.metrics, parts_.request_deadline, Reply<void>());
 }
 
 void WorkerState::beat_answered(const HeartbeatAnswered& message) {

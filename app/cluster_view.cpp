@@ -34,9 +34,12 @@ nlohmann::json to_json(const std::optional<client::PlanStatus>& plan) {
 
 nlohmann::json to_json(const std::optional<client::StepMetrics>& metrics) {
   if (!metrics) return nullptr;
-  return {{"tokens_per_second", metrics->tokens_per_second}, {"steps_per_second", metrics->steps_per_second},
-          {"rows_per_step", metrics->rows_per_step},         {"step_seconds_median", metrics->step_seconds_median},
-          {"step_seconds_p99", metrics->step_seconds_p99},   {"wait_share", metrics->wait_share},
+  return {{"tokens_per_second", metrics->tokens_per_second},
+          {"steps_per_second", metrics->steps_per_second},
+          {"rows_per_step", metrics->rows_per_step},
+          {"step_seconds_median", metrics->step_seconds_median},
+          {"step_seconds_p99", metrics->step_seconds_p99},
+          {"wait_share", metrics->wait_share},
           {"lease_share", metrics->lease_share}};
 }
 
@@ -75,7 +78,8 @@ void append_metrics(std::string& text, const client::StepMetrics& metrics) {
   } else {
     text += "  idle; ";
   }
-  append(text, "a step took %.2f ms (99 %% at most %.2f), %.0f %% of it waiting for other shards, %.0f %% for the lease\n",
+  append(text,
+         "a step took %.2f ms (99 %% at most %.2f), %.0f %% of it waiting for other shards, %.0f %% for the lease\n",
          metrics.step_seconds_median * 1e3, metrics.step_seconds_p99 * 1e3, metrics.wait_share * 100,
          metrics.lease_share * 100);
 }

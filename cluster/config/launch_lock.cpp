@@ -29,12 +29,11 @@ long holder_of(int fd) {
 
 Error held(const StateFolder& state, int fd) {
   const long holder = holder_of(fd);
-  return {ErrorCode::conflict, "another 'tessera up'" +
-                                   (holder > 0 ? " (process " + std::to_string(holder) + ")" : std::string()) +
-                                   " is starting the cluster of " + state.root().string() +
-                                   "; wait until it is through, or stop it (Ctrl-C there" +
-                                   (holder > 0 ? ", or kill " + std::to_string(holder) : std::string()) +
-                                   "), and try again"};
+  return {ErrorCode::conflict,
+          "another 'tessera up'" + (holder > 0 ? " (process " + std::to_string(holder) + ")" : std::string()) +
+              " is starting the cluster of " + state.root().string() +
+              "; wait until it is through, or stop it (Ctrl-C there" +
+              (holder > 0 ? ", or kill " + std::to_string(holder) : std::string()) + "), and try again"};
 }
 
 }  // namespace

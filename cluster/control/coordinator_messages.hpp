@@ -120,9 +120,10 @@ struct JobReported {
 /// Time passes: due every heartbeat interval or more often.
 struct Tick {};
 
-using CoordinatorInput = std::variant<NodeRegistered, NodeBeat, NodeDisconnected, EpochPrepared, EpochActivated,
-                                      EpochBroken, CopyDamaged, ReplicaMeasured, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted,
-                                      JobCancelRequested, JobClientSeen, JobClientLost, JobReported, Tick>;
+using CoordinatorInput =
+    std::variant<NodeRegistered, NodeBeat, NodeDisconnected, EpochPrepared, EpochActivated, EpochBroken, CopyDamaged,
+                 ReplicaMeasured, DeployRequested, UndeployRequested, DrainRequested, JobSubmitted, JobCancelRequested,
+                 JobClientSeen, JobClientLost, JobReported, Tick>;
 
 // ── Outputs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 // In order. A Persist or Erase must be durable before any later output is carried out.

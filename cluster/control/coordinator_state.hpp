@@ -68,7 +68,7 @@ class CoordinatorState {
     std::vector<PastEpoch> past;
     bool recovering = false;                        ///< stored by a predecessor, and not yet known to be held
     std::map<NodeId, std::vector<HeldEpoch>> held;  ///< what members reported meanwhile
-    std::optional<ReplicaMetrics> metrics;  ///< newest report
+    std::optional<ReplicaMetrics> metrics;          ///< newest report
     TimePoint measured_at;
     std::string message;
     bool waits = false;  ///< for workers; `message` has the arithmetic

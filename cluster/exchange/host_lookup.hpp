@@ -1,5 +1,5 @@
-// HostLookup: the addresses of a host without waiting for a name server. The system's resolver cannot be interrupted, so
-// it runs on a thread of its own, which nobody waits for: whoever gives up leaves it to end by itself.
+// HostLookup: the addresses of a host without waiting for a name server. The system's resolver cannot be interrupted,
+// so it runs on a thread of its own, which nobody waits for: whoever gives up leaves it to end by itself.
 //
 //   HostLookup lookup(endpoint, options.resolve_host);
 //   … poll lookup.event_fd() …

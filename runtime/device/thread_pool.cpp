@@ -118,8 +118,9 @@ void ThreadPool::help(std::uint32_t helper) {
   helpers_[helper].awake.store(false, std::memory_order_release);
 }
 
-/// A task is taken by counting `remaining_` down. Whoever gets a positive number has a task of the job in force, and that
-/// job cannot end before the task is done: so `job_` may be read, even by a thread that is late from the job before.
+/// A task is taken by counting `remaining_` down. Whoever gets a positive number has a task of the job in force, and
+/// that job cannot end before the task is done: so `job_` may be read, even by a thread that is late from the job
+/// before.
 void ThreadPool::take_tasks(std::uint32_t worker) {
   while (remaining_.load(std::memory_order_relaxed) > 0) {
     const std::int32_t left = remaining_.fetch_sub(1, std::memory_order_acquire);

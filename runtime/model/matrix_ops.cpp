@@ -210,8 +210,8 @@ void gated_columns(const ComputeContext& context, const ColumnMatrix& gate, cons
   // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
   const auto tiles_that_fit = static_cast<std::uint32_t>(
       std::max<std::size_t>(2, gated_bytes / (std::size_t{rows} * lanes * 2 * sizeof(float)) / 2 * 2));
-  const std::uint32_t tasks = std::max(
-      task_count(*context.pool, tiles, 2 * gate.weights.packed().tile_bytes(), rows), divide_up(tiles, tiles_that_fit));
+  const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * gate.weights.packed().tile_bytes(), rows),
+                                       divide_up(tiles, tiles_that_fit));
   context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
     const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
     multiply_tiles(*context.ops, gate, x, begin, end);

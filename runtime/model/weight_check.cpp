@@ -47,8 +47,8 @@ WeightCheck::WeightCheck(std::shared_ptr<const Checkpoint> checkpoint)
 
 WeightCheck::WeightCheck(std::shared_ptr<OpenCheckpoint> open, std::vector<TensorUnits> units,
                          std::function<void(const Error&)> on_failure)
-    : WeightCheck([open = std::move(open), units = std::move(units)](
-                      const GoOn& go_on) { return check_units(*open, units, go_on); },
+    : WeightCheck([open = std::move(open),
+                   units = std::move(units)](const GoOn& go_on) { return check_units(*open, units, go_on); },
                   std::move(on_failure)) {}
 
 WeightCheck::~WeightCheck() {

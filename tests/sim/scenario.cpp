@@ -295,7 +295,7 @@ class Scenario {
   World& world_;
   Random& random_;
   bool rough_;
-  bool two_ = false;                        ///< deployments
+  bool two_ = false;                         ///< deployments
   std::map<std::string, DeploySpec> specs_;  ///< by name
   std::vector<Fault> faults_;
   Duration faults_end_{}, fault_pause_{};

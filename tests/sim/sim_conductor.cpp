@@ -21,7 +21,8 @@ void SimNode::try_step(ReplicaId replica) {
   const EpochPlan& plan = slot.shards.at(conductor.epoch).plan;
   conductor.ticket = ++tickets_;
   conductor.waits_for_lease = true;
-  for (const NodeId node : plan.lease_nodes) conductor.keepers.push_back(plan.participants[plan.find(node)->value].name);
+  for (const NodeId node : plan.lease_nodes)
+    conductor.keepers.push_back(plan.participants[plan.find(node)->value].name);
   ask_lease(replica);
 }
 

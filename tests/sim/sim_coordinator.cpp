@@ -100,8 +100,8 @@ void SimCoordinator::carry_out(const CoordinatorOutput& output) {
     if (world.tracing()) {
       std::string names;
       for (const Participant& participant : each->plan.participants) names += " " + participant.name;
-      world.trace(host + ": prepare " + each->plan.deployment + " epoch " + std::to_string(each->plan.epoch.value) + " root " +
-                  each->plan.participants[each->plan.root()].name + " of" + names);
+      world.trace(host + ": prepare " + each->plan.deployment + " epoch " + std::to_string(each->plan.epoch.value) +
+                  " root " + each->plan.participants[each->plan.root()].name + " of" + names);
     }
     for (const ConnectionId to : each->to)
       to_node(to, [plan = each->plan](SimNode& node, std::uint64_t link) { node.on_prepare(link, plan); });

@@ -1,5 +1,5 @@
-// Compute leases: what LeaseDesk, LeaseKeeper and the root's executor do together. A step takes the leases of its plan in
-// order, and gives them back when it is over, however it ends.
+// Compute leases: what LeaseDesk, LeaseKeeper and the root's executor do together. A step takes the leases of its plan
+// in order, and gives them back when it is over, however it ends.
 #include <algorithm>
 
 #include "tests/sim/sim_node.hpp"

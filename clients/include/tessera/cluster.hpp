@@ -95,8 +95,8 @@ struct DeploymentStatus {
   bool serves = false;  ///< streams make progress now, also while a change is being prepared
   std::string message;  ///< why it waits, or what was changed last
   std::uint64_t replica = 0;
-  std::optional<PlanStatus> serving;  ///< the plan in force
-  std::optional<PlanStatus> pending;  ///< the next one
+  std::optional<PlanStatus> serving;   ///< the plan in force
+  std::optional<PlanStatus> pending;   ///< the next one
   std::optional<StepMetrics> metrics;  ///< of the plan in force; nothing before its first steps
   bool operator==(const DeploymentStatus&) const = default;
 };

@@ -127,7 +127,8 @@ wait = "spin"
   BOOST_TEST((head.roles == std::vector{Role::worker, Role::coordinator} && head.isa == "avx2"));
   BOOST_TEST((w1.host == "fd00::2" && w1.ssh == "me@w1" && w1.cores == 16u && w1.memory_bytes == 512u << 20));
   BOOST_TEST((config.timeouts.heartbeat == 50ms && config.timeouts.misses == 8u && config.timeouts.grace == 0ms));
-  BOOST_TEST((config.timeouts.request == 500ms && config.timeouts.stall == 3s && config.security.token_lifetime == 60s));
+  BOOST_TEST(
+      (config.timeouts.request == 500ms && config.timeouts.stall == 3s && config.security.token_lifetime == 60s));
   BOOST_TEST((config.security.data_plane == DataPlane::plain && config.wait == ExchangeWait::spin));
 }
 

@@ -16,8 +16,7 @@ BOOST_AUTO_TEST_CASE(noise_between_equal_nodes_makes_no_difference) {
 
 BOOST_AUTO_TEST_CASE(a_node_that_is_much_faster_or_slower_than_the_median_stays_so) {
   const std::vector<double> expected{1, 1, 1, 2, 0.25};
-  BOOST_TEST(comparable_speeds(std::vector{10.0, 9.0, 11.0, 19.5, 2.4}) == expected,
-             boost::test_tools::per_element());
+  BOOST_TEST(comparable_speeds(std::vector{10.0, 9.0, 11.0, 19.5, 2.4}) == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(the_scale_of_the_speeds_does_not_matter) {
