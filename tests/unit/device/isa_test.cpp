@@ -18,10 +18,19 @@ void slightly_wrong_exp(const float* x, size_t n, float* y) {
   bits[0] ^= 1;
 }
 
-void slightly_wrong_matmul(const tessera_matmul_q8_args* args) {
-  tessera_scalar_table()->matmul_q8(args);
+void flip_last_bit(const tessera_matmul_q8_args* args) {
   auto* const bits = reinterpret_cast<unsigned char*>(args->y);
   bits[0] ^= 1;
+}
+
+void slightly_wrong_matmul_q8(const tessera_matmul_q8_args* args) {
+  tessera_scalar_table()->matmul_q8(args);
+  flip_last_bit(args);
+}
+
+void slightly_wrong_matmul_q4(const tessera_matmul_q8_args* args) {
+  tessera_scalar_table()->matmul_q4(args);
+  flip_last_bit(args);
 }
 
 }  // namespace
@@ -48,15 +57,15 @@ BOOST_AUTO_TEST_CASE(one_wrong_bit_fails_the_self_test_by_the_name_of_the_op) {
   BOOST_TEST(exp_result.error().message.find("fails its self-test in exp:") != std::string::npos,
              exp_result.error().message);
   table = *tessera_scalar_table();
-  table.matmul_q8 = slightly_wrong_matmul;
+  table.matmul_q8 = slightly_wrong_matmul_q8;
   const auto matmul_result = self_test(table);
   BOOST_REQUIRE(!matmul_result);
   BOOST_TEST(matmul_result.error().message.find("matmul_q8") != std::string::npos);
   table = *tessera_scalar_table();
-  table.matmul_q4 = tessera_scalar_table()->matmul_q8;  // another layout
-  const auto layout_result = self_test(table);
-  BOOST_REQUIRE(!layout_result);
-  BOOST_TEST(layout_result.error().message.find("matmul_q4") != std::string::npos);
+  table.matmul_q4 = slightly_wrong_matmul_q4;
+  const auto q4_result = self_test(table);
+  BOOST_REQUIRE(!q4_result);
+  BOOST_TEST(q4_result.error().message.find("matmul_q4") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_module_of_another_abi_version_is_refused) {
