@@ -217,15 +217,17 @@ std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) c
 
 std::map<NodeId, double> CoordinatorState::node_speeds() const {
   // Of all that are known: a worker that leaves must not change what the others are worth.
+  std::map<NodeId, double> by_node;
   std::vector<NodeId> ids;
   std::vector<double> measured;
   for (const auto& [id, node] : nodes_) {
-    if (!node.record.info.computes) continue;
+    // A stored record, or a plan of another day, may name a node that has none.
+    by_node[id] = 1;
+    if (!node.record.info.computes || !(node.record.info.speed > 0)) continue;
     ids.push_back(id);
     measured.push_back(node.record.info.speed);
   }
   const std::vector<double> speeds = comparable_speeds(measured);
-  std::map<NodeId, double> by_node;
   for (std::size_t i = 0; i < ids.size(); ++i) by_node[ids[i]] = speeds[i];
   return by_node;
 }

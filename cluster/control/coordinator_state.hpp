@@ -167,7 +167,7 @@ class CoordinatorState {
   bool eligible(const Node& node, const Replica* replica, Candidates candidates) const;
   std::uint64_t planned_bytes(NodeId node, ReplicaId but) const;
   std::uint64_t plan_bytes(const EpochPlan& plan, NodeId node) const;
-  /// Of every known node that computes: comparable_speeds.hpp.
+  /// Of every known node (comparable_speeds.hpp); 1 where it has none.
   std::map<NodeId, double> node_speeds() const;
   double cost_of(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
