@@ -80,7 +80,8 @@ Result<void> EpochShard::check_weights(const ShardAssignment& assignment) {
   }
   const std::lock_guard lock(check_mutex_);
   if (check_stopped_) return {};
-  check_ = std::make_unique<WeightCheck>(open_, std::move(units), [this](const Error& error) { report_damage(error); });
+  check_ = std::make_unique<WeightCheck>(
+      open_, std::move(units), [this](const Error& error) { report_damage(error); }, parts_.limits.weight_check);
   return {};
 }
 

@@ -82,10 +82,9 @@ void ExecutorLoop::on(ActivateOrder& order) {
 
 void ExecutorLoop::on(HandOverOrder& order) {
   LiveEpoch *const from = find(order.from), *const to = find(order.to);
-  if (to == nullptr || to->phase != Phase::prepared) {
-    parts_.events->broken(order.to, not_prepared(order.to));
-    return;
-  }
+  if (to == nullptr) return parts_.events->broken(order.to, not_prepared(order.to));
+  if (to->phase == Phase::broken) return;  // lost a peer after the order was posted: already reported
+  if (to->phase != Phase::prepared) return parts_.events->broken(order.to, not_prepared(order.to));
   if (conducting_ != order.from || from == nullptr || from->phase != Phase::running ||
       to->shard->plan().previous != order.from) {
     return break_epoch(*to, Error{ErrorCode::conflict, "epoch " + std::to_string(order.from.value) +

@@ -23,6 +23,7 @@
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/model/weight_check.hpp"
 
 namespace tessera {
 
@@ -37,8 +38,9 @@ inline constexpr const char* executor_profile = "cpu-1";
 struct ExecutorLimits {
   std::uint32_t streams_max =
       256;  ///< that wait for pages, beside those that run; submit() refuses beyond it (`exhausted`)
-  double detached_seconds_max = 30;  ///< a stream whose frontend stays away this long is dropped
-  double connect_seconds_max = 20;   ///< to join an epoch's mesh
+  double detached_seconds_max = 30;                  ///< a stream whose frontend stays away this long is dropped
+  double connect_seconds_max = 20;                   ///< to join an epoch's mesh
+  CheckPriority weight_check = CheckPriority::idle;  ///< of the check in the background
 };
 
 /// Times of one step, as the root rank saw it.

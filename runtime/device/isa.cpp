@@ -1,5 +1,6 @@
 #include "runtime/device/isa.hpp"
 
+#include <cpuid.h>
 #include <string>
 
 #include "kernels/abi/kernel_tables.h"
@@ -22,6 +23,12 @@ const tessera_op_table* table_of(Isa isa) {
       return tessera_avx512bf16_table();
   }
   return nullptr;
+}
+
+/// clang's __builtin_cpu_supports does not know the name. The state that it needs is AVX's, which that one checks.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 
 }  // namespace
@@ -53,7 +60,7 @@ bool isa_available(Isa isa) {
     case Isa::scalar:
       return true;
     case Isa::avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case Isa::avx512:
       return isa_available(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -35,21 +35,22 @@ Result<void> check_units(OpenCheckpoint& open, std::span<const TensorUnits> unit
   return {};
 }
 
-WeightCheck::WeightCheck(std::function<Result<void>(const GoOn&)> check, std::function<void(const Error&)> on_failure)
-    : check_(std::move(check)), on_failure_(std::move(on_failure)), thread_([this] { work(); }) {}
+WeightCheck::WeightCheck(std::function<Result<void>(const GoOn&)> check, std::function<void(const Error&)> on_failure,
+                         CheckPriority priority)
+    : check_(std::move(check)), on_failure_(std::move(on_failure)), priority_(priority), thread_([this] { work(); }) {}
 
 WeightCheck::WeightCheck(std::shared_ptr<const Checkpoint> checkpoint)
     : WeightCheck(
           [checkpoint = std::move(checkpoint)](const GoOn& go_on) {
             return checkpoint->verify([&](std::uint64_t, std::uint64_t) { return go_on(); });
           },
-          [](const Error&) {}) {}
+          [](const Error&) {}, CheckPriority::idle) {}
 
 WeightCheck::WeightCheck(std::shared_ptr<OpenCheckpoint> open, std::vector<TensorUnits> units,
-                         std::function<void(const Error&)> on_failure)
+                         std::function<void(const Error&)> on_failure, CheckPriority priority)
     : WeightCheck([open = std::move(open),
                    units = std::move(units)](const GoOn& go_on) { return check_units(*open, units, go_on); },
-                  std::move(on_failure)) {}
+                  std::move(on_failure), priority) {}
 
 WeightCheck::~WeightCheck() {
   stop();
@@ -71,9 +72,11 @@ std::optional<Error> WeightCheck::failure() const {
 }
 
 void WeightCheck::work() {
-  // Idle priority: the check must never slow a token down. Where it is refused, the normal priority does.
-  const sched_param parameter{};
-  ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &parameter);
+  if (priority_ == CheckPriority::idle) {
+    const sched_param parameter{};
+    // Where it is refused, the normal priority does.
+    ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &parameter);
+  }
   const Result<void> result = check_([this] { return !stopping_.load(std::memory_order_relaxed); });
   if (!result && result.error().code != ErrorCode::cancelled) {
     {

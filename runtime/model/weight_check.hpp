@@ -47,6 +47,10 @@ struct OpenCheckpoint {
 /// each unit: false ends it with `cancelled`.
 Result<void> check_units(OpenCheckpoint& open, std::span<const TensorUnits> units, const std::function<bool()>& go_on);
 
+/// How much a background check may disturb: in idle time it never slows a token down, and takes minutes on a machine
+/// that has none.
+enum class CheckPriority { idle, normal };
+
 /// Owned by whoever serves the weights.
 class WeightCheck {
  public:
@@ -55,7 +59,7 @@ class WeightCheck {
   /// Starts checking some units. `on_failure` is called at most once, on the check's thread, after failure() is set and
   /// never after stop() returned; it must not call this object.
   WeightCheck(std::shared_ptr<OpenCheckpoint> open, std::vector<TensorUnits> units,
-              std::function<void(const Error&)> on_failure);
+              std::function<void(const Error&)> on_failure, CheckPriority priority = CheckPriority::idle);
   /// Stops early when it has not finished.
   ~WeightCheck();
   WeightCheck(const WeightCheck&) = delete;
@@ -69,11 +73,13 @@ class WeightCheck {
 
  private:
   using GoOn = std::function<bool()>;
-  WeightCheck(std::function<Result<void>(const GoOn&)> check, std::function<void(const Error&)> on_failure);
+  WeightCheck(std::function<Result<void>(const GoOn&)> check, std::function<void(const Error&)> on_failure,
+              CheckPriority priority);
   void work();
 
   const std::function<Result<void>(const GoOn&)> check_;
   const std::function<void(const Error&)> on_failure_;
+  const CheckPriority priority_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
   std::atomic<bool> finished_{false};

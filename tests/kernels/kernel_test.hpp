@@ -36,7 +36,8 @@ inline const tessera_op_table& scalar() { return *tessera_scalar_table(); }
 
 struct RunsAvx2 {
   boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id) const {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    // F16C too, for which clang's builtin has no name: no processor has AVX2 without it.
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   }
 };
 struct RunsAvx512 {

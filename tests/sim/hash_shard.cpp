@@ -31,8 +31,9 @@ HashShard::HashShard(const HashGeometry& geometry, SliceRange layers, const Shar
 
 std::vector<std::uint64_t> HashShard::compute(const HashGeometry& geometry, const StepPlan& plan) {
   std::vector<std::uint64_t> sums(plan.logits.size());
-  for (auto& [place, cells] : kv_) {
-    const auto& [layer, head] = place;
+  for (auto& entry : kv_) {
+    const auto& [layer, head] = entry.first;
+    std::vector<std::uint64_t>& cells = entry.second;
     std::vector<std::uint64_t> hidden(plan.rows.size());
     for (std::size_t i = 0; i < plan.rows.size(); ++i) {
       const PlannedRow& row = plan.rows[i];

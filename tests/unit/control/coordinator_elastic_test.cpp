@@ -300,6 +300,31 @@ BOOST_FIXTURE_TEST_CASE(a_lease_that_the_first_replica_has_not_makes_a_new_epoch
   BOOST_TEST((names_of(plan) == Names{"w1", "w2"}));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_worker_that_comes_back_as_a_node_that_does_not_compute_is_planned_away, Serving) {
+  // Its plan still names it when the costs of plans are compared.
+  kill("w2");
+  node("w2").alive = true;
+  node("w2").info.computes = false;
+  node("w2").info.speed = 0;
+  node("w2").info.incarnation.value += 100;
+  reconnect("w2");
+  settle();
+  BOOST_TEST((state() == ReplicaState::serving));
+  BOOST_TEST((names_of(serving()) == Names{"w1", "w3"}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_serving_worker_that_stops_computing_does_not_end_the_coordinator, Serving) {
+  // The same process with what it holds: its plan is valid, its record has no speed any more.
+  node("w2").info.computes = false;
+  node("w2").info.speed = 0;
+  cut("w2");
+  reconnect("w2");
+  start("w4");
+  settle();
+  BOOST_TEST((state() == ReplicaState::serving));
+  BOOST_TEST((names_of(serving()) == Names{"w1", "w4", "w3"}));
+}
+
 BOOST_FIXTURE_TEST_CASE(losing_every_worker_waits_and_the_next_one_serves_alone, Serving) {
   for (const char* name : {"w1", "w2", "w3"}) kill(name);
   BOOST_TEST((state() == ReplicaState::waiting));

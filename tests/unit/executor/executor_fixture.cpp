@@ -201,6 +201,8 @@ TestCluster::TestCluster(std::shared_ptr<const Checkpoint> checkpoint, WaitMode 
   auto ops = select_kernels(std::nullopt);
   TESSERA_ENSURE(ops);
   ops_ = *ops;
+  // The other tests leave no idle time.
+  limits_.weight_check = CheckPriority::normal;
 }
 
 TestNode& TestCluster::node(std::uint32_t id) {

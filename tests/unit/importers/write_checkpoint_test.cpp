@@ -103,7 +103,8 @@ BOOST_AUTO_TEST_CASE(a_failure_at_any_tensor_leaves_the_old_file_untouched) {
   const ForeignModel model = small_model(false);
   TemporaryFolder folder;
   write_text(folder.file("m.h5"), "old content");
-  for (const auto& [bad, values] : model.tensors) {
+  for (const auto& one : model.tensors) {
+    const std::string& bad = one.first;
     FunctionSource source(model.shape, [&](const std::string& name, std::vector<float>& out) -> Result<void> {
       if (name == bad) return Error{ErrorCode::io, "the disk of " + name};
       out = model.tensors.at(name);
