@@ -1,116 +1,148 @@
-#include <filesystem>
+#include <algorithm>
 
 #include "bench/bench.hpp"
-#include "runtime/importers/import_model.hpp"
+#include "bench/child.hpp"
+#include "bench/model_runner.hpp"
 #include "runtime/importers/synthetic.hpp"
-#include "runtime/model/generation.hpp"
 
 namespace tessera::bench {
 
 namespace {
 
 constexpr std::uint32_t prefill_tokens = 512;
-constexpr std::uint32_t decode_tokens_per_sample = 16;
+constexpr std::uint32_t decode_steps = 16;
+constexpr std::uint32_t batch_prompt_tokens = 32;
+constexpr std::uint32_t batch_sizes[] = {4, 8, 16};
 
-Result<std::shared_ptr<const Checkpoint>> cached_model(const Settings& settings, const std::string& shape_name,
-                                                       DType dtype) {
-  const std::string path = settings.cache_folder + "/" + shape_name + "-" + to_string(dtype) + ".h5";
-  if (!std::filesystem::exists(path)) {
-    TESSERA_TRY(auto shape, synthetic_shape(shape_name));
-    ImportOptions options;
-    options.dtype = dtype;
-    options.name = shape_name;
-    TESSERA_CHECK(write_checkpoint(*synthetic_source(shape, 1), path, options, {}));
-  }
-  TESSERA_TRY(auto source, open_source(path));
-  return Checkpoint::open(source);
-}
-
-/// Weights that one decoded token reads (all but the embedding table, of which it reads one row) in bytes, and the
-/// multiply-adds of one prompt token (no head: only the last one needs logits; attention itself is not counted).
-struct TokenCost {
-  double bytes = 0, multiply_adds = 0;
-};
-
-TokenCost token_cost(const Manifest& manifest) {
-  TokenCost cost;
-  for (const TensorEntry& entry : manifest.tensors) {
-    const auto* packed = std::get_if<PackedLayout>(&entry.spec.layout);
-    if (packed == nullptr || (entry.spec.name == embedding_name && !manifest.shape.tied_head)) continue;
-    cost.bytes += static_cast<double>(packed->bytes());
-    const bool is_head = entry.spec.name == head_name || entry.spec.name == embedding_name;
-    if (!is_head) cost.multiply_adds += static_cast<double>(packed->rows) * packed->columns;
-  }
-  return cost;
-}
-
-class Runner {
+/// What the machine reaches right now, in tokens/s of a model.
+class Rooflines {
  public:
-  Runner(LocalReplica& replica, const Clock& clock)
-      : replica_(replica), clock_(clock), logits_(replica.manifest().shape.vocab_size) {}
-
-  Result<double> prefill_seconds() {
-    replica_.pages().release(pages_);
-    TESSERA_CHECK(replica_.pages().grow(pages_, prefill_tokens + 1024));
-    std::vector<TokenId> tokens;
-    for (std::uint32_t i = 0; i < prefill_tokens; ++i) tokens.push_back(static_cast<TokenId>(3 + i * 37 % 250));
-    std::vector<StepRow> rows = sequence_rows(tokens, 0, prefill_tokens);
-    rows.back().wants_logits = true;
-    position_ = prefill_tokens;
-    return timed(rows);
+  static Result<Rooflines> create(const Settings& settings, DType dtype, const TokenCost& cost) {
+    TESSERA_TRY(auto pool, ThreadPool::create(settings.threads));
+    return Rooflines(settings, dtype, cost, std::move(pool));
   }
-
-  Result<double> decode_seconds(std::uint32_t count) {
-    double seconds = 0;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const StepRow row{static_cast<TokenId>(5 + i), position_++, 0, true};
-      TESSERA_TRY(const double step, timed({&row, 1}));
-      seconds += step;
-    }
-    return seconds;
+  double prefill() const { return peak() / cost_.layer_multiply_adds; }
+  double decode(std::uint32_t sequences = 1) const {
+    const double read = sequences * reader_.measure(settings_.isa, *pool_, *settings_.clock) * 1e9 / cost_.bytes;
+    if (sequences == 1) return read;
+    return std::min(read, peak() / (cost_.layer_multiply_adds + cost_.head_multiply_adds));
   }
 
  private:
-  Result<double> timed(std::span<const StepRow> rows) {
-    const StepSequence sequence{pages_};
-    const TimePoint start = clock_.now();
-    TESSERA_CHECK(replica_.forward({step_++, rows, {&sequence, 1}}, logits_));
-    return seconds_between(start, clock_.now());
-  }
+  Rooflines(const Settings& settings, DType dtype, const TokenCost& cost, std::unique_ptr<ThreadPool> pool)
+      : settings_(settings), dtype_(dtype), cost_(cost), pool_(std::move(pool)), reader_(512u << 20) {}
+  double peak() const { return measure_peak(dtype_, settings_.isa, *pool_, *settings_.clock) * 1e9; }
 
-  LocalReplica& replica_;
-  const Clock& clock_;
-  std::vector<float> logits_;
-  std::vector<PageId> pages_;
-  std::uint32_t position_ = 0;
-  std::uint64_t step_ = 0;
+  const Settings& settings_;
+  DType dtype_;
+  TokenCost cost_;
+  std::unique_ptr<ThreadPool> pool_;
+  ReadProbe reader_;
 };
+
+Row row_of(const std::string& shape, DType dtype, const std::string& what, const char* unit = "tokens/s") {
+  return {shape + " " + to_string(dtype) + ", " + what, unit, {}, {}};
+}
+
+/// Empty without a peer.
+Result<std::string> peer_model_of(const Settings& settings, const std::string& shape, DType dtype) {
+  if (settings.peer == nullptr) return std::string();
+  return settings.peer->model(settings.cache_folder, shape, dtype);
+}
 
 }  // namespace
 
 Result<std::vector<Row>> bench_model(const Settings& settings, const std::string& shape, DType dtype) {
-  TESSERA_TRY(auto checkpoint, cached_model(settings, shape, dtype));
-  ReplicaOptions options;
-  options.threads = settings.threads;
-  options.ops = settings.ops;
-  options.kv_positions = prefill_tokens + 1024;
-  TESSERA_TRY(auto replica, LocalReplica::create(checkpoint, options));
-  TESSERA_TRY(auto pool, ThreadPool::create(settings.threads));
-  const TokenCost cost = token_cost(checkpoint->manifest());
-  const ReadProbe reader(512u << 20);
-  const std::string name = shape + " " + to_string(dtype);
-  Row decode{name + ", decode", "tokens/s", {}, {}}, prefill{name + ", prefill 512", "tokens/s", {}, {}};
-  Runner runner(*replica, *settings.clock);
-  TESSERA_CHECK(runner.prefill_seconds());  // pages in, buffers grown
+  constexpr std::uint32_t positions = prefill_tokens + decode_steps;
+  TESSERA_TRY(auto runner, ModelRunner::create(settings, shape, dtype, 1, positions));
+  TESSERA_TRY(const auto rooflines, Rooflines::create(settings, dtype, runner.cost()));
+  TESSERA_TRY(const std::string peer_model, peer_model_of(settings, shape, dtype));
+  Row decode = row_of(shape, dtype, "decode"), prefill = row_of(shape, dtype, "prefill 512");
+  TESSERA_CHECK(runner.prefill(prefill_tokens));  // pages in, buffers grown
   for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
-    prefill.roofline.add(measure_peak(dtype, settings.isa, *pool, *settings.clock) * 1e9 / cost.multiply_adds);
-    TESSERA_TRY(const double prefill_time, runner.prefill_seconds());
+    prefill.roofline.add(rooflines.prefill());
+    TESSERA_TRY(const double prefill_time, runner.prefill(prefill_tokens));
     prefill.value.add(prefill_tokens / prefill_time);
-    decode.roofline.add(reader.measure(settings.isa, *pool, *settings.clock) * 1e9 / cost.bytes);
-    TESSERA_TRY(const double decode_time, runner.decode_seconds(decode_tokens_per_sample));
-    decode.value.add(decode_tokens_per_sample / decode_time);
+    decode.roofline.add(rooflines.decode());
+    TESSERA_TRY(const double decode_time, runner.decode(decode_steps));
+    decode.value.add(decode_steps / decode_time);
+    if (settings.peer == nullptr) continue;
+    // Its decode begins without a context, ours behind the prompt: a handicap of about a hundredth.
+    TESSERA_TRY(const auto speed, settings.peer->run(peer_model, settings.threads, prefill_tokens, decode_steps, 0));
+    prefill.peer.add(speed.prefill);
+    decode.peer.add(speed.decode);
   }
   return std::vector<Row>{decode, prefill};
+}
+
+Result<std::vector<Row>> bench_batches(const Settings& settings, const std::string& shape, DType dtype) {
+  TESSERA_TRY(const std::string peer_model, peer_model_of(settings, shape, dtype));
+  std::vector<Row> rows;
+  for (const std::uint32_t sequences : batch_sizes) {
+    constexpr std::uint32_t positions = batch_prompt_tokens + decode_steps;
+    TESSERA_TRY(auto runner, ModelRunner::create(settings, shape, dtype, sequences, positions));
+    TESSERA_TRY(const auto rooflines, Rooflines::create(settings, dtype, runner.cost()));
+    Row row = row_of(shape, dtype, "decode of " + std::to_string(sequences) + " sequences");
+    TESSERA_CHECK(runner.prefill(batch_prompt_tokens));
+    for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
+      runner.rewind(batch_prompt_tokens);
+      row.roofline.add(rooflines.decode(sequences));
+      TESSERA_TRY(const double seconds, runner.decode(decode_steps));
+      row.value.add(sequences * decode_steps / seconds);
+      if (settings.peer == nullptr) continue;
+      TESSERA_TRY(const double speed,
+                  settings.peer->run_batch(peer_model, settings.threads, sequences, batch_prompt_tokens, decode_steps));
+      row.peer.add(speed);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Result<std::vector<Row>> bench_long_context(const Settings& settings, const std::string& shape, DType dtype) {
+  TESSERA_TRY(const auto model, synthetic_shape(shape));
+  const std::uint32_t context = model.context_length, prompt = context - decode_steps;
+  TESSERA_TRY(auto runner, ModelRunner::create(settings, shape, dtype, 1, context));
+  TESSERA_TRY(const auto rooflines, Rooflines::create(settings, dtype, runner.cost()));
+  TESSERA_TRY(const std::string peer_model, peer_model_of(settings, shape, dtype));
+  const std::string length = std::to_string(context);
+  Row prefill = row_of(shape, dtype, "prefill " + length), decode = row_of(shape, dtype, "decode at " + length);
+  for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
+    prefill.roofline.add(rooflines.prefill());
+    TESSERA_TRY(const double prefill_time, runner.prefill(prompt));
+    prefill.value.add(prompt / prefill_time);
+    decode.roofline.add(rooflines.decode());
+    TESSERA_TRY(const double decode_time, runner.decode(decode_steps));
+    decode.value.add(decode_steps / decode_time);
+    if (settings.peer == nullptr) continue;
+    TESSERA_TRY(const auto first, settings.peer->run(peer_model, settings.threads, prompt, 1, 0));
+    prefill.peer.add(first.prefill);
+    TESSERA_TRY(const auto then, settings.peer->run(peer_model, settings.threads, 0, decode_steps, prompt));
+    decode.peer.add(then.decode);
+  }
+  return std::vector<Row>{prefill, decode};
+}
+
+Result<std::vector<Row>> bench_start(const Settings& settings, const std::string& shape, DType dtype) {
+  TESSERA_TRY(const std::string model, cached_model(settings, shape, dtype));
+  Row row = row_of(shape, dtype, "start of `tessera run` to the first token", "ms");
+  const std::vector<std::string> command = {settings.tessera,
+                                            "run",
+                                            model,
+                                            "--prompt-ids",
+                                            "3,40,77,114,151,188,225,12,49,86,123,160,197,234,21,58",
+                                            "-n",
+                                            "1",
+                                            "--ignore-eos",
+                                            "--threads",
+                                            std::to_string(settings.threads),
+                                            "--events"};
+  TESSERA_CHECK(run_child(command, *settings.clock));  // pages in
+  for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
+    TESSERA_TRY(const ChildOutput output, run_child(command, *settings.clock));
+    row.value.add(output.first_byte_seconds * 1e3);
+  }
+  return std::vector<Row>{row};
 }
 
 }  // namespace tessera::bench
