@@ -29,19 +29,25 @@ class LoopObject {
 
 /// Answers that handlers owe to calls of peers.
 class PendingAnswers {
+  struct Entry {
+    virtual ~Entry() noexcept(false) = default;
+  };
+  using Entries = std::unordered_map<std::uint64_t, std::unique_ptr<Entry>>;
+
  public:
   explicit PendingAnswers(std::shared_ptr<RpcQueue> queue) : queue_(std::move(queue)) {}
 
-  /// Forgets the answer when it is destroyed: what comes later is dropped.
+  /// Forgets the answer when it is destroyed: what comes later is dropped. The promises of calls that nobody waits for
+  /// any more are destroyed by the event loop itself, at its end, after everything that runs in it.
   class Expectation {
    public:
-    Expectation(PendingAnswers& answers, std::uint64_t id) : answers_(answers), id_(id) {}
-    ~Expectation() { answers_.entries_.erase(id_); }
+    Expectation(std::shared_ptr<Entries> entries, std::uint64_t id) : entries_(std::move(entries)), id_(id) {}
+    ~Expectation() { entries_->erase(id_); }
     Expectation(const Expectation&) = delete;
     Expectation& operator=(const Expectation&) = delete;
 
    private:
-    PendingAnswers& answers_;
+    std::shared_ptr<Entries> entries_;
     std::uint64_t id_;
   };
 
@@ -54,9 +60,6 @@ class PendingAnswers {
   Expected<T> expect();
 
  private:
-  struct Entry {
-    virtual ~Entry() noexcept(false) = default;
-  };
   template <typename T>
   struct EntryOf final : Entry {
     explicit EntryOf(kj::Own<kj::PromiseFulfiller<Result<T>>> fulfiller) : fulfiller(kj::mv(fulfiller)) {}
@@ -67,7 +70,7 @@ class PendingAnswers {
 
   std::shared_ptr<RpcQueue> queue_;
   std::uint64_t last_id_ = 0;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Entry>> entries_;
+  const std::shared_ptr<Entries> entries_ = std::make_shared<Entries>();
 };
 
 /// Owned by the RPC thread's main function.
@@ -129,20 +132,20 @@ template <typename T>
 PendingAnswers::Expected<T> PendingAnswers::expect() {
   auto pair = kj::newPromiseAndFulfiller<Result<T>>();
   const std::uint64_t id = ++last_id_;
-  entries_[id] = std::make_unique<EntryOf<T>>(kj::mv(pair.fulfiller));
+  (*entries_)[id] = std::make_unique<EntryOf<T>>(kj::mv(pair.fulfiller));
   auto answer = [queue = queue_, id](Result<T> result) {
     if (queue->on_loop_thread()) return queue->loop().answers().template deliver<T>(id, std::move(result));
     queue->post_always([id, result = std::move(result)](RpcLoop& loop) mutable {
       loop.answers().template deliver<T>(id, std::move(result));
     });
   };
-  return {pair.promise.attach(kj::heap<Expectation>(*this, id)), Reply<T>(std::move(answer))};
+  return {pair.promise.attach(kj::heap<Expectation>(entries_, id)), Reply<T>(std::move(answer))};
 }
 
 template <typename T>
 void PendingAnswers::deliver(std::uint64_t id, Result<T> result) {
-  const auto found = entries_.find(id);
-  if (found == entries_.end()) return;
+  const auto found = entries_->find(id);
+  if (found == entries_->end()) return;
   static_cast<EntryOf<T>&>(*found->second).fulfiller->fulfill(std::move(result));
 }
 
