@@ -20,7 +20,7 @@ from test_programs import FAILED, PASSED, SKIPPED, Case, Outcome, Program, run_p
 PHASES = ["unit", "simulation", "integration smoke", "fuzz smoke"]
 BUDGET_MINUTES = {
     "release": {"install + build": 14, "unit": 2, "simulation": 4, "integration smoke": 6, "fuzz smoke": 2},
-    "sanitize": {"install + build": 14, "unit": 8, "integration smoke": 8},
+    "sanitize": {"install + build": 14, "unit": 7, "simulation": 2, "integration smoke": 7},
 }
 PHASE_OF_SUITE = {"unit": "unit", "kernels": "unit", "sim": "simulation", "integration": "integration smoke"}
 # A sanitized program takes longer; so does everything on a machine with few or busy cores.

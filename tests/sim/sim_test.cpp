@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/sim/scenario.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace tessera::sim {
 
@@ -49,12 +50,18 @@ BOOST_AUTO_TEST_CASE(a_seed_is_a_run) {
 
 BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_1_to_150) { run_seeds(1, 150); }
 BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_151_to_300) { run_seeds(151, 300); }
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_301_to_450) { run_seeds(301, 450); }
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_451_to_600) { run_seeds(451, 600); }
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_301_to_450,
+                     *boost::unit_test::precondition(test::NotSanitized())) {
+  run_seeds(301, 450);
+}
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_451_to_600,
+                     *boost::unit_test::precondition(test::NotSanitized())) {
+  run_seeds(451, 600);
+}
 
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(simulation_without_a_fence_check)
+BOOST_AUTO_TEST_SUITE(simulation_without_a_fence_check, *boost::unit_test::precondition(test::NotSanitized()))
 
 BOOST_AUTO_TEST_CASE(some_seed_fails_without_prepare_term) { require_noticed(FenceCheck::prepare_term); }
 BOOST_AUTO_TEST_CASE(some_seed_fails_without_prepare_epoch) { require_noticed(FenceCheck::prepare_epoch); }

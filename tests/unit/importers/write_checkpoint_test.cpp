@@ -12,6 +12,7 @@
 #include "runtime/importers/import_model.hpp"
 #include "runtime/importers/synthetic.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/sanitizers.hpp"
 #include "tests/unit/importers/foreign_models.hpp"
 
 using namespace tessera;
@@ -43,13 +44,7 @@ std::uint64_t anonymous_bytes() {
 }
 
 /// AddressSanitizer keeps freed memory.
-boost::test_tools::assertion_result memory_is_returned(boost::unit_test::test_unit_id) {
-#ifdef __SANITIZE_ADDRESS__
-  return false;
-#else
-  return true;
-#endif
-}
+boost::test_tools::assertion_result memory_is_returned(boost::unit_test::test_unit_id) { return !sanitized; }
 
 }  // namespace
 
