@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <sys/resource.h>
+#include <time.h>
 
 #include "runtime/device/aligned_buffer.hpp"
 
@@ -15,16 +15,6 @@ constexpr std::size_t buffer_bytes = std::size_t{64} << 20;
 constexpr std::size_t sample_bytes = std::size_t{8} << 20;
 constexpr int rounds = 6;
 
-double seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-}
-
-double thread_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_THREAD, &usage);
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 /// Four independent sums, so that the additions are not what is measured.
 std::uint64_t sum(const std::uint64_t* values, std::size_t count) {
   std::uint64_t sums[4] = {};
@@ -36,6 +26,12 @@ std::uint64_t sum(const std::uint64_t* values, std::size_t count) {
 
 }  // namespace
 
+double thread_cpu_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 double measure_read_speed(std::uint32_t threads) {
   constexpr std::size_t count = buffer_bytes / sizeof(std::uint64_t), sample = sample_bytes / sizeof(std::uint64_t);
   AlignedBuffer<std::uint64_t> buffer(count);
@@ -44,9 +40,9 @@ double measure_read_speed(std::uint32_t threads) {
   volatile std::uint64_t sink = 0;
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t begin = 0; begin + sample <= count; begin += sample) {
-      const double start = thread_seconds();
+      const double start = thread_cpu_seconds();
       sink = sink + sum(buffer.data() + begin, sample);
-      const double took = thread_seconds() - start;
+      const double took = thread_cpu_seconds() - start;
       if (took > 0) best = std::max(best, static_cast<double>(sample_bytes) / took);
     }
   }

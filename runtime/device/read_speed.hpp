@@ -11,6 +11,9 @@ namespace tessera {
 /// 64 MiB. Still off by tens of percent on a busy machine: see cluster/control/comparable_speeds.hpp.
 double measure_read_speed(std::uint32_t threads);
 
+/// Processor time that the calling thread has had, live: getrusage() counts it in ticks of some milliseconds.
+double thread_cpu_seconds();
+
 /// One core of today's servers draws a good half of what its memory channels give to all.
 inline constexpr double shared_read_factor = 2.0;
 
