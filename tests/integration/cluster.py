@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from binary import BINARY, OK, TIME_FACTOR, tessera
 
@@ -42,6 +43,7 @@ class Lines:
         self.process = subprocess.Popen([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
         self.queue = queue.Queue()
+        self.times = []  # when each line came
         self.errors = b""
         self.readers = [threading.Thread(target=self._read, daemon=True), threading.Thread(target=self._read_errors, daemon=True)]
         for reader in self.readers:
@@ -49,6 +51,7 @@ class Lines:
 
     def _read(self):
         for line in self.process.stdout:
+            self.times.append(time.monotonic())
             self.queue.put(line)
         self.queue.put(None)
 
@@ -109,6 +112,11 @@ class Stream:
         self.lines.close()
         assert self.finished is not None, f"ended after {len(self.ids)} tokens: {self.lines.errors.decode()}"
         return self
+
+    def longest_pause(self):
+        """Seconds between two events, however late they were read here."""
+        times = self.lines.times
+        return max((after - before for before, after in zip(times, times[1:])), default=0)
 
 
 class Cluster:
