@@ -135,8 +135,7 @@ Result<std::vector<Row>> bench_start(const Settings& settings, const std::string
                                             "1",
                                             "--ignore-eos",
                                             "--threads",
-                                            std::to_string(settings.threads),
-                                            "--events"};
+                                            std::to_string(settings.threads)};
   TESSERA_CHECK(run_child(command, *settings.clock));  // pages in
   for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
     TESSERA_TRY(const ChildOutput output, run_child(command, *settings.clock));
