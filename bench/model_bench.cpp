@@ -44,6 +44,18 @@ Row row_of(const std::string& shape, DType dtype, const std::string& what, const
   return {shape + " " + to_string(dtype) + ", " + what, unit, {}, {}};
 }
 
+/// A prompt and some tokens behind it, each right after the probe of its roofline.
+Result<void> take_sample(ModelRunner& runner, const Rooflines& rooflines, std::uint32_t prompt, Row& prefill,
+                         Row& decode) {
+  prefill.roofline.add(rooflines.prefill());
+  TESSERA_TRY(const double prefill_time, runner.prefill(prompt));
+  prefill.value.add(prompt / prefill_time);
+  decode.roofline.add(rooflines.decode());
+  TESSERA_TRY(const double decode_time, runner.decode(decode_steps));
+  decode.value.add(decode_steps / decode_time);
+  return {};
+}
+
 /// Empty without a peer.
 Result<std::string> peer_model_of(const Settings& settings, const std::string& shape, DType dtype) {
   if (settings.peer == nullptr) return std::string();
@@ -60,12 +72,7 @@ Result<std::vector<Row>> bench_model(const Settings& settings, const std::string
   Row decode = row_of(shape, dtype, "decode"), prefill = row_of(shape, dtype, "prefill 512");
   TESSERA_CHECK(runner.prefill(prefill_tokens));  // pages in, buffers grown
   for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
-    prefill.roofline.add(rooflines.prefill());
-    TESSERA_TRY(const double prefill_time, runner.prefill(prefill_tokens));
-    prefill.value.add(prefill_tokens / prefill_time);
-    decode.roofline.add(rooflines.decode());
-    TESSERA_TRY(const double decode_time, runner.decode(decode_steps));
-    decode.value.add(decode_steps / decode_time);
+    TESSERA_CHECK(take_sample(runner, rooflines, prefill_tokens, prefill, decode));
     if (settings.peer == nullptr) continue;
     // Its decode begins without a context, ours behind the prompt: a handicap of about a hundredth.
     TESSERA_TRY(const auto speed, settings.peer->run(peer_model, settings.threads, prefill_tokens, decode_steps, 0));
@@ -108,12 +115,7 @@ Result<std::vector<Row>> bench_long_context(const Settings& settings, const std:
   const std::string length = std::to_string(context);
   Row prefill = row_of(shape, dtype, "prefill " + length), decode = row_of(shape, dtype, "decode at " + length);
   for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
-    prefill.roofline.add(rooflines.prefill());
-    TESSERA_TRY(const double prefill_time, runner.prefill(prompt));
-    prefill.value.add(prompt / prefill_time);
-    decode.roofline.add(rooflines.decode());
-    TESSERA_TRY(const double decode_time, runner.decode(decode_steps));
-    decode.value.add(decode_steps / decode_time);
+    TESSERA_CHECK(take_sample(runner, rooflines, prompt, prefill, decode));
     if (settings.peer == nullptr) continue;
     TESSERA_TRY(const auto first, settings.peer->run(peer_model, settings.threads, prompt, 1, 0));
     prefill.peer.add(first.prefill);

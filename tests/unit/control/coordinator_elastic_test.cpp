@@ -301,7 +301,6 @@ BOOST_FIXTURE_TEST_CASE(a_lease_that_the_first_replica_has_not_makes_a_new_epoch
 }
 
 BOOST_FIXTURE_TEST_CASE(a_worker_that_comes_back_as_a_node_that_does_not_compute_is_planned_away, Serving) {
-  // Its plan still names it when the costs of plans are compared.
   kill("w2");
   node("w2").alive = true;
   node("w2").info.computes = false;

@@ -21,12 +21,6 @@ BOOST_AUTO_TEST_CASE(processor_time_is_counted_far_finer_than_a_sample) {
   BOOST_TEST(steps >= 200);
 }
 
-BOOST_AUTO_TEST_CASE(more_threads_read_faster_up_to_what_they_share) {
-  const double one = measure_read_speed(1);
-  BOOST_TEST(one > 0);
-  BOOST_TEST(measure_read_speed(64) > 0);
-}
-
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tessera::test
