@@ -19,9 +19,11 @@ struct Data {
   AlignedBuffer<std::uint8_t> weights;
   AlignedBuffer<float> x{gemm_tokens * k}, y{gemm_tokens * tiles * lanes};
   AlignedBuffer<float> rounded{gemm_tokens * k};
-  AlignedBuffer<std::int8_t> values{gemm_tokens * k};
-  AlignedBuffer<float> scales{gemm_tokens * blocks};
-  AlignedBuffer<std::int32_t> corrections{gemm_tokens * blocks};
+  // Whole groups of rows.
+  static constexpr std::size_t entries = (gemm_tokens + TESSERA_ROW_GROUP - 1) * blocks;
+  AlignedBuffer<std::int8_t> values{entries * TESSERA_BLOCK};
+  AlignedBuffer<float> scales{entries};
+  AlignedBuffer<std::int32_t> corrections{entries};
 
   explicit Data(std::size_t tile_bytes) : weights(matrices * tiles * tile_bytes) {
     // Any bytes do, but as floats they must stay small and finite: exponents of f32, bf16 and f16 lie in the high byte
@@ -31,13 +33,16 @@ struct Data {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) * 0.1f - 0.8f;
   }
   tessera_bf16_rows bf16() { return {rounded.data(), k}; }
-  tessera_q8_rows q8() { return {values.data(), scales.data(), corrections.data(), k, blocks}; }
+  tessera_q8_rows q8(std::uint32_t tokens) {
+    const std::size_t group = std::min<std::size_t>(tokens, TESSERA_ROW_GROUP);
+    return {values.data(), scales.data(), corrections.data(), group, group * blocks};
+  }
 
-  void prepare(const tessera_op_table& ops) {
+  void prepare(const tessera_op_table& ops, std::uint32_t tokens) {
     const tessera_bf16_rows bf16_rows = bf16();
-    const tessera_q8_rows q8_rows = q8();
-    ops.bf16_rows(x.data(), k, gemm_tokens, k, &bf16_rows);
-    ops.quantize_rows(x.data(), k, gemm_tokens, k, &q8_rows);
+    const tessera_q8_rows q8_rows = q8(tokens);
+    ops.bf16_rows(x.data(), k, tokens, k, &bf16_rows);
+    ops.quantize_rows(x.data(), k, tokens, k, &q8_rows);
   }
 };
 
@@ -48,16 +53,17 @@ void multiply_tiles(const tessera_op_table& ops, Data& data, DType dtype, const 
   float* const y = data.y.data() + begin * lanes;
   switch (dtype) {
     case DType::f32: {
-      const tessera_matmul_f32_args args{weights, stride, begin, end, k, tokens, data.x.data(), k, y, ldy};
+      const tessera_matmul_f32_args args{weights, stride, begin, end, k, tokens, data.x.data(), k, y, ldy,
+                                         0,       nullptr};
       return ops.matmul_f32(&args);
     }
     case DType::bf16: {
-      const tessera_matmul_bf16_args args{weights, stride, begin, end, k, tokens, data.bf16(), y, ldy};
+      const tessera_matmul_bf16_args args{weights, stride, begin, end, k, tokens, data.bf16(), y, ldy, 0, nullptr};
       return ops.matmul_bf16(&args);
     }
     case DType::q8:
     case DType::q4: {
-      const tessera_matmul_q8_args args{weights, stride, begin, end, blocks, tokens, data.q8(), y, ldy};
+      const tessera_matmul_q8_args args{weights, stride, begin, end, blocks, tokens, data.q8(tokens), y, ldy, 0, nullptr};
       return dtype == DType::q8 ? ops.matmul_q8(&args) : ops.matmul_q4(&args);
     }
   }
@@ -81,15 +87,16 @@ std::vector<Row> bench_ops(const Settings& settings, std::span<const DType> dtyp
   std::vector<Row> rows;
   for (const DType dtype : dtypes) {
     Data data(tile_bytes_of(dtype));
-    data.prepare(*settings.ops);
     Row gemv{std::string("GEMV ") + to_string(dtype) + ", weights from memory", "GB/s", {}, {}};
     Row gemm{std::string("GEMM ") + to_string(dtype) + ", 512 tokens", "GMAC/s", {}, {}};
     for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
       gemv.roofline.add(reader.measure(settings.isa, **pool, *settings.clock));
+      data.prepare(*settings.ops, 1);
       TimePoint start = settings.clock->now();
       for (std::size_t matrix = 0; matrix < matrices; ++matrix) multiply(settings, **pool, data, dtype, matrix, 1);
       gemv.value.add(static_cast<double>(data.weights.size()) / seconds_between(start, settings.clock->now()) / 1e9);
       gemm.roofline.add(measure_peak(dtype, settings.isa, **pool, *settings.clock));
+      data.prepare(*settings.ops, gemm_tokens);
       start = settings.clock->now();
       multiply(settings, **pool, data, dtype, sample % matrices, gemm_tokens);
       const double work = static_cast<double>(gemm_tokens) * tiles * lanes * k;

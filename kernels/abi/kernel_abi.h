@@ -22,12 +22,14 @@ extern "C" {
 #endif
 
 /** Raised whenever a signature, a layout or an order of reduction in this file changes. */
-#define TESSERA_KERNEL_ABI_VERSION 2
+#define TESSERA_KERNEL_ABI_VERSION 3
 
 /** Output rows in one weight tile, and lanes of a reduction along contiguous elements. */
 #define TESSERA_LANES 16
 /** Elements along K that share one quantisation scale. */
 #define TESSERA_BLOCK 32
+/** Rows of quantised activations that lie together. */
+#define TESSERA_ROW_GROUP 12
 /** Absolute positions in one run of the attention softmax. */
 #define TESSERA_SOFTMAX_RUN 128
 
@@ -63,6 +65,8 @@ typedef struct tessera_matmul_f32_args {
   size_t ldx;          /**< floats from one row of x to the next */
   float* y;            /**< [tokens][ldy], row 16*tile_begin at y[0][0] */
   size_t ldy;          /**< floats from one row of y to the next */
+  uint32_t accumulate; /**< 0: y becomes the sums; else y + sum, one addition per element */
+  const void* next;    /**< what the caller reads after the last tile, to be prefetched; null: what lies behind it */
 } tessera_matmul_f32_args;
 
 /** In what form matmul_bf16 of a module reads activations, all of them rounded to bf16. */
@@ -87,15 +91,20 @@ typedef struct tessera_matmul_bf16_args {
   tessera_bf16_rows x;
   float* y;
   size_t ldy;
+  uint32_t accumulate;
+  const void* next;
 } tessera_matmul_bf16_args;
 
-/** Activations quantised per block of 32: what quantize_rows writes and matmul_q8 and matmul_q4 read. */
+/**
+ * Activations quantised per block of 32: what quantize_rows writes and matmul_q8 and matmul_q4 read. Rows that are
+ * multiplied together lie together: block b of row r is entry r / group * group_stride + b * group + r % group.
+ */
 typedef struct tessera_q8_rows {
-  int8_t* values;       /**< [rows][ld_values], zero beyond k up to the end of the last block */
-  float* scales;        /**< [rows][ld_blocks] */
-  int32_t* corrections; /**< [rows][ld_blocks], -128 * sum of the block's values */
-  size_t ld_values;     /**< int8 from one row to the next, a multiple of 32 */
-  size_t ld_blocks;     /**< blocks from one row to the next */
+  int8_t* values;       /**< [entries][32], zero beyond k up to the end of the last block */
+  float* scales;        /**< [entries] */
+  int32_t* corrections; /**< [entries], -128 * sum of the block's values */
+  size_t group;         /**< TESSERA_ROW_GROUP, or any number from the rows up to it */
+  size_t group_stride;  /**< entries from one group to the next */
 } tessera_q8_rows;
 
 /** Of matmul_q8 and of matmul_q4. */
@@ -109,6 +118,8 @@ typedef struct tessera_matmul_q8_args {
   tessera_q8_rows x;
   float* y;
   size_t ldy;
+  uint32_t accumulate;
+  const void* next;
 } tessera_matmul_q8_args;
 
 /** Storage type of the KV cache. */

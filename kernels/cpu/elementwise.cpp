@@ -69,20 +69,19 @@ void bf16_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tess
 }
 
 void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const tessera_q8_rows* out) {
-  for (uint32_t row = 0; row < rows; ++row) {
-    const float* values = x + row * ldx;
-    int8_t* q = out->values + row * out->ld_values;
-    float* scale = out->scales + row * out->ld_blocks;
-    int32_t* correction = out->corrections + row * out->ld_blocks;
-    size_t i = 0;
-    for (; i + TESSERA_BLOCK <= k; i += TESSERA_BLOCK) {
-      quantize_block(load(values + i), load(values + i + kLanes), q + i, scale++, correction++);
-    }
-    if (i < k) {
+  for (size_t begin = 0, group = 0; begin < rows; begin += out->group, group += out->group_stride) {
+    const size_t count = rows - begin < out->group ? rows - begin : out->group;
+    for (size_t i = 0, entry = group; i < k; i += TESSERA_BLOCK, entry += out->group) {
       const size_t rest = k - i;
-      const Lanes first = rest < kLanes ? load_first(values + i, rest) : load(values + i);
-      const Lanes second = rest > kLanes ? load_first(values + i + kLanes, rest - kLanes) : zero();
-      quantize_block(first, second, q + i, scale, correction);
+      for (size_t row = 0; row < count; ++row) {
+        const float* const values = x + (begin + row) * ldx + i;
+        const Lanes first = rest < kLanes ? load_first(values, rest) : load(values);
+        const Lanes second = rest >= TESSERA_BLOCK ? load(values + kLanes)
+                             : rest > kLanes       ? load_first(values + kLanes, rest - kLanes)
+                                                   : zero();
+        quantize_block(first, second, out->values + (entry + row) * TESSERA_BLOCK, out->scales + entry + row,
+                       out->corrections + entry + row);
+      }
     }
   }
 }

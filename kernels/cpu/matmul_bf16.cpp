@@ -26,6 +26,9 @@ void matmul_bf16(const tessera_matmul_bf16_args* args) {
   unit.ldx = args->x.ld_values / 2;
   unit.y = args->y;
   unit.ldy = args->ldy;
+  unit.accumulate = args->accumulate != 0;
+  unit.end = unit.w + args->tile_end * args->tile_stride;
+  unit.jump = args->next == nullptr ? 0 : static_cast<const char*>(args->next) - unit.end;
   multiply_tiles<Bf16>(unit, args->tile_begin, args->tile_end, args->k / 2, args->tokens);
 }
 

@@ -34,8 +34,8 @@ constexpr int kTokens = 6;
 #endif
 constexpr size_t kStepBytes = 64;       // weights of one step: one vector of each tile
 constexpr uint32_t kPanel = 1024;       // steps along K per pass when there are several blocks of tokens
-constexpr size_t kPrefetch = 12288;     // bytes ahead
-constexpr uint32_t kLine = 8;           // steps per prefetched line: the hardware follows up with the lines between
+constexpr size_t kAhead = 4096;         // bytes between what is multiplied and what is prefetched
+constexpr uint32_t kUnroll = 8;         // steps between two looks at where the weights end
 constexpr uint32_t kPairedSteps = 512;  // for few tokens, shorter tiles are read one after the other, as they lie
 
 template <typename Format>
@@ -46,8 +46,11 @@ struct Columns {
   size_t ldx;
   float* y;  // first row of the first tile, first token
   size_t ldy;
-  uint32_t steps;  // of the panel
-  bool resume;     // accumulators continue from y
+  uint32_t steps;   // of the panel
+  bool resume;      // accumulators continue from y
+  bool accumulate;  // what is in y is added at the end
+  const char* end;  // of the weights
+  ptrdiff_t jump;   // from there to what the caller reads next
 };
 
 template <typename Format, int Tiles, int Tokens>
@@ -75,17 +78,25 @@ void multiply(const Columns<Format>& block) {
     ++x;
   };
   uint32_t left = block.steps;
-  for (; left >= kLine; left -= kLine) {
+  for (; left >= kUnroll; left -= kUnroll) {
 #pragma GCC unroll 16
-    for (int j = 0; j < Tiles; ++j) _mm_prefetch(w + j * block.tile_stride + kPrefetch, _MM_HINT_T1);
+    for (int j = 0; j < Tiles; ++j) {
+      const char* ahead = w + j * block.tile_stride + kAhead;
+      ahead += ahead >= block.end ? block.jump : 0;
+#pragma GCC unroll 8
+      for (uint32_t i = 0; i < kUnroll; ++i) _mm_prefetch(ahead + i * kStepBytes, _MM_HINT_T0);
+    }
 #pragma GCC unroll 1
-    for (uint32_t i = 0; i < kLine; ++i) step();
+    for (uint32_t i = 0; i < kUnroll; ++i) step();
   }
   for (; left != 0; --left) step();
 #pragma GCC unroll 16
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
-    for (int j = 0; j < Tiles; ++j) store(block.y + t * block.ldy + j * kLanes, acc[t][j]);
+    for (int j = 0; j < Tiles; ++j) {
+      float* const y = block.y + t * block.ldy + j * kLanes;
+      store(y, block.accumulate ? add(load(y), acc[t][j]) : acc[t][j]);
+    }
   }
 }
 
@@ -100,7 +111,8 @@ constexpr Multiply<Format> kMultiply[] = {
 template <typename Format, int Tiles>
 void multiply_tokens(Columns<Format> block, uint32_t steps, uint32_t tokens) {
   const Columns<Format> whole = block;
-  const uint32_t panel = tokens > kTokens ? kPanel : steps;
+  // Sums that wait in y would be in the way of what they are added to.
+  const uint32_t panel = tokens > kTokens && !block.accumulate ? kPanel : steps;
   const uint32_t passes = (tokens + kTokens - 1) / kTokens;
   const uint32_t per_pass = (tokens + passes - 1) / passes;
   uint32_t begin = 0;

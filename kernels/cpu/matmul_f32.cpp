@@ -26,6 +26,9 @@ void matmul_f32(const tessera_matmul_f32_args* args) {
   unit.ldx = args->ldx;
   unit.y = args->y;
   unit.ldy = args->ldy;
+  unit.accumulate = args->accumulate != 0;
+  unit.end = unit.w + args->tile_end * args->tile_stride;
+  unit.jump = args->next == nullptr ? 0 : static_cast<const char*>(args->next) - unit.end;
   multiply_tiles<F32>(unit, args->tile_begin, args->tile_end, args->k, args->tokens);
 }
 

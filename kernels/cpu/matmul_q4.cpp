@@ -7,7 +7,8 @@ namespace {
 struct Q4 {
   static constexpr size_t kBlockBytes = kBytes / 2;
   static constexpr size_t kBlockScaleBytes = kScaleBytes;
-  static constexpr bool kStreams = true;
+  static constexpr size_t kSourceBytes = kBlockBytes;
+  static constexpr bool kPacked = true;
   TESSERA_INLINE static Lanes scale(const char* p) {
     return mul(widen_f16(reinterpret_cast<const uint16_t*>(p)), broadcast(0.0625f));
   }

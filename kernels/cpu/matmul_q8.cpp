@@ -7,7 +7,8 @@ namespace {
 struct Q8 {
   static constexpr size_t kBlockBytes = kBytes;
   static constexpr size_t kBlockScaleBytes = kScaleBytes;
-  static constexpr bool kStreams = true;
+  static constexpr size_t kSourceBytes = kBlockBytes;
+  static constexpr bool kPacked = false;
   TESSERA_INLINE static Lanes scale(const char* p) { return widen_f16(reinterpret_cast<const uint16_t*>(p)); }
   TESSERA_INLINE static constexpr int group(int step) { return step; }
   TESSERA_INLINE static Bytes weights(const char* block, int step) { return load_bytes(block + step * kStepBytes); }

@@ -230,10 +230,9 @@ TESSERA_INLINE Q8Weights to_q8_weights(const Bytes& x) {
           _mm256_srli_epi16(x.hi, 8)};
 }
 
-struct Q8Step {
-  __m256i even, odd;
-};
-/// The 32 activations of a block, widened, ready to be broadcast four at a time.
+TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+
+/// The 32 activations of a block, widened, broadcast four at a time.
 struct Q8Activations {
   alignas(32) int32_t even[8];
   alignas(32) int32_t odd[8];
@@ -242,19 +241,13 @@ struct Q8Activations {
     _mm256_store_si256(reinterpret_cast<__m256i*>(even), _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
     _mm256_store_si256(reinterpret_cast<__m256i*>(odd), _mm256_srai_epi16(x, 8));
   }
-  TESSERA_INLINE Q8Step step(int index) const {
-    return {_mm256_set1_epi32(even[index]), _mm256_set1_epi32(odd[index])};
+  TESSERA_INLINE IntLanes multiply(IntLanes acc, const Q8Weights& weights, int step) const {
+    const __m256i x0 = _mm256_set1_epi32(even[step]), x1 = _mm256_set1_epi32(odd[step]);
+    const __m256i lo = _mm256_add_epi32(_mm256_madd_epi16(weights.even_lo, x0), _mm256_madd_epi16(weights.odd_lo, x1));
+    const __m256i hi = _mm256_add_epi32(_mm256_madd_epi16(weights.even_hi, x0), _mm256_madd_epi16(weights.odd_hi, x1));
+    return {_mm256_add_epi32(acc.lo, lo), _mm256_add_epi32(acc.hi, hi)};
   }
 };
-
-TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
-TESSERA_INLINE IntLanes q8_dot(IntLanes acc, const Q8Weights& weights, const Q8Step& x) {
-  const __m256i lo =
-      _mm256_add_epi32(_mm256_madd_epi16(weights.even_lo, x.even), _mm256_madd_epi16(weights.odd_lo, x.odd));
-  const __m256i hi =
-      _mm256_add_epi32(_mm256_madd_epi16(weights.even_hi, x.even), _mm256_madd_epi16(weights.odd_hi, x.odd));
-  return {_mm256_add_epi32(acc.lo, lo), _mm256_add_epi32(acc.hi, hi)};
-}
 
 }  // namespace
 }  // namespace tessera::TESSERA_ISA

@@ -166,22 +166,23 @@ TESSERA_INLINE Bytes high_nibbles(Bytes x) { return _mm512_and_si512(x, _mm512_s
 using Q8Weights = __m512i;
 TESSERA_INLINE Q8Weights to_q8_weights(Bytes x) { return x; }
 
-/// The 32 activations of a block, ready to be broadcast four at a time.
+TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
+
+/// The 32 activations of a block, broadcast four at a time. Written out, because the compiler would spend a register and
+/// an instruction on each broadcast.
 struct Q8Activations {
+  struct [[gnu::may_alias]] Four {
+    int32_t bits;
+  };
   const int8_t* values;
   TESSERA_INLINE void prepare(const int8_t* p) { values = p; }
-  TESSERA_INLINE __m512i step(int index) const {
-    int32_t four;
-    __builtin_memcpy(&four, values + index * 4, 4);
-    return _mm512_set1_epi32(four);
+  TESSERA_INLINE IntLanes multiply(IntLanes acc, Q8Weights weights, int step) const {
+    __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0"
+            : "+v"(acc)
+            : "v"(weights), "m"(reinterpret_cast<const Four*>(values)[step]));
+    return acc;
   }
 };
-using Q8Step = __m512i;
-
-TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
-TESSERA_INLINE IntLanes q8_dot(IntLanes acc, Q8Weights weights, Q8Step x) {
-  return _mm512_dpbusd_epi32(acc, weights, x);
-}
 
 }  // namespace
 }  // namespace tessera::TESSERA_ISA

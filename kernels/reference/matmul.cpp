@@ -30,23 +30,29 @@ class QuantisedTile {
   const uint8_t* weights_;
 };
 
+size_t entry_of(const tessera_q8_rows& rows, size_t row, size_t block) {
+  return row / rows.group * rows.group_stride + block * rows.group + row % rows.group;
+}
+
+void put(float* y, float sum, uint32_t accumulate) { *y = accumulate != 0 ? *y + sum : sum; }
+
 /// y of all tokens and rows. `weight(tile, block, lane, i)` is an integer, `scale(tile, block, lane)` its unit.
 template <typename Weight, typename Scale>
 void multiply_blocks(const tessera_matmul_q8_args& args, Weight weight, Scale scale) {
   for (uint32_t token = 0; token < args.tokens; ++token) {
-    const int8_t* x = args.x.values + token * args.x.ld_values;
-    const float* x_scales = args.x.scales + token * args.x.ld_blocks;
     float* y = args.y + token * args.ldy;
     for (uint32_t index = args.tile_begin; index < args.tile_end; ++index) {
       const QuantisedTile tile(static_cast<const char*>(args.weights) + index * args.tile_stride, args.blocks);
       for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
         float acc = 0.0f;
         for (size_t block = 0; block < args.blocks; ++block) {
+          const size_t entry = entry_of(args.x, token, block);
+          const int8_t* x = args.x.values + entry * TESSERA_BLOCK;
           int32_t dot = 0;
-          for (size_t i = 0; i < TESSERA_BLOCK; ++i) dot += weight(tile, block, lane, i) * x[block * TESSERA_BLOCK + i];
-          acc = fma(static_cast<float>(dot), scale(tile, block, lane) * x_scales[block], acc);
+          for (size_t i = 0; i < TESSERA_BLOCK; ++i) dot += weight(tile, block, lane, i) * x[i];
+          acc = fma(static_cast<float>(dot), scale(tile, block, lane) * args.x.scales[entry], acc);
         }
-        *y++ = acc;
+        put(y++, acc, args.accumulate);
       }
     }
   }
@@ -64,7 +70,7 @@ void matmul_f32(const tessera_matmul_f32_args* args) {
       for (size_t lane = 0; lane < TESSERA_LANES; ++lane) {
         float acc = 0.0f;
         for (size_t k = 0; k < args->k; ++k) acc = fma(w[k * TESSERA_LANES + lane], x[k], acc);
-        *y++ = acc;
+        put(y++, acc, args->accumulate);
       }
     }
   }
@@ -84,7 +90,7 @@ void matmul_bf16(const tessera_matmul_bf16_args* args) {
           acc = fma(widen_bf16(weights[1]), widen_bf16(x[2 * pair + 1]), acc);
           acc = fma(widen_bf16(weights[0]), widen_bf16(x[2 * pair]), acc);
         }
-        *y++ = acc;
+        put(y++, acc, args->accumulate);
       }
     }
   }
@@ -128,14 +134,15 @@ void quantize_rows(const float* x, size_t ldx, uint32_t rows, uint32_t k, const 
       const float amax = std::bit_cast<float>(amax_bits);
       const bool is_zero = amax < 1e-30f;
       const float inv = is_zero ? 0.0f : 127.0f / amax;
+      const size_t entry = entry_of(*out, row, block);
       int32_t sum = 0;
       for (size_t i = 0; i < TESSERA_BLOCK; ++i) {
         const int32_t q = i < count && !is_zero ? round_half_even(values[i] * inv) : 0;
-        out->values[row * out->ld_values + block * TESSERA_BLOCK + i] = static_cast<int8_t>(q);
+        out->values[entry * TESSERA_BLOCK + i] = static_cast<int8_t>(q);
         sum += static_cast<int8_t>(q);
       }
-      out->scales[row * out->ld_blocks + block] = is_zero ? 0.0f : amax / 127.0f;
-      out->corrections[row * out->ld_blocks + block] = -128 * sum;
+      out->scales[entry] = is_zero ? 0.0f : amax / 127.0f;
+      out->corrections[entry] = -128 * sum;
     }
   }
 }

@@ -69,13 +69,13 @@ struct QuantizedRows {
   AlignedBuffer<std::int8_t> values{tokens * 96};
   AlignedBuffer<float> scales{tokens * blocks};
   AlignedBuffer<std::int32_t> corrections{tokens * blocks};
-  tessera_q8_rows view() { return {values.data(), scales.data(), corrections.data(), 96, blocks}; }
+  tessera_q8_rows view() { return {values.data(), scales.data(), corrections.data(), tokens, tokens * blocks}; }
 };
 
 std::uint32_t hash_matmul_f32(const tessera_op_table& table) {
   const auto weights = values(1, tiles * k * 16), x = values(2, tokens * k);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_f32_args args{weights.data(), k * 64, 0, tiles, k, tokens, x.data(), k, y.data(), tiles * 16};
+  const tessera_matmul_f32_args args{weights.data(), k * 64, 0, tiles, k, tokens, x.data(), k, y.data(), tiles * 16, 0, nullptr};
   table.matmul_f32(&args);
   Hash hash;
   hash.add(y.data(), y.size());
@@ -87,9 +87,15 @@ std::uint32_t hash_quantize(const tessera_op_table& table, QuantizedRows& rows) 
   const tessera_q8_rows view = rows.view();
   table.quantize_rows(x.data(), k, tokens, k, &view);
   Hash hash;
-  hash.add(rows.values.data(), rows.values.size());
-  hash.add(rows.scales.data(), rows.scales.size());
-  hash.add(rows.corrections.data(), rows.corrections.size());
+  // Row by row, whatever the layout: what is hashed are numbers, not their places.
+  const auto each = [&](auto add) {
+    for (std::size_t row = 0; row < tokens; ++row) {
+      for (std::size_t block = 0; block < blocks; ++block) add(block * tokens + row);
+    }
+  };
+  each([&](std::size_t entry) { hash.add(rows.values.data() + entry * TESSERA_BLOCK, TESSERA_BLOCK); });
+  each([&](std::size_t entry) { hash.add(rows.scales.data() + entry, 1); });
+  each([&](std::size_t entry) { hash.add(rows.corrections.data() + entry, 1); });
   return hash.value();
 }
 
@@ -98,7 +104,7 @@ std::uint32_t hash_matmul_blocks(void (*matmul)(const tessera_matmul_q8_args*), 
   const auto weights = block_tiles(tile_bytes);
   AlignedBuffer<float> y(tokens * tiles * 16);
   const tessera_matmul_q8_args args{weights.data(), tile_bytes,  0,        tiles,     blocks,
-                                    tokens,         rows.view(), y.data(), tiles * 16};
+                                    tokens,         rows.view(), y.data(), tiles * 16, 0, nullptr};
   matmul(&args);
   Hash hash;
   hash.add(y.data(), y.size());
@@ -126,7 +132,7 @@ std::uint32_t hash_matmul_bf16(const tessera_op_table& table) {
   const tessera_bf16_rows rows{rounded.data(), k};
   table.bf16_rows(x.data(), k, tokens, k, &rows);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_bf16_args args{weights.data(), k * 32, 0, tiles, k, tokens, rows, y.data(), tiles * 16};
+  const tessera_matmul_bf16_args args{weights.data(), k * 32, 0, tiles, k, tokens, rows, y.data(), tiles * 16, 0, nullptr};
   table.matmul_bf16(&args);
   Hash hash;
   hash.add(y.data(), y.size());

@@ -98,8 +98,6 @@ void LlamaShard::reserve_rows(std::uint32_t rows) {
   matrix(b.k, strides.kv);
   matrix(b.v, strides.kv);
   matrix(b.attention, strides.attention);
-  matrix(b.gate, strides.ffn);
-  matrix(b.up, strides.ffn);
   matrix(b.cos, shape_.head_dim / 2);
   matrix(b.sin, shape_.head_dim / 2);
   const std::uint32_t workers = context_.pool->threads();
@@ -119,12 +117,12 @@ std::size_t LlamaShard::buffer_bytes() const {
   const Buffers& b = *buffers_;
   std::size_t floats = 0;
   for (const AlignedBuffer<float>* buffer :
-       {&b.x, &b.normed, &b.q, &b.k, &b.v, &b.attention, &b.gate, &b.up, &b.cos, &b.sin, &b.nodes, &b.attention_scratch,
+       {&b.x, &b.normed, &b.q, &b.k, &b.v, &b.attention, &b.cos, &b.sin, &b.nodes, &b.attention_scratch,
         &b.own_logits_padded, &b.own_logits, &b.gathered_logits, &b.logits}) {
     floats += buffer->size();
   }
   return floats * sizeof(float) + b.normed_activations.bytes() + b.attention_activations.bytes() +
-         b.ffn_activations.bytes() + b.row_parallel.bytes();
+         b.ffn_activations.bytes() + b.row_parallel.bytes() + b.gated_columns.bytes();
 }
 
 Result<void> LlamaShard::run(const Step& step, std::span<float> logits) {

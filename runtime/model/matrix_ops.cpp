@@ -14,8 +14,6 @@ constexpr std::uint32_t lanes = TESSERA_LANES;
 
 /// Tasks per thread: more than one, so that a core that other programs use delays only its share.
 constexpr std::uint32_t tasks_per_thread = 4;
-/// Products of two gated matrices that stay in a core's cache.
-constexpr std::size_t gated_bytes = 512 << 10;
 /// Weights below this are not worth a second task.
 constexpr std::size_t task_bytes_min = 64 << 10;
 
@@ -36,6 +34,8 @@ struct MatmulCall {
   std::size_t x_column;
   float* y;
   std::size_t ldy;
+  const void* next = nullptr;  ///< what this thread reads afterwards
+  bool accumulate = false;
 };
 
 void matmul_f32(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
@@ -49,7 +49,9 @@ void matmul_f32(const tessera_op_table& ops, const Activations& x, const MatmulC
                                      x.f32(call.x_column),
                                      x.ldx(),
                                      call.y,
-                                     call.ldy};
+                                     call.ldy,
+                                     call.accumulate,
+                                     call.next};
   ops.matmul_f32(&args);
 }
 
@@ -63,7 +65,9 @@ void matmul_bf16(const tessera_op_table& ops, const Activations& x, const Matmul
                                       x.rows(),
                                       x.bf16(call.x_column),
                                       call.y,
-                                      call.ldy};
+                                      call.ldy,
+                                      call.accumulate,
+                                      call.next};
   ops.matmul_bf16(&args);
 }
 
@@ -77,7 +81,9 @@ void matmul_blocks(void (*multiply)(const tessera_matmul_q8_args*), const Activa
                                     x.rows(),
                                     x.q8(call.x_column),
                                     call.y,
-                                    call.ldy};
+                                    call.ldy,
+                                    call.accumulate,
+                                    call.next};
   multiply(&args);
 }
 
@@ -96,83 +102,43 @@ void matmul(const tessera_op_table& ops, const Activations& x, const MatmulCall&
 
 }  // namespace
 
-Activations::Activations(DType weights, std::uint32_t rows, std::uint32_t k) : weights_(weights), k_(k) {
-  const std::size_t blocks = divide_up(k, TESSERA_BLOCK);
-  switch (weights) {
-    case DType::f32:
-      return;
-    case DType::bf16:
-      rounded_ = AlignedBuffer<float>(rows * (std::size_t{divide_up(k, 2)} * 2));
-      return;
-    case DType::q8:
-    case DType::q4:
-      values_ = AlignedBuffer<std::int8_t>(rows * blocks * TESSERA_BLOCK);
-      scales_ = AlignedBuffer<float>(rows * blocks);
-      corrections_ = AlignedBuffer<std::int32_t>(rows * blocks);
-      return;
-  }
-}
-
-tessera_bf16_rows Activations::bf16(std::size_t column) const {
-  const std::size_t value_bytes = bf16_form_ == TESSERA_BF16_PACKED ? sizeof(std::uint16_t) : sizeof(float);
-  return {reinterpret_cast<std::byte*>(rounded_.data()) + column * value_bytes, std::size_t{divide_up(k_, 2)} * 2};
-}
-
-tessera_q8_rows Activations::q8(std::size_t column) const {
-  const std::size_t blocks = divide_up(k_, TESSERA_BLOCK), block = column / TESSERA_BLOCK;
-  return {values_.data() + column, scales_.data() + block, corrections_.data() + block, blocks * TESSERA_BLOCK, blocks};
-}
-
-void Activations::prepare_rows(const tessera_op_table& ops, std::uint32_t begin, std::uint32_t count) {
-  const float* const x = x_ + begin * ldx_;
-  switch (weights_) {
-    case DType::f32:
-      return;
-    case DType::bf16: {
-      const tessera_bf16_rows all = bf16(0);
-      // The rows before `begin`, as columns.
-      const tessera_bf16_rows out = bf16(begin * all.ld_values);
-      return ops.bf16_rows(x, ldx_, count, k_, &out);
-    }
-    case DType::q8:
-    case DType::q4: {
-      tessera_q8_rows out = q8(0);
-      out.values += begin * out.ld_values;
-      out.scales += begin * out.ld_blocks;
-      out.corrections += begin * out.ld_blocks;
-      return ops.quantize_rows(x, ldx_, count, k_, &out);
-    }
-  }
-}
-
-void Activations::begin(const ComputeContext& context, const float* x, std::size_t ldx, std::uint32_t rows) {
-  x_ = x;
-  ldx_ = ldx;
-  rows_ = rows;
-  bf16_form_ = context.ops->bf16_form;
-}
-
 std::uint32_t unit_output_stride(const PackedLayout& layout) { return divide_up(layout.slice, lanes) * lanes; }
 
 namespace {
 
-std::uint32_t tiles_of(const ColumnMatrix& matrix) {
-  if (matrix.units.empty()) return 0;
-  const PackedLayout& layout = matrix.weights.packed();
+std::uint32_t tiles_of(const MappedTensor& weights, SliceRange units) {
+  if (units.empty()) return 0;
+  const PackedLayout& layout = weights.packed();
   TESSERA_ENSURE(layout.split == SplitAxis::rows);
-  return (matrix.units.count() - 1) * divide_up(layout.slice, lanes) + layout.unit_tiles(matrix.units.end - 1);
+  return (units.count() - 1) * divide_up(layout.slice, lanes) + layout.unit_tiles(units.end - 1);
 }
 
-/// Tiles [tile, end) of the matrix, counted from its first unit in `units`.
-void multiply_tiles(const tessera_op_table& ops, const ColumnMatrix& matrix, const Activations& x, std::uint32_t tile,
-                    std::uint32_t end) {
-  const PackedLayout& layout = matrix.weights.packed();
+/// Some tiles of a column-parallel matrix, counted from the first of `units`.
+struct Tiles {
+  const MappedTensor& weights;
+  SliceRange units;
+  std::uint32_t begin, end;
+
+  const std::byte* address(std::uint32_t tile) const {
+    const PackedLayout& layout = weights.packed();
+    const std::uint32_t unit_tiles = divide_up(layout.slice, lanes);
+    return weights.unit(units.begin + tile / unit_tiles) + tile % unit_tiles * layout.tile_bytes();
+  }
+};
+
+/// The first of the tiles gives y[row][0]; `next`: what the thread reads after them.
+void multiply_tiles(const tessera_op_table& ops, const Tiles& tiles, const Activations& x, float* y, std::size_t ldy,
+                    const void* next) {
+  const PackedLayout& layout = tiles.weights.packed();
   const std::uint32_t unit_tiles = divide_up(layout.slice, lanes);
-  while (tile < end) {
-    const std::uint32_t unit = matrix.units.begin + tile / unit_tiles, first = tile % unit_tiles;
-    const std::uint32_t last = std::min(first + end - tile, layout.unit_tiles(unit));
-    matmul(ops, x, {&matrix.weights, unit, first, last, 0, matrix.y + std::size_t{tile} * lanes, matrix.ldy});
+  for (std::uint32_t tile = tiles.begin; tile < tiles.end;) {
+    const std::uint32_t unit = tiles.units.begin + tile / unit_tiles, first = tile % unit_tiles;
+    const std::uint32_t last = std::min(first + tiles.end - tile, layout.unit_tiles(unit));
+    MatmulCall call{&tiles.weights, unit, first, last, 0, y, ldy};
     tile += last - first;
+    y += std::size_t{last - first} * lanes;
+    call.next = tile < tiles.end ? tiles.address(tile) : next;
+    matmul(ops, x, call);
   }
 }
 
@@ -185,7 +151,7 @@ std::uint32_t cut(std::uint32_t tiles, std::uint32_t task, std::uint32_t tasks) 
 
 void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix> matrices, const Activations& x) {
   std::uint32_t tiles = 0;
-  for (const ColumnMatrix& matrix : matrices) tiles += tiles_of(matrix);
+  for (const ColumnMatrix& matrix : matrices) tiles += tiles_of(matrix.weights, matrix.units);
   if (tiles == 0) return;
   const std::uint32_t tasks =
       task_count(*context.pool, tiles, matrices.front().weights.packed().tile_bytes(), x.rows());
@@ -193,33 +159,52 @@ void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix
     // The tiles of all matrices are numbered one after the other.
     const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
     std::uint32_t before = 0;
-    for (const ColumnMatrix& matrix : matrices) {
-      const std::uint32_t own = tiles_of(matrix);
+    for (std::size_t i = 0; i < matrices.size(); ++i) {
+      const ColumnMatrix& matrix = matrices[i];
+      const std::uint32_t own = tiles_of(matrix.weights, matrix.units);
       const std::uint32_t first = std::max(begin, before), last = std::min(end, before + own);
-      if (first < last) multiply_tiles(*context.ops, matrix, x, first - before, last - before);
       before += own;
+      if (first >= last) continue;
+      const std::uint32_t tile = first + own - before;
+      const bool goes_on = last < end && i + 1 < matrices.size() && !matrices[i + 1].units.empty();
+      multiply_tiles(*context.ops, {matrix.weights, matrix.units, tile, tile + last - first}, x,
+                     matrix.y + std::size_t{tile} * lanes, matrix.ldy,
+                     goes_on ? matrices[i + 1].weights.unit(matrices[i + 1].units.begin) : nullptr);
     }
   });
 }
 
-void gated_columns(const ComputeContext& context, const ColumnMatrix& gate, const ColumnMatrix& up,
-                   const Activations& x) {
-  const std::uint32_t tiles = tiles_of(gate), rows = x.rows();
-  TESSERA_ENSURE(tiles == tiles_of(up) && gate.ldy == up.ldy);
+void GatedColumns::run(const ComputeContext& context, const MappedTensor& gate, const MappedTensor& up,
+                       SliceRange units, const Activations& x, Activations& out) {
+  const std::uint32_t tiles = tiles_of(gate, units), rows = x.rows();
+  out.begin(context, rows);
   if (tiles == 0) return;
   // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
-  const auto tiles_that_fit = static_cast<std::uint32_t>(
-      std::max<std::size_t>(2, gated_bytes / (std::size_t{rows} * lanes * 2 * sizeof(float)) / 2 * 2));
-  const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * gate.weights.packed().tile_bytes(), rows),
-                                       divide_up(tiles, tiles_that_fit));
-  context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t) {
+  const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * gate.packed().tile_bytes(), rows),
+                                       divide_up(tiles, gated_tiles_max(rows)));
+  // Shares begin at even tiles; behind the last one comes the padding of the last unit. shard_memory.cpp counts on this.
+  const std::uint32_t padded = out.columns() / lanes - tiles;
+  const std::uint32_t share = std::min(tiles, gated_tiles_max(rows) + tiles % 2);
+  const std::size_t width_max = std::size_t{share + padded} * lanes;
+  const std::size_t piece = width_max * rows;
+  if (pieces_.size() < 2 * piece * context.pool->threads())
+    pieces_ = AlignedBuffer<float>(2 * piece * context.pool->threads());
+  context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t worker) {
     const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
-    multiply_tiles(*context.ops, gate, x, begin, end);
-    multiply_tiles(*context.ops, up, x, begin, end);
+    if (begin == end) return;
+    const std::size_t products = std::size_t{end - begin} * lanes;
+    const std::size_t padding = end == tiles ? padded * lanes : 0, width = products + padding;
+    float* const gates = pieces_.data() + 2 * piece * worker;
+    float* const ups = gates + rows * width;
+    const Tiles up_tiles{up, units, begin, end};
+    multiply_tiles(*context.ops, {gate, units, begin, end}, x, gates, width, up_tiles.address(begin));
+    multiply_tiles(*context.ops, up_tiles, x, ups, width, nullptr);
     for (std::size_t row = 0; row < rows; ++row) {
-      const std::size_t first = row * gate.ldy + std::size_t{begin} * lanes;
-      context.ops->swiglu(gate.y + first, up.y + first, std::size_t{end - begin} * lanes, gate.y + first);
+      float* const products_of_row = gates + row * width;
+      context.ops->swiglu(products_of_row, ups + row * width, products, products_of_row);
+      std::fill_n(products_of_row + products, padding, 0.0f);
     }
+    out.put(*context.ops, gates, width, begin * lanes, static_cast<std::uint32_t>(width));
   });
 }
 
@@ -246,10 +231,16 @@ void RowParallel::run(const ComputeContext& context, const MappedTensor& weights
     float* const stack = stacks_.data() + worker * stack_floats;
     std::size_t height = 0;
     for (std::uint32_t slice = 0; slice < slices; ++slice) {
-      matmul(*context.ops, x,
-             {&weights, weights.units().begin + slice, begin, end, std::size_t{slice} * layout.unit_k(),
-              stack + height++ * entry, width});
-      for (std::uint8_t merge = schedule.merges_after[slice]; merge > 0; --merge) {
+      const std::uint32_t unit = weights.units().begin + slice;
+      std::uint8_t merge = schedule.merges_after[slice];
+      // The first addition is made where the product comes out.
+      const bool accumulate = merge > 0;
+      if (accumulate) --merge, --height;
+      MatmulCall call{&weights, unit, begin, end, std::size_t{slice} * layout.unit_k(), stack + height++ * entry, width};
+      call.accumulate = accumulate;
+      if (slice + 1 < slices) call.next = weights.unit(unit + 1) + begin * layout.tile_bytes();
+      matmul(*context.ops, x, call);
+      for (; merge > 0; --merge) {
         --height;
         float* const left = stack + (height - 1) * entry;
         context.ops->add(left, stack + height * entry, entry, left);

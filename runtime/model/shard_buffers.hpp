@@ -33,7 +33,7 @@ struct LlamaShard::Buffers {
   ShardStrides strides;
   PartialSums attention_sums, ffn_sums;
 
-  AlignedBuffer<float> x, normed, q, k, v, attention, gate, up;
+  AlignedBuffer<float> x, normed, q, k, v, attention;
   AlignedBuffer<float> cos, sin;  ///< [rows][head_dim / 2]
   AlignedBuffer<float> nodes;     ///< partial sums of one matrix, see PartialSums
   AlignedBuffer<float> attention_scratch;
@@ -43,6 +43,7 @@ struct LlamaShard::Buffers {
   std::vector<RowRun> attention_runs;
   Activations normed_activations, attention_activations, ffn_activations;
   RowParallel row_parallel;
+  GatedColumns gated_columns;
 
   // Logits of one block of rows.
   AlignedBuffer<float> own_logits_padded;  ///< as the matrix gives them, whole tiles

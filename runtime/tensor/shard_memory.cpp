@@ -57,7 +57,7 @@ std::uint64_t activation_bytes(DType dtype, std::uint64_t rows, std::uint32_t k)
       return rows * round_up(k, 2) * sizeof(float);
     case DType::q8:
     case DType::q4:  // a byte each, and a scale and a correction per block
-      return rows * round_up(k, block) / block * (block + 4 + 4);
+      return quantised_entries(rows, k) * (block + 4 + 4);
   }
   TESSERA_ENSURE(false);
 }
@@ -83,12 +83,22 @@ struct ExchangeBytes {
   }
 };
 
+/// Of one worker: products of both gated matrices, with the padding of the last slice.
+std::uint64_t gated_piece_bytes(const ModelShape& shape, const SliceGeometry& geometry, SliceRange slices,
+                                std::uint32_t rows) {
+  if (slices.empty()) return 0;
+  const std::uint32_t missing =
+      slices.end == geometry.ffn_slices ? geometry.ffn_slices * geometry.ffn_columns - shape.ffn_dim : 0;
+  const std::uint32_t padded = missing / lanes, tiles = slices.count() * geometry.ffn_columns / lanes - padded;
+  return std::uint64_t{std::min(tiles, gated_tiles_max(rows) + tiles % 2) + padded} * rows * lanes * 2 * sizeof(float);
+}
+
 std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                            const ShardAssignment& assignment, const ShardMemoryOptions& options) {
   const ShardStrides strides = ShardStrides::of(shape, geometry, assignment.slices());
   const std::uint64_t rows = reserved_rows(options.rows_max);
   const std::uint64_t per_row = 2 * std::uint64_t{strides.dim} + strides.query + 2 * std::uint64_t{strides.kv} +
-                                strides.attention + 2 * std::uint64_t{strides.ffn} + shape.head_dim;
+                                strides.attention + shape.head_dim + (dtype == DType::f32 ? strides.ffn : 0);
   std::uint64_t bytes = rows * per_row * sizeof(float);
   bytes += activation_bytes(dtype, rows, shape.dim) + activation_bytes(dtype, rows, strides.attention) +
            activation_bytes(dtype, rows, strides.ffn);
@@ -96,7 +106,8 @@ std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometr
   const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
   bytes += std::max(attention.nodes, ffn.nodes);
   bytes += options.threads *
-           (std::max(attention.stack, ffn.stack) + attention_scratch_floats(shape.head_dim) * sizeof(float));
+           (std::max(attention.stack, ffn.stack) + gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +
+            attention_scratch_floats(shape.head_dim) * sizeof(float));
   if (assignment.last(shape)) {
     const std::uint64_t block_rows = std::min<std::uint64_t>(rows, logits_rows_per_block);
     const std::uint32_t own = vocabulary_rows(shape, geometry, assignment.slices().vocab);

@@ -17,6 +17,15 @@ inline constexpr std::uint32_t logits_rows_per_block = 32;
 /// its cache.
 inline constexpr std::size_t partial_stack_bytes = 384u << 10;
 
+/// Bytes of products of the two gated matrices that one thread keeps until they meet, unless two tiles need more.
+inline constexpr std::size_t gated_bytes = 512u << 10;
+
+/// Tiles of one of them that a thread takes at most for `rows` rows; an even number.
+constexpr std::uint32_t gated_tiles_max(std::uint32_t rows) {
+  const std::size_t fitting = gated_bytes / (std::size_t{rows} * 16 * 2 * sizeof(float));
+  return fitting < 2 ? 2 : fitting > 1u << 20 ? 1u << 20 : static_cast<std::uint32_t>(fitting / 2 * 2);
+}
+
 /// Floats per row in the buffers of one shard, padded to whole vectors of 16.
 struct ShardStrides {
   std::uint32_t dim = 0;        ///< residual stream, normed rows, vectors that are exchanged
@@ -32,6 +41,12 @@ struct ShardStrides {
 
 /// Rows that buffers are sized for when a step of `rows` rows comes: they grow in powers of two.
 std::uint32_t reserved_rows(std::uint32_t rows);
+
+/// Blocks of 32 that quantised activations of up to `rows` rows take: they lie in groups (kernel ABI).
+constexpr std::size_t quantised_entries(std::size_t rows, std::size_t k) {
+  constexpr std::size_t group = 12, block = 32;
+  return (rows <= group ? rows : (rows + group - 1) / group * group) * ((k + block - 1) / block);
+}
 
 /// Floats of scratch that one thread needs for attention (TESSERA_ATTENTION_SCRATCH of the kernel ABI).
 constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) { return 2048 + 16 * std::size_t{head_dim}; }

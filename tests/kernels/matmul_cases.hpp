@@ -13,10 +13,12 @@ namespace tessera::test {
 struct Shape {
   std::uint32_t tiles, tile_begin, tile_end, k, tokens;
   std::size_t slack_x, slack_y;  // floats between rows
+  bool accumulate = false;
+  bool has_next = false;
 
   std::string text(std::uint64_t seed) const {
     return "seed " + std::to_string(seed) + ", k " + std::to_string(k) + ", tokens " + std::to_string(tokens) +
-           ", tiles " + std::to_string(tile_begin) + ".." + std::to_string(tile_end);
+           ", tiles " + std::to_string(tile_begin) + ".." + std::to_string(tile_end) + (accumulate ? ", accumulated" : "");
   }
   std::size_t ldx() const { return k + slack_x; }
   std::size_t ldy() const { return std::size_t{tile_end - tile_begin} * TESSERA_LANES + slack_y; }
@@ -32,6 +34,14 @@ inline Shape random_shape(Random& random) {
   shape.tokens = random.chance(3) ? 1 : random.between(1, is_long ? 10 : 20);
   shape.slack_x = random.between(0, 3);
   shape.slack_y = random.between(0, 3);
+  shape.accumulate = random.chance(3);
+  shape.has_next = random.chance(2);
+  if (random.chance(48)) {  // several blocks of tokens, and sums that wait
+    shape.tiles = shape.tile_end = random.between(1, 2);
+    shape.tile_begin = 0;
+    shape.k = random.between(520, 1100);
+    shape.tokens = random.between(60, 120);
+  }
   return shape;
 }
 
@@ -72,7 +82,9 @@ struct F32Case {
                                        x.data() + first * ldx,
                                        ldx,
                                        y.data(),
-                                       shape.ldy()};
+                                       shape.ldy(),
+                                       shape.accumulate,
+                                       shape.has_next ? weights.data() : nullptr};
     table.matmul_f32(&args);
     return y;
   }
@@ -99,7 +111,7 @@ struct Bf16Case {
     table.bf16_rows(x.data() + first * ldx, ldx, tokens, shape.k, &rows);
     const tessera_matmul_bf16_args args{
         weights.data(), weights.tile_stride(), shape.tile_begin, shape.tile_end, even, tokens, rows, y.data(),
-        shape.ldy()};
+        shape.ldy(),    shape.accumulate,      shape.has_next ? weights.data() : nullptr};
     table.matmul_bf16(&args);
     return y;
   }
@@ -113,19 +125,19 @@ struct BlocksCase {
   Packed weights;
   GuardedBuffer<float> x;
   std::size_t ldx;
-  std::size_t extra_blocks;
+  std::size_t slack;
   std::uint32_t tokens, k;
 
   BlocksCase(Random& random, const Shape& shape, Values, Values values)
       : weights(random, shape.tiles, shape.k),
         x(random_rows(random, shape, values)),
         ldx(shape.ldx()),
-        extra_blocks(random.between(0, 1)),
+        slack(random.between(0, 5)),
         tokens(shape.tokens),
         k(shape.k) {}
 
   QuantizedRows rows(const tessera_op_table& table, std::uint32_t first, std::uint32_t count) const {
-    QuantizedRows quantised(count, k, extra_blocks);
+    QuantizedRows quantised(count, k, slack);
     const tessera_q8_rows view = quantised.view();
     table.quantize_rows(x.data() + first * ldx, ldx, count, k, &view);
     return quantised;
@@ -136,7 +148,8 @@ struct BlocksCase {
     QuantizedRows quantised = rows(table, first, count);
     const tessera_matmul_q8_args args{
         weights.data(), weights.tile_stride(), shape.tile_begin, shape.tile_end, weights.blocks(),
-        count,          quantised.view(),      y.data(),         shape.ldy()};
+        count,          quantised.view(),      y.data(),         shape.ldy(),    shape.accumulate,
+        shape.has_next ? weights.data() : nullptr};
     matmul(&args);
     return y;
   }

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/abi/kernel_abi.h"
@@ -154,23 +155,26 @@ struct Q4Layout {
 };
 using PackedQ4 = PackedBlocks<Q4Layout>;
 
-/// Random activations quantised by `table`.
+/// Room for activations quantised by a module: in groups that hold up to `slack` rows more than there are.
 class QuantizedRows {
  public:
-  QuantizedRows(std::uint32_t rows, std::uint32_t k, std::size_t extra_blocks = 0)
-      : blocks_((k + TESSERA_BLOCK - 1) / TESSERA_BLOCK + extra_blocks),
-        values_(rows * blocks_ * TESSERA_BLOCK),
-        scales_(rows * blocks_),
-        corrections_(rows * blocks_) {}
-  tessera_q8_rows view() {
-    return {values_.data(), scales_.data(), corrections_.data(), blocks_ * TESSERA_BLOCK, blocks_};
+  QuantizedRows(std::uint32_t rows, std::uint32_t k, std::size_t slack = 0)
+      : group_(std::min<std::size_t>(rows + slack, TESSERA_ROW_GROUP)),
+        group_stride_((k + TESSERA_BLOCK - 1) / TESSERA_BLOCK * group_ + slack),
+        entries_((rows + group_ - 1) / group_ * group_stride_ - slack),
+        values_(entries_ * TESSERA_BLOCK),
+        scales_(entries_),
+        corrections_(entries_) {}
+  tessera_q8_rows view() { return {values_.data(), scales_.data(), corrections_.data(), group_, group_stride_}; }
+  static std::size_t entry(const tessera_q8_rows& rows, std::size_t row, std::size_t block) {
+    return row / rows.group * rows.group_stride + block * rows.group + row % rows.group;
   }
   const GuardedBuffer<std::int8_t>& values() const { return values_; }
   const GuardedBuffer<float>& scales() const { return scales_; }
   const GuardedBuffer<std::int32_t>& corrections() const { return corrections_; }
 
  private:
-  std::size_t blocks_;
+  std::size_t group_, group_stride_, entries_;
   GuardedBuffer<std::int8_t> values_;
   GuardedBuffer<float> scales_;
   GuardedBuffer<std::int32_t> corrections_;
