@@ -65,10 +65,12 @@ struct Stream {
 };
 
 struct Pass {
-  const char* scales;   // first block
+  const char* scales;   // first block, first tile
   const char* weights;  // the same
   const char* source;   // the same, as it lies in memory
   uint32_t blocks;
+  uint32_t tiles;
+  size_t tile_stride;   // bytes, of all three
   const int8_t* x;  // first block, first token
   const float* x_scales;
   const int32_t* corrections;
@@ -78,7 +80,8 @@ struct Pass {
   float* y;           // first row of the tile, first token
   size_t ld_sums;
   size_t ldy;
-  bool accumulate;  // what is in y is added at the end
+  bool accumulate;      // what is in y is added at the end
+  uint32_t scale_lines; // of each tile, where this pass prefetches those that come later
   // Of the weights that come later, this pass prefetches a share: those of block `turn`, turn + turns, …
   uint32_t turn;
   uint32_t turns;
@@ -105,47 +108,57 @@ TESSERA_INLINE void pin(T*& p) {
 
 template <typename Format, int Tokens>
 void multiply(const Pass& pass) {
-  Lanes acc[Tokens];
+  const char *first_weights = pass.weights, *first_scales = pass.scales, *source = pass.source;
+  float* y = pass.y;
+  for (uint32_t tile = 0; tile < pass.tiles; ++tile) {
+    // Scales lie in front of the weights: here the stream passes over them.
+    if (pass.scale_lines != 0) pass.stream.prefetch(first_scales, pass.scale_lines);
+    const char *weights = first_weights, *scales = first_scales;
+    const int8_t* values = pass.x;
+    const float* x_scales = pass.x_scales;
+    const int32_t* corrections = pass.corrections;
+    uint32_t turn = pass.turn;
+    Lanes acc[Tokens];
 #pragma GCC unroll 16
-  for (int t = 0; t < Tokens; ++t) acc[t] = pass.sums != nullptr ? load(pass.sums + t * pass.ld_sums) : zero();
-  const char *weights = pass.weights, *scales = pass.scales;
-  const int8_t* values = pass.x;
-  const float* x_scales = pass.x_scales;
-  const int32_t* corrections = pass.corrections;
-  uint32_t turn = pass.turn;
-  for (uint32_t b = 0; b < pass.blocks; ++b) {
-    // One address each, with constant distances from it: not a register for every token.
-    pin(weights), pin(values), pin(x_scales), pin(corrections);
-    Q8Activations x[Tokens];
-    IntLanes dot[Tokens];
+    for (int t = 0; t < Tokens; ++t) acc[t] = pass.sums != nullptr ? load(pass.sums + t * pass.ld_sums) : zero();
+    for (uint32_t b = 0; b < pass.blocks; ++b) {
+      // One address each, with constant distances from it: not a register for every token.
+      pin(weights), pin(values), pin(x_scales), pin(corrections);
+      Q8Activations x[Tokens];
+      IntLanes dot[Tokens];
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        x[t].prepare(values + t * TESSERA_BLOCK);
+        dot[t] = broadcast_int(corrections[t]);
+      }
+      if (b == turn) {
+        pass.stream.prefetch(source + b * Format::kSourceBytes, Format::kSourceBytes / kLine);
+        turn += pass.turns;
+      }
+#pragma GCC unroll kUnroll
+      for (int step = 0; step < kSteps; ++step) {
+        const Q8Weights w = to_q8_weights(Format::weights(weights, step));
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) dot[t] = x[t].multiply(dot[t], w, Format::group(step));
+      }
+      const Lanes scale = Format::scale(scales);
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) acc[t] = fma(to_float(dot[t]), mul(scale, broadcast(x_scales[t])), acc[t]);
+      weights += Format::kBlockBytes;
+      scales += Format::kBlockScaleBytes;
+      values += pass.group * TESSERA_BLOCK;
+      x_scales += pass.group;
+      corrections += pass.group;
+    }
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
-      x[t].prepare(values + t * TESSERA_BLOCK);
-      dot[t] = broadcast_int(corrections[t]);
+      float* const place = y + t * pass.ldy;
+      store(place, pass.accumulate ? add(load(place), acc[t]) : acc[t]);
     }
-    if (b == turn) {
-      pass.stream.prefetch(pass.source + b * Format::kSourceBytes, Format::kSourceBytes / kLine);
-      turn += pass.turns;
-    }
-#pragma GCC unroll kUnroll
-    for (int step = 0; step < kSteps; ++step) {
-      const Q8Weights w = to_q8_weights(Format::weights(weights, step));
-#pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) dot[t] = x[t].multiply(dot[t], w, Format::group(step));
-    }
-    const Lanes scale = Format::scale(scales);
-#pragma GCC unroll 16
-    for (int t = 0; t < Tokens; ++t) acc[t] = fma(to_float(dot[t]), mul(scale, broadcast(x_scales[t])), acc[t]);
-    weights += Format::kBlockBytes;
-    scales += Format::kBlockScaleBytes;
-    values += pass.group * TESSERA_BLOCK;
-    x_scales += pass.group;
-    corrections += pass.group;
-  }
-#pragma GCC unroll 16
-  for (int t = 0; t < Tokens; ++t) {
-    float* const y = pass.y + t * pass.ldy;
-    store(y, pass.accumulate ? add(load(y), acc[t]) : acc[t]);
+    first_weights += pass.tile_stride;
+    first_scales += pass.tile_stride;
+    source += pass.tile_stride;
+    y += kLanes;
   }
 }
 
@@ -166,26 +179,21 @@ TESSERA_INLINE void advance(Pass& pass, size_t entries) {
   pass.corrections += entries;
 }
 
-/// One panel and one block of tokens. `pass` has the first of them.
+/// One panel and one block of tokens; `pass` has the first of them and is moved along.
 template <typename Format>
-TESSERA_INLINE void multiply_tokens(Pass pass, uint32_t tokens, bool from_memory) {
+TESSERA_INLINE void multiply_tokens(Pass& pass, uint32_t tokens, bool from_memory) {
+  static_assert(kRowGroup % kTokens == 0);
   pass.turns = (tokens + kTokens - 1) / kTokens;
   pass.turn = from_memory ? 0 : pass.blocks;
-  for (uint32_t token = 0; token < tokens; token += kRowGroup) {
-    Pass part = pass;
-    uint32_t left = tokens - token < kRowGroup ? tokens - token : kRowGroup;
-    for (; left > kTokens; left -= kTokens, ++pass.turn) {
-      part.turn = pass.turn;
-      kMultiply<Format>[kTokens - 1](part);
-      advance(part, kTokens);
-      part.sums += part.sums != nullptr ? kTokens * part.ld_sums : 0;
-      part.y += kTokens * part.ldy;
-    }
-    part.turn = pass.turn++;
-    kMultiply<Format>[left - 1](part);
-    advance(pass, pass.group_stride);
-    pass.sums += pass.sums != nullptr ? kRowGroup * pass.ld_sums : 0;
-    pass.y += kRowGroup * pass.ldy;
+  const size_t to_next_group = pass.group_stride - (kRowGroup - kTokens);
+  uint32_t in_group = 0;
+  for (uint32_t token = 0; token < tokens; token += kTokens) {
+    kMultiply<Format>[(tokens - token < kTokens ? tokens - token : kTokens) - 1](pass);
+    in_group = in_group + kTokens == kRowGroup ? 0 : in_group + kTokens;
+    advance(pass, in_group == 0 ? to_next_group : kTokens);
+    if (pass.sums != nullptr) pass.sums += kTokens * pass.ld_sums;
+    pass.y += kTokens * pass.ldy;
+    ++pass.turn;
   }
 }
 
@@ -209,37 +217,35 @@ TESSERA_INLINE void unpack(const Pass& panel, char* out) {
 template <typename Format>
 void multiply_tile(const Pass& tile, uint32_t tokens, bool from_memory) {
   const bool unpacks = Format::kPacked && tokens > (kUnpackPasses - 1) * kTokens;
-  const uint32_t width = tokens <= kTokens ? tile.blocks : kPanel;
   alignas(64) char unpacked[Format::kPacked ? kPanelBytes : 64];
   alignas(64) float sums[kParkedTokens * kLanes];
   Pass panel = tile;
-  // The passes over a panel fetch the next one together.
-  panel.stream.ahead = tokens <= kTokens ? kAhead : width * Format::kBlockBytes;
   panel.ld_sums = kLanes;
-  // Scales lie in front of the weights: here the stream passes over them.
-  if (from_memory) panel.stream.prefetch(panel.scales, static_cast<size_t>(panel.weights - panel.scales) / kLine);
-  for (uint32_t begin = 0; begin < tile.blocks; begin += width) {
-    const bool last = tile.blocks - begin <= width;
-    panel.blocks = last ? tile.blocks - begin : width;
+  panel.scale_lines = 0;
+  // The passes over a panel fetch the next one together.
+  panel.stream.ahead = kPanel * Format::kBlockBytes;
+  if (from_memory) panel.stream.prefetch(tile.scales, tile.scale_lines);
+  for (uint32_t begin = 0; begin < tile.blocks; begin += kPanel) {
+    const bool last = tile.blocks - begin <= kPanel;
+    panel.blocks = last ? tile.blocks - begin : kPanel;
+    panel.scales = tile.scales + begin * Format::kBlockScaleBytes;
+    panel.source = panel.weights = tile.weights + begin * Format::kBlockBytes;
+    panel.x = tile.x;
+    panel.x_scales = tile.x_scales;
+    panel.corrections = tile.corrections;
+    advance(panel, begin * tile.group);
     panel.sums = begin == 0 ? nullptr : sums;
     panel.y = last ? tile.y : sums;
     panel.ldy = last ? tile.ldy : kLanes;
     panel.accumulate = last && tile.accumulate;
-    panel.source = panel.weights;
-    if (unpacks) {
-      if constexpr (Format::kPacked) {
-        unpack<Format>(panel, unpacked);
-        Pass bytes = panel;
-        bytes.scales = unpacked;
-        bytes.weights = unpacked + kPanelScales;
-        multiply_tokens<Panel<Format>>(bytes, tokens, from_memory);
-      }
-    } else {
+    if (!unpacks) {
       multiply_tokens<Format>(panel, tokens, from_memory);
+    } else if constexpr (Format::kPacked) {
+      unpack<Format>(panel, unpacked);
+      panel.scales = unpacked;
+      panel.weights = unpacked + kPanelScales;
+      multiply_tokens<Panel<Format>>(panel, tokens, from_memory);
     }
-    panel.scales += width * Format::kBlockScaleBytes;
-    panel.weights += width * Format::kBlockBytes;
-    advance(panel, width * panel.group);
   }
 }
 
@@ -254,17 +260,38 @@ TESSERA_INLINE uint32_t token_block(uint32_t blocks) {
 
 template <typename Format>
 void multiply_unit(const tessera_matmul_q8_args& args) {
-  if (args.tokens == 0 || args.blocks == 0) return;
+  if (args.tokens == 0 || args.blocks == 0 || args.tile_begin == args.tile_end) return;
   const size_t scale_bytes = (args.blocks * kScaleBytes + kLine - 1) / kLine * kLine;
   const char* const first = static_cast<const char*>(args.weights);
-  Pass tile{};
-  tile.blocks = args.blocks;
-  tile.group = args.x.group;
-  tile.group_stride = args.x.group_stride;
-  tile.ldy = args.ldy;
-  tile.accumulate = args.accumulate != 0;
-  tile.stream.end = first + args.tile_end * args.tile_stride;
-  tile.stream.jump = args.next == nullptr ? 0 : static_cast<const char*>(args.next) - tile.stream.end;
+  Pass unit{};
+  unit.blocks = args.blocks;
+  unit.tiles = 1;
+  unit.tile_stride = args.tile_stride;
+  unit.group = args.x.group;
+  unit.group_stride = args.x.group_stride;
+  unit.ldy = args.ldy;
+  unit.accumulate = args.accumulate != 0;
+  unit.scale_lines = static_cast<uint32_t>(scale_bytes / kLine);
+  unit.stream.end = first + args.tile_end * args.tile_stride;
+  unit.stream.jump = args.next == nullptr ? 0 : static_cast<const char*>(args.next) - unit.stream.end;
+  unit.stream.ahead = kAhead;
+  const auto at = [&](uint32_t tile, uint32_t token) TESSERA_LAMBDA {
+    Pass pass = unit;
+    pass.scales = first + tile * args.tile_stride;
+    pass.weights = pass.source = pass.scales + scale_bytes;
+    pass.x = args.x.values;
+    pass.x_scales = args.x.scales;
+    pass.corrections = args.x.corrections;
+    advance(pass, token / kRowGroup * args.x.group_stride);
+    pass.y = args.y + token * args.ldy + (tile - args.tile_begin) * kLanes;
+    return pass;
+  };
+  if (args.tokens <= kTokens) {  // one pass: the weights come and go
+    Pass all = at(args.tile_begin, 0);
+    all.tiles = args.tile_end - args.tile_begin;
+    all.turns = 1;
+    return kMultiply<Format>[args.tokens - 1](all);
+  }
   const uint32_t block = token_block(args.blocks);
   const uint32_t fitting = static_cast<uint32_t>(kGroupBytes / args.tile_stride);
   const uint32_t group = args.tokens <= block ? args.tile_end - args.tile_begin : fitting < 1 ? 1 : fitting;
@@ -272,16 +299,7 @@ void multiply_unit(const tessera_matmul_q8_args& args) {
     const uint32_t end = args.tile_end - begin < group ? args.tile_end : begin + group;
     for (uint32_t token = 0; token < args.tokens; token += block) {
       const uint32_t tokens = args.tokens - token < block ? args.tokens - token : block;
-      tile.x = args.x.values;
-      tile.x_scales = args.x.scales;
-      tile.corrections = args.x.corrections;
-      advance(tile, token / kRowGroup * args.x.group_stride);
-      for (uint32_t index = begin; index < end; ++index) {
-        tile.scales = first + index * args.tile_stride;
-        tile.weights = tile.scales + scale_bytes;
-        tile.y = args.y + token * args.ldy + (index - args.tile_begin) * kLanes;
-        multiply_tile<Format>(tile, tokens, token == 0);
-      }
+      for (uint32_t tile = begin; tile < end; ++tile) multiply_tile<Format>(at(tile, token), tokens, token == 0);
     }
   }
 }
