@@ -53,8 +53,7 @@ void multiply_tiles(const tessera_op_table& ops, Data& data, DType dtype, const 
   float* const y = data.y.data() + begin * lanes;
   switch (dtype) {
     case DType::f32: {
-      const tessera_matmul_f32_args args{weights, stride, begin, end, k, tokens, data.x.data(), k, y, ldy,
-                                         0,       nullptr};
+      const tessera_matmul_f32_args args{weights, stride, begin, end, k, tokens, data.x.data(), k, y, ldy, 0, nullptr};
       return ops.matmul_f32(&args);
     }
     case DType::bf16: {
@@ -63,7 +62,8 @@ void multiply_tiles(const tessera_op_table& ops, Data& data, DType dtype, const 
     }
     case DType::q8:
     case DType::q4: {
-      const tessera_matmul_q8_args args{weights, stride, begin, end, blocks, tokens, data.q8(tokens), y, ldy, 0, nullptr};
+      const tessera_matmul_q8_args args{weights,         stride, begin, end, blocks, tokens,
+                                        data.q8(tokens), y,      ldy,   0,   nullptr};
       return dtype == DType::q8 ? ops.matmul_q8(&args) : ops.matmul_q4(&args);
     }
   }

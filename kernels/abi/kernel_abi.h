@@ -151,7 +151,7 @@ typedef struct tessera_attention_args {
 } tessera_attention_args;
 
 /** Floats of scratch that one attention call needs. */
-#define TESSERA_ATTENTION_SCRATCH(head_dim) (2048u + 16u * (size_t)(head_dim))
+#define TESSERA_ATTENTION_SCRATCH(head_dim) (2048u + 256u * (size_t)(head_dim))
 
 typedef struct tessera_op_table {
   uint32_t abi_version; /**< TESSERA_KERNEL_ABI_VERSION */

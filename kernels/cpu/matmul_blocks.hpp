@@ -40,14 +40,14 @@ constexpr int kTokens = 3;
 constexpr int kUnroll = 1;
 #endif
 constexpr uint32_t kRowGroup = TESSERA_ROW_GROUP;
-constexpr uint32_t kPanel = 16;             // blocks along K that several passes share
-constexpr uint32_t kUnpackPasses = 3;       // from so many passes on, unpacking a panel pays
-constexpr size_t kGroupBytes = 256 << 10;   // of tiles that meet one block of tokens after the other
-constexpr size_t kTokenBytes = 192 << 10;   // of a block of tokens
-constexpr uint32_t kParkedTokens = 96;      // whose sums may wait between panels
-constexpr size_t kAhead = 4096;             // bytes that a single pass prefetches ahead
-constexpr int kSteps = TESSERA_BLOCK / 4;   // steps of four columns in a block
-constexpr size_t kStepBytes = kLanes * 4;   // unpacked weights of one step
+constexpr uint32_t kPanel = 16;            // blocks along K that several passes share
+constexpr uint32_t kUnpackPasses = 3;      // from so many passes on, unpacking a panel pays
+constexpr size_t kGroupBytes = 256 << 10;  // of tiles that meet one block of tokens after the other
+constexpr size_t kTokenBytes = 192 << 10;  // of a block of tokens
+constexpr uint32_t kParkedTokens = 96;     // whose sums may wait between panels
+constexpr size_t kAhead = 4096;            // bytes that a single pass prefetches ahead
+constexpr int kSteps = TESSERA_BLOCK / 4;  // steps of four columns in a block
+constexpr size_t kStepBytes = kLanes * 4;  // unpacked weights of one step
 constexpr size_t kBytes = size_t{TESSERA_BLOCK} * TESSERA_LANES;  // unpacked weights of one block
 constexpr size_t kScaleBytes = kLanes * sizeof(uint16_t);         // scales of one block
 constexpr size_t kLine = 64;
@@ -70,18 +70,18 @@ struct Pass {
   const char* source;   // the same, as it lies in memory
   uint32_t blocks;
   uint32_t tiles;
-  size_t tile_stride;   // bytes, of all three
-  const int8_t* x;  // first block, first token
+  size_t tile_stride;  // bytes, of all three
+  const int8_t* x;     // first block, first token
   const float* x_scales;
   const int32_t* corrections;
   size_t group;         // entries of x from one block to the next
   size_t group_stride;  // from one group of rows to the next
-  const float* sums;  // accumulators continue from here; null: from zero
-  float* y;           // first row of the tile, first token
+  const float* sums;    // accumulators continue from here; null: from zero
+  float* y;             // first row of the tile, first token
   size_t ld_sums;
   size_t ldy;
-  bool accumulate;      // what is in y is added at the end
-  uint32_t scale_lines; // of each tile, where this pass prefetches those that come later
+  bool accumulate;       // what is in y is added at the end
+  uint32_t scale_lines;  // of each tile, where this pass prefetches those that come later
   // Of the weights that come later, this pass prefetches a share: those of block `turn`, turn + turns, …
   uint32_t turn;
   uint32_t turns;
@@ -164,11 +164,11 @@ void multiply(const Pass& pass) {
 
 using Multiply = void (*)(const Pass&);
 template <typename Format>
-constexpr Multiply kMultiply[] = {multiply<Format, 1>,  multiply<Format, 2>,  multiply<Format, 3>,
+constexpr Multiply kMultiply[] = {multiply<Format, 1>, multiply<Format, 2>, multiply<Format, 3>,
 #if defined(__AVX512F__)
-                                  multiply<Format, 4>,  multiply<Format, 5>,  multiply<Format, 6>,
-                                  multiply<Format, 7>,  multiply<Format, 8>,  multiply<Format, 9>,
-                                  multiply<Format, 10>, multiply<Format, 11>, multiply<Format, 12>
+                                  multiply<Format, 4>, multiply<Format, 5>, multiply<Format, 6>,  multiply<Format, 7>,
+                                  multiply<Format, 8>, multiply<Format, 9>, multiply<Format, 10>, multiply<Format, 11>,
+                                  multiply<Format, 12>
 #endif
 };
 

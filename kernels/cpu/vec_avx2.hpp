@@ -134,6 +134,42 @@ TESSERA_INLINE __m256 fold_eight(const Partial x[8]) {
 /// Lane j of the result is fold(x[j]): the same additions, made for several accumulators at once.
 TESSERA_INLINE Lanes fold_each(const Partial x[16]) { return {fold_eight(x), fold_eight(x + 8)}; }
 
+/// Turns the 16 x 16 matrix of the rows x.
+TESSERA_INLINE void transpose_eight(__m256 x[8]) {
+  __m256 pairs[8], quads[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+    quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+    quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+    quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    x[c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x20);
+    x[4 + c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x31);
+  }
+}
+TESSERA_INLINE void transpose(Lanes x[16]) {
+  __m256 quarter[4][8];  // left and right half of rows 0..7, of rows 8..15
+  for (int i = 0; i < 8; ++i) {
+    quarter[0][i] = x[i].lo;
+    quarter[1][i] = x[i].hi;
+    quarter[2][i] = x[i + 8].lo;
+    quarter[3][i] = x[i + 8].hi;
+  }
+  for (auto& eight : quarter) transpose_eight(eight);
+  for (int i = 0; i < 8; ++i) {
+    x[i] = {quarter[0][i], quarter[2][i]};
+    x[i + 8] = {quarter[1][i], quarter[3][i]};
+  }
+}
+
 TESSERA_INLINE float largest(Lanes x) {
   const __m256 eight = _mm256_max_ps(x.lo, x.hi);
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -150,6 +186,13 @@ TESSERA_INLINE __m256 widen_bf16_half(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
 }
 TESSERA_INLINE Lanes load(const uint16_t* p) { return {widen_bf16_half(p), widen_bf16_half(p + 8)}; }
+TESSERA_INLINE float widen_one(float x) { return x; }
+TESSERA_INLINE float widen_one(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
 TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   alignas(32) uint16_t buffer[16] = {};
   for (size_t i = 0; i < n; ++i) buffer[i] = p[i];

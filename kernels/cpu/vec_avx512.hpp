@@ -92,6 +92,35 @@ TESSERA_INLINE Lanes fold_each(const Partial x[16]) {
   return _mm512_add_ps(_mm512_shuffle_ps(c, d, 0x88), _mm512_shuffle_ps(c, d, 0xdd));
 }
 
+/// Turns the 16 x 16 matrix of the rows x.
+TESSERA_INLINE void transpose(Lanes x[16]) {
+  Lanes pairs[16], quads[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    quads[i] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+    quads[i + 1] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+    quads[i + 2] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+    quads[i + 3] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+  }
+  // quads[4 r + c]: element c of every quarter of the rows 4 r .. 4 r + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const Lanes low_even = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0x88);
+    const Lanes low_odd = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0xdd);
+    const Lanes high_even = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0x88);
+    const Lanes high_odd = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0xdd);
+    x[c] = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
+    x[4 + c] = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+    x[8 + c] = _mm512_shuffle_f32x4(low_even, high_even, 0xdd);
+    x[12 + c] = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
+  }
+}
+
 TESSERA_INLINE float largest(Lanes x) { return _mm512_reduce_max_ps(x); }
 
 TESSERA_INLINE Lanes widen_f16(const uint16_t* p) {
@@ -102,6 +131,13 @@ TESSERA_INLINE Lanes widen_bf16_register(__m256i x) {
 }
 TESSERA_INLINE Lanes load(const uint16_t* p) {
   return widen_bf16_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+TESSERA_INLINE float widen_one(float x) { return x; }
+TESSERA_INLINE float widen_one(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
 }
 TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   return widen_bf16_register(_mm256_maskz_loadu_epi16(first_mask(n), p));
@@ -168,8 +204,8 @@ TESSERA_INLINE Q8Weights to_q8_weights(Bytes x) { return x; }
 
 TESSERA_INLINE IntLanes broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
 
-/// The 32 activations of a block, broadcast four at a time. Written out, because the compiler would spend a register and
-/// an instruction on each broadcast.
+/// The 32 activations of a block, broadcast four at a time. Written out, because the compiler would spend a register
+/// and an instruction on each broadcast.
 struct Q8Activations {
   struct [[gnu::may_alias]] Four {
     int32_t bits;
@@ -178,8 +214,8 @@ struct Q8Activations {
   TESSERA_INLINE void prepare(const int8_t* p) { values = p; }
   TESSERA_INLINE IntLanes multiply(IntLanes acc, Q8Weights weights, int step) const {
     __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0"
-            : "+v"(acc)
-            : "v"(weights), "m"(reinterpret_cast<const Four*>(values)[step]));
+                     : "+v"(acc)
+                     : "v"(weights), "m"(reinterpret_cast<const Four*>(values)[step]));
     return acc;
   }
 };

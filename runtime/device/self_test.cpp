@@ -75,7 +75,8 @@ struct QuantizedRows {
 std::uint32_t hash_matmul_f32(const tessera_op_table& table) {
   const auto weights = values(1, tiles * k * 16), x = values(2, tokens * k);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_f32_args args{weights.data(), k * 64, 0, tiles, k, tokens, x.data(), k, y.data(), tiles * 16, 0, nullptr};
+  const tessera_matmul_f32_args args{weights.data(), k * 64, 0,        tiles,      k, tokens,
+                                     x.data(),       k,      y.data(), tiles * 16, 0, nullptr};
   table.matmul_f32(&args);
   Hash hash;
   hash.add(y.data(), y.size());
@@ -103,8 +104,8 @@ std::uint32_t hash_matmul_blocks(void (*matmul)(const tessera_matmul_q8_args*), 
                                  QuantizedRows& rows) {
   const auto weights = block_tiles(tile_bytes);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_q8_args args{weights.data(), tile_bytes,  0,        tiles,     blocks,
-                                    tokens,         rows.view(), y.data(), tiles * 16, 0, nullptr};
+  const tessera_matmul_q8_args args{weights.data(), tile_bytes, 0,          tiles, blocks, tokens,
+                                    rows.view(),    y.data(),   tiles * 16, 0,     nullptr};
   matmul(&args);
   Hash hash;
   hash.add(y.data(), y.size());
@@ -132,7 +133,8 @@ std::uint32_t hash_matmul_bf16(const tessera_op_table& table) {
   const tessera_bf16_rows rows{rounded.data(), k};
   table.bf16_rows(x.data(), k, tokens, k, &rows);
   AlignedBuffer<float> y(tokens * tiles * 16);
-  const tessera_matmul_bf16_args args{weights.data(), k * 32, 0, tiles, k, tokens, rows, y.data(), tiles * 16, 0, nullptr};
+  const tessera_matmul_bf16_args args{weights.data(), k * 32,   0,          tiles, k,      tokens,
+                                      rows,           y.data(), tiles * 16, 0,     nullptr};
   table.matmul_bf16(&args);
   Hash hash;
   hash.add(y.data(), y.size());

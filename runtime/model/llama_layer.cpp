@@ -124,8 +124,7 @@ void LlamaShard::feed_forward_block(const Step& step, std::uint32_t layer, float
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
   normalise(weights.ffn_norm, b.x.data(), rows);
-  b.gated_columns.run(context_, weights.ffn_gate, weights.ffn_up, slices_.ffn, b.normed_activations,
-                      b.ffn_activations);
+  b.gated_columns.run(context_, weights.ffn_gate, weights.ffn_up, slices_.ffn, b.normed_activations, b.ffn_activations);
   b.row_parallel.run(context_, weights.ffn_down, b.ffn_sums.own_schedule(), b.ffn_activations, partials);
 }
 

@@ -182,7 +182,8 @@ void GatedColumns::run(const ComputeContext& context, const MappedTensor& gate, 
   // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
   const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * gate.packed().tile_bytes(), rows),
                                        divide_up(tiles, gated_tiles_max(rows)));
-  // Shares begin at even tiles; behind the last one comes the padding of the last unit. shard_memory.cpp counts on this.
+  // Shares begin at even tiles; behind the last one comes the padding of the last unit. shard_memory.cpp counts on
+  // this.
   const std::uint32_t padded = out.columns() / lanes - tiles;
   const std::uint32_t share = std::min(tiles, gated_tiles_max(rows) + tiles % 2);
   const std::size_t width_max = std::size_t{share + padded} * lanes;
@@ -236,7 +237,8 @@ void RowParallel::run(const ComputeContext& context, const MappedTensor& weights
       // The first addition is made where the product comes out.
       const bool accumulate = merge > 0;
       if (accumulate) --merge, --height;
-      MatmulCall call{&weights, unit, begin, end, std::size_t{slice} * layout.unit_k(), stack + height++ * entry, width};
+      MatmulCall call{&weights, unit, begin, end, std::size_t{slice} * layout.unit_k(), stack + height++ * entry,
+                      width};
       call.accumulate = accumulate;
       if (slice + 1 < slices) call.next = weights.unit(unit + 1) + begin * layout.tile_bytes();
       matmul(*context.ops, x, call);

@@ -28,8 +28,8 @@ struct ColumnMatrix {
 /// Column-parallel matrices of one dtype and one number of columns times the same activations, as one operation.
 void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix> matrices, const Activations& x);
 
-/// The feed-forward network up to its last matrix: out = silu(gate · x) * (up · x), piece by piece, so that products meet
-/// in the cache and nothing of them is written to memory but `out`.
+/// The feed-forward network up to its last matrix: out = silu(gate · x) * (up · x), piece by piece, so that products
+/// meet in the cache and nothing of them is written to memory but `out`.
 class GatedColumns {
  public:
   /// `gate` and `up` have one shape; `units` of each are multiplied. out has the columns of those units.

@@ -105,9 +105,10 @@ std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometr
   const ExchangeBytes attention(assignment, geometry.attention_slices, &ShardSlices::attention, rows, strides.dim);
   const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
   bytes += std::max(attention.nodes, ffn.nodes);
-  bytes += options.threads *
-           (std::max(attention.stack, ffn.stack) + gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +
-            attention_scratch_floats(shape.head_dim) * sizeof(float));
+  bytes +=
+      options.threads * (std::max(attention.stack, ffn.stack) +
+                         gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +
+                         attention_scratch_floats(shape.head_dim) * sizeof(float));
   if (assignment.last(shape)) {
     const std::uint64_t block_rows = std::min<std::uint64_t>(rows, logits_rows_per_block);
     const std::uint32_t own = vocabulary_rows(shape, geometry, assignment.slices().vocab);

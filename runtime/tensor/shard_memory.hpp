@@ -49,7 +49,7 @@ constexpr std::size_t quantised_entries(std::size_t rows, std::size_t k) {
 }
 
 /// Floats of scratch that one thread needs for attention (TESSERA_ATTENTION_SCRATCH of the kernel ABI).
-constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) { return 2048 + 16 * std::size_t{head_dim}; }
+constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) { return 2048 + 256 * std::size_t{head_dim}; }
 
 struct ShardMemoryOptions {
   std::uint32_t kv_pages = 0;

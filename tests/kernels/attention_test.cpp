@@ -141,7 +141,9 @@ std::vector<float> attend_all(const tessera_op_table& table, const Problem& prob
 KERNEL_TEST(attention_agrees_with_the_reference_to_the_bit) {
   for (std::uint64_t seed = 0; seed < 250; ++seed) {
     Random random(seed);
-    const std::uint32_t queries = random.chance(3) ? random.between(17, 35) : random.between(1, 9);
+    const std::uint32_t queries = random.chance(16)  ? random.between(120, 150)
+                                  : random.chance(3) ? random.between(10, 35)
+                                                     : random.between(1, 9);
     const Problem problem =
         make_problem(random, queries, random.chance(3) ? random.between(129, 400) : random.between(1, 140));
     const Pages pages(problem, random.pick(kPageSizes), random);

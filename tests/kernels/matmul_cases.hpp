@@ -18,7 +18,8 @@ struct Shape {
 
   std::string text(std::uint64_t seed) const {
     return "seed " + std::to_string(seed) + ", k " + std::to_string(k) + ", tokens " + std::to_string(tokens) +
-           ", tiles " + std::to_string(tile_begin) + ".." + std::to_string(tile_end) + (accumulate ? ", accumulated" : "");
+           ", tiles " + std::to_string(tile_begin) + ".." + std::to_string(tile_end) +
+           (accumulate ? ", accumulated" : "");
   }
   std::size_t ldx() const { return k + slack_x; }
   std::size_t ldy() const { return std::size_t{tile_end - tile_begin} * TESSERA_LANES + slack_y; }
@@ -109,9 +110,17 @@ struct Bf16Case {
     GuardedBuffer<std::uint8_t> rounded(((tokens - 1) * ld + even) * bytes);
     const tessera_bf16_rows rows{rounded.data(), ld};
     table.bf16_rows(x.data() + first * ldx, ldx, tokens, shape.k, &rows);
-    const tessera_matmul_bf16_args args{
-        weights.data(), weights.tile_stride(), shape.tile_begin, shape.tile_end, even, tokens, rows, y.data(),
-        shape.ldy(),    shape.accumulate,      shape.has_next ? weights.data() : nullptr};
+    const tessera_matmul_bf16_args args{weights.data(),
+                                        weights.tile_stride(),
+                                        shape.tile_begin,
+                                        shape.tile_end,
+                                        even,
+                                        tokens,
+                                        rows,
+                                        y.data(),
+                                        shape.ldy(),
+                                        shape.accumulate,
+                                        shape.has_next ? weights.data() : nullptr};
     table.matmul_bf16(&args);
     return y;
   }
@@ -146,10 +155,17 @@ struct BlocksCase {
                                 const Shape& shape, std::uint32_t first, std::uint32_t count) const {
     auto y = untouched_rows(shape, count);
     QuantizedRows quantised = rows(table, first, count);
-    const tessera_matmul_q8_args args{
-        weights.data(), weights.tile_stride(), shape.tile_begin, shape.tile_end, weights.blocks(),
-        count,          quantised.view(),      y.data(),         shape.ldy(),    shape.accumulate,
-        shape.has_next ? weights.data() : nullptr};
+    const tessera_matmul_q8_args args{weights.data(),
+                                      weights.tile_stride(),
+                                      shape.tile_begin,
+                                      shape.tile_end,
+                                      weights.blocks(),
+                                      count,
+                                      quantised.view(),
+                                      y.data(),
+                                      shape.ldy(),
+                                      shape.accumulate,
+                                      shape.has_next ? weights.data() : nullptr};
     matmul(&args);
     return y;
   }

@@ -1,10 +1,10 @@
 // Random weights in the tile layouts of kernels/abi/kernel_abi.h, and their logical values.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/abi/kernel_abi.h"
