@@ -54,6 +54,10 @@ Result<std::vector<Row>> bench_long_context(const Settings& settings, const std:
 /// `tessera run` from its start to its first token: a prompt of 16 tokens, the file in the page cache.
 Result<std::vector<Row>> bench_start(const Settings& settings, const std::string& shape, DType dtype);
 
+/// Decode while a foreign process keeps one of the cores busy, beside decode without it times the share of the cores
+/// that is left when both get half of that one. Nothing where fewer threads than cores compute.
+Result<std::vector<Row>> bench_busy_core(const Settings& settings, const std::string& shape, DType dtype);
+
 /// What one layer's exchange costs between `ranks` (at most 8) threads of this process: latency of 8 KB, where more
 /// than 100 % of bare TCP is slower, and throughput of 16 MB.
 std::vector<Row> bench_exchange(const Settings& settings, std::uint32_t ranks);

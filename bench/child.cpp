@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,6 +49,7 @@ bool read_some(int descriptor, std::string& text) {
   return count > 0 || (count < 0 && errno == EINTR);
 }
 
+/// With its output to the pipes.
 Result<pid_t> spawn(const std::vector<std::string>& command, Pipe& out, Pipe& errors) {
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
@@ -95,6 +98,27 @@ Result<ChildOutput> run_child(const std::vector<std::string>& command, const Clo
     return failure(ErrorCode::io, command, how + ": " + complaint);
   }
   return output;
+}
+
+Result<BusyCore> BusyCore::start(std::uint32_t core) {
+  Pipe out, errors;
+  if (out.ends[0] < 0 || errors.ends[0] < 0) return Error{ErrorCode::io, "a busy process: no pipes for its output"};
+  TESSERA_TRY(const pid_t pid, spawn({"sh", "-c", "while :; do :; done"}, out, errors));
+  BusyCore busy(pid);
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  CPU_SET(core, &mask);
+  if (::sched_setaffinity(pid, sizeof mask, &mask) != 0)
+    return Error{ErrorCode::io,
+                 "a busy process cannot be bound to core " + std::to_string(core) + ": " + std::strerror(errno)};
+  return busy;
+}
+
+BusyCore::~BusyCore() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace tessera::bench

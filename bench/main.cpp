@@ -59,7 +59,7 @@ nlohmann::json json_of(const Row& row, std::uint32_t threads) {
 }
 
 /// What can be measured, in the order of the table.
-const std::vector<std::string> all_parts = {"exchange", "ops", "model", "batch", "long", "start"};
+const std::vector<std::string> all_parts = {"exchange", "ops", "model", "batch", "long", "start", "busy"};
 
 struct Options {
   std::vector<std::string> models = {"llama-134m", "llama-1.1b"};
@@ -75,8 +75,11 @@ struct Options {
 /// The parts that measure one model.
 Result<void> measure_model(const Options& options, const Settings& settings, const std::string& model, DType dtype,
                            const std::function<void(const std::vector<Row>&)>& add) {
-  const std::pair<const char*, decltype(&bench_model)> benches[] = {
-      {"model", bench_model}, {"batch", bench_batches}, {"long", bench_long_context}, {"start", bench_start}};
+  const std::pair<const char*, decltype(&bench_model)> benches[] = {{"model", bench_model},
+                                                                    {"batch", bench_batches},
+                                                                    {"long", bench_long_context},
+                                                                    {"start", bench_start},
+                                                                    {"busy", bench_busy_core}};
   for (const auto& [part, bench] : benches) {
     if (!options.measures(part)) continue;
     TESSERA_TRY(auto rows, bench(settings, model, dtype));
@@ -162,7 +165,9 @@ int main(int argc, char** argv) {
   cli.add_option(
          "--parts", options.parts,
          "exchange: between shards; ops: the matrix kernels; model: decode and prefill; batch: decode of 4, 8 and "
-         "16 sequences; long: at the end of the context; start: of the program to its first token")
+         "16 sequences; long: at the end of the context; start: of the program to its first token; busy: decode while "
+         "a "
+         "foreign process keeps one core busy")
       ->delimiter(',')
       ->check(CLI::IsMember(all_parts))
       ->capture_default_str();

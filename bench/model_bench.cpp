@@ -146,4 +146,25 @@ Result<std::vector<Row>> bench_start(const Settings& settings, const std::string
   return std::vector<Row>{row};
 }
 
+Result<std::vector<Row>> bench_busy_core(const Settings& settings, const std::string& shape, DType dtype) {
+  if (settings.threads < usable_cores()) return std::vector<Row>{};
+  TESSERA_TRY(auto runner, ModelRunner::create(settings, shape, dtype, 1, batch_prompt_tokens + decode_steps));
+  TESSERA_TRY(const std::string peer_model, peer_model_of(settings, shape, dtype));
+  Row row = row_of(shape, dtype, "decode beside a process that keeps one core busy");
+  TESSERA_CHECK(runner.prefill(batch_prompt_tokens));
+  for (std::uint32_t sample = 0; sample < settings.samples; ++sample) {
+    runner.rewind(batch_prompt_tokens);
+    TESSERA_TRY(const double alone, runner.decode(decode_steps));
+    row.roofline.add(decode_steps / alone * (1 - 0.5 / settings.threads));
+    runner.rewind(batch_prompt_tokens);
+    TESSERA_TRY(const auto busy, BusyCore::start(0));
+    TESSERA_TRY(const double beside, runner.decode(decode_steps));
+    row.value.add(decode_steps / beside);
+    if (settings.peer == nullptr) continue;
+    TESSERA_TRY(const auto speed, settings.peer->run(peer_model, settings.threads, 0, decode_steps, 0));
+    row.peer.add(speed.decode);
+  }
+  return std::vector<Row>{row};
+}
+
 }  // namespace tessera::bench
