@@ -1,5 +1,4 @@
-// AlignedBuffer<T>: zero-initialised memory on a 64-byte boundary, in huge pages where it is large, for activations and
-// scratch. Moves, does not copy.
+// AlignedBuffer<T>: zero-initialised memory on a 64-byte boundary, for activations and scratch. Moves, does not copy.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +7,6 @@
 #include <memory>
 #include <new>
 #include <span>
-#include <sys/mman.h>
 #include <type_traits>
 
 namespace tessera {
@@ -22,11 +20,8 @@ class AlignedBuffer {
   explicit AlignedBuffer(std::size_t count) : size_(count) {
     if (count == 0) return;
     const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
-    const bool large = bytes >= huge_page;
-    void* const memory = std::aligned_alloc(large ? huge_page : alignment, bytes);
+    void* const memory = std::aligned_alloc(alignment, bytes);
     if (memory == nullptr) throw std::bad_alloc();
-    // Matrices are walked row by row, a page each: with small pages the address cache misses at every row. Only a wish.
-    if (large) ::madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
     std::memset(memory, 0, bytes);
     data_.reset(static_cast<T*>(memory));
   }
@@ -41,7 +36,6 @@ class AlignedBuffer {
 
  private:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t huge_page = 2u << 20;
   struct Free {
     void operator()(T* memory) const { std::free(memory); }
   };
