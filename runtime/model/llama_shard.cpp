@@ -103,8 +103,8 @@ void LlamaShard::reserve_rows(std::uint32_t rows) {
   const std::uint32_t workers = context_.pool->threads();
   static_assert(attention_scratch_floats(64) == TESSERA_ATTENTION_SCRATCH(64));
   grow(b.attention_scratch, workers * attention_scratch_floats(shape_.head_dim));
-  const std::size_t queries = std::max<std::size_t>(
-      std::size_t{attention_rows_per_task} * shape_.queries_per_kv_head(), attention_queries_per_task);
+  const std::size_t queries = std::max<std::size_t>(std::size_t{attention_rows_per_task} * shape_.queries_per_kv_head(),
+                                                    attention_queries_per_task);
   b.query_pointers.assign(workers, std::vector<const float*>(queries));
   b.output_pointers.assign(workers, std::vector<float*>(queries));
   b.lengths.assign(workers, std::vector<std::uint32_t>(queries));
@@ -187,8 +187,8 @@ void LlamaShard::find_attention_runs(const Step& step) {
   std::vector<RowRun>& runs = buffers_->attention_runs;
   runs.clear();
   for (std::uint32_t row = 0; row < step.rows.size(); ++row) {
-    const bool same_run = row > 0 && step.rows[row].sequence == step.rows[row - 1].sequence &&
-                          runs.back().count < rows_per_run;
+    const bool same_run =
+        row > 0 && step.rows[row].sequence == step.rows[row - 1].sequence && runs.back().count < rows_per_run;
     if (!same_run) runs.push_back({row, 0});
     ++runs.back().count;
   }

@@ -12,8 +12,8 @@
 
 namespace tessera {
 
-/// Rows of one sequence that one attention task takes: its queries share each K and V that they read. More of them, up to
-/// so many queries, where that leaves enough tasks.
+/// Rows of one sequence that one attention task takes: its queries share each K and V that they read. More of them, up
+/// to so many queries, where that leaves enough tasks.
 inline constexpr std::uint32_t attention_rows_per_task = 16;
 inline constexpr std::uint32_t attention_queries_per_task = 128;
 /// Rows per task of what is done row by row.
