@@ -103,8 +103,8 @@ Result<ChildOutput> run_child(const std::vector<std::string>& command, const Clo
 Result<BusyCore> BusyCore::start(std::uint32_t core) {
   Pipe out, errors;
   if (out.ends[0] < 0 || errors.ends[0] < 0) return Error{ErrorCode::io, "a busy process: no pipes for its output"};
-  TESSERA_TRY(const pid_t pid, spawn({"sh", "-c", "while :; do :; done"}, out, errors));
-  BusyCore busy(pid);
+  TESSERA_TRY(const pid_t pid, spawn({"sh", "-c", "while kill -0 $PPID; do :; done"}, out, errors));
+  BusyCore busy(pid);  // and it ends by itself should this process die before
   cpu_set_t mask;
   CPU_ZERO(&mask);
   CPU_SET(core, &mask);

@@ -1,4 +1,4 @@
-// Other programs that a benchmark measures: run to their end, one at a time.
+// Other programs: those that a benchmark measures, run to their end, and one that disturbs.
 #pragma once
 
 #include <cstdint>

@@ -165,9 +165,8 @@ int main(int argc, char** argv) {
   cli.add_option(
          "--parts", options.parts,
          "exchange: between shards; ops: the matrix kernels; model: decode and prefill; batch: decode of 4, 8 and "
-         "16 sequences; long: at the end of the context; start: of the program to its first token; busy: decode while "
-         "a "
-         "foreign process keeps one core busy")
+         "16 sequences; long: at the end of the context; start: of the program to its first token; busy: decode beside "
+         "a foreign process that keeps one core busy")
       ->delimiter(',')
       ->check(CLI::IsMember(all_parts))
       ->capture_default_str();

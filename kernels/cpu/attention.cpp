@@ -37,7 +37,7 @@ TESSERA_INLINE float exponentiate(float* scores, uint32_t count, float m) {
 void fold_softmax(Softmax& softmax, uint32_t queries, float* scores) {
   alignas(64) float l_run[kQueries] = {};
   alignas(64) float m_run[kQueries] = {};
-  // One after the other for all queries: they do not wait for each other, but each step of one does for the last.
+  // Step by step for all queries at once: the steps of one query wait for each other, those of several do not.
   for (uint32_t i = 0; i < queries; ++i) {
     if (softmax.counts[i] != 0) m_run[i] = largest_score(scores + i * kRun, softmax.counts[i]);
   }
@@ -66,6 +66,7 @@ void fold_softmax(Softmax& softmax, uint32_t queries, float* scores) {
     softmax.l[i] = __builtin_fmaf(l_run[i], softmax.join[i], softmax.l[i] * softmax.keep[i]);
   }
 }
+
 void normalise(float* out, float l, size_t head_dim) {
   const Lanes inv = div(broadcast(1.0f), broadcast(l));
   size_t d = 0;

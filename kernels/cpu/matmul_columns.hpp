@@ -49,6 +49,7 @@ struct Columns {
   uint32_t steps;   // of the panel
   bool resume;      // accumulators continue from y
   bool accumulate;  // what is in y is added at the end
+  bool fetches;     // this pass is the first over its weights: it prefetches those that come later
   const char* end;  // of the weights
   ptrdiff_t jump;   // from there to what the caller reads next
 };
@@ -79,12 +80,14 @@ void multiply(const Columns<Format>& block) {
   };
   uint32_t left = block.steps;
   for (; left >= kUnroll; left -= kUnroll) {
+    if (block.fetches) {
 #pragma GCC unroll 16
-    for (int j = 0; j < Tiles; ++j) {
-      const char* ahead = w + j * block.tile_stride + kAhead;
-      ahead += ahead >= block.end ? block.jump : 0;
+      for (int j = 0; j < Tiles; ++j) {
+        const char* ahead = w + j * block.tile_stride + kAhead;
+        ahead += ahead >= block.end ? block.jump : 0;
 #pragma GCC unroll 8
-      for (uint32_t i = 0; i < kUnroll; ++i) _mm_prefetch(ahead + i * kStepBytes, _MM_HINT_T0);
+        for (uint32_t i = 0; i < kUnroll; ++i) _mm_prefetch(ahead + i * kStepBytes, _MM_HINT_T0);
+      }
     }
 #pragma GCC unroll 1
     for (uint32_t i = 0; i < kUnroll; ++i) step();
@@ -125,6 +128,7 @@ void multiply_tokens(Columns<Format> block, uint32_t steps, uint32_t tokens) {
       block.y = whole.y + t * whole.ldy;
       block.steps = width;
       block.resume = begin != 0;
+      block.fetches = t == 0;
       kMultiply<Format, Tiles>[count - 1](block);
     }
     begin += width;

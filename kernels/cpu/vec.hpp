@@ -28,6 +28,15 @@ namespace {
 
 constexpr size_t kLanes = 16;
 
+/// One element of a cache, as a float: f32, or bf16.
+TESSERA_INLINE float widen_one(float x) { return x; }
+TESSERA_INLINE float widen_one(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 /// exactness.md, "exp"; coefficients of Cephes expf (S. Moshier).
 TESSERA_INLINE Lanes exp_lanes(Lanes input) {
   const Lanes x = min(broadcast(88.0f), input);  // in this order a NaN stays a NaN

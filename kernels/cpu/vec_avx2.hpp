@@ -186,13 +186,6 @@ TESSERA_INLINE __m256 widen_bf16_half(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
 }
 TESSERA_INLINE Lanes load(const uint16_t* p) { return {widen_bf16_half(p), widen_bf16_half(p + 8)}; }
-TESSERA_INLINE float widen_one(float x) { return x; }
-TESSERA_INLINE float widen_one(uint16_t x) {
-  const uint32_t bits = uint32_t{x} << 16;
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
 TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   alignas(32) uint16_t buffer[16] = {};
   for (size_t i = 0; i < n; ++i) buffer[i] = p[i];

@@ -132,13 +132,6 @@ TESSERA_INLINE Lanes widen_bf16_register(__m256i x) {
 TESSERA_INLINE Lanes load(const uint16_t* p) {
   return widen_bf16_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-TESSERA_INLINE float widen_one(float x) { return x; }
-TESSERA_INLINE float widen_one(uint16_t x) {
-  const uint32_t bits = uint32_t{x} << 16;
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
 TESSERA_INLINE Lanes load_first(const uint16_t* p, size_t n) {
   return widen_bf16_register(_mm256_maskz_loadu_epi16(first_mask(n), p));
 }

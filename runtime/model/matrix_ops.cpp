@@ -177,6 +177,7 @@ void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix
 void GatedColumns::run(const ComputeContext& context, const MappedTensor& gate, const MappedTensor& up,
                        SliceRange units, const Activations& x, Activations& out) {
   const std::uint32_t tiles = tiles_of(gate, units), rows = x.rows();
+  TESSERA_ENSURE(tiles == tiles_of(up, units) && tiles * lanes <= out.columns());
   out.begin(context, rows);
   if (tiles == 0) return;
   // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
