@@ -17,7 +17,8 @@
 
 namespace tessera {
 
-inline constexpr std::uint32_t data_protocol_version = 1;
+/// 2: partial sums go by token rows from 64 KB spared (both ends decide alike).
+inline constexpr std::uint32_t data_protocol_version = 2;
 inline constexpr std::size_t hello_prefix_bytes = 8;
 inline constexpr std::size_t hello_bytes_max = 1024;  ///< behind the prefix
 inline constexpr std::size_t refusal_text_bytes_max = 256;

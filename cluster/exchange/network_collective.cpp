@@ -94,7 +94,7 @@ Result<void> NetworkCollective::all_to_all(ExchangeTag tag, std::span<const Segm
   return mesh_.exchange(tag, outgoing_, incoming_);
 }
 
-bool NetworkCollective::prefer_scatter(std::uint64_t bytes) const { return size_ > 2 && bytes >= scatter_bytes_min; }
+bool NetworkCollective::prefer_scatter(std::uint64_t spared) const { return spared >= scatter_bytes_min; }
 
 NetworkStageLink::NetworkStageLink(Mesh& mesh, const EpochPlan& plan, std::uint32_t rank) : mesh_(mesh) {
   TESSERA_ENSURE(rank < plan.ranks() && mesh.self().value == rank);

@@ -66,6 +66,8 @@ Result<void> EpochShard::make_shard(ComputeContext context) {
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
   TESSERA_TRY(shard_, LlamaShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
                                          context, plan_.kv_pages));
+  // Pages come at the step boundary, where everybody waits: their memory is better asked for now.
+  if (plan_.previous.value != 0) shard_->kv().populate(kv_populate_bytes_max);
   weight_bytes_ = shard_->weights().bytes();
   kv_page_bytes_ = shard_->kv().bytes_of(1);
   return check_weights(assignment);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,10 @@
 #include "runtime/model/weight_check.hpp"
 
 namespace tessera {
+
+/// Of a KV cache that takes over pages from an epoch before, what is backed by memory before they come (milliseconds; a
+/// step boundary with more pages in use waits for the rest).
+inline constexpr std::size_t kv_populate_bytes_max = 32u << 20;
 
 class EpochShard {
  public:

@@ -19,8 +19,9 @@
 
 namespace tessera {
 
-/// Payload of one piece, at most (one page of all heads of one layer may be larger).
-inline constexpr std::size_t kv_piece_bytes_max = 4u << 20;
+/// Payload of one piece, at most (one page of all heads of one layer may be larger): small enough to stay in a cache
+/// and to be sealed by one end while the other opens the one before.
+inline constexpr std::size_t kv_piece_bytes_max = 256u << 10;
 
 /// Confined to the executor's thread; the caches outlive it.
 class KvTransfer {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
@@ -65,6 +66,22 @@ std::byte* KvCache::k(std::uint32_t layer, std::uint32_t head) const {
 
 std::byte* KvCache::v(std::uint32_t layer, std::uint32_t head) const {
   return k(layer, head) + shape_.pages * page_bytes();
+}
+
+void KvCache::populate(std::size_t bytes) {
+  if (memory_ == nullptr) return;
+  const std::size_t pages = std::min<std::size_t>(shape_.pages, bytes / bytes_of(1));
+  if (pages == 0) return;
+  const auto system_page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto ask = [&](std::byte* first) {
+    const std::size_t before = reinterpret_cast<std::uintptr_t>(first) % system_page;
+    return ::madvise(first - before, before + pages * page_bytes(), MADV_POPULATE_WRITE) == 0;
+  };
+  for (std::uint32_t layer = shape_.layers.begin; layer < shape_.layers.end; ++layer) {
+    for (std::uint32_t head = shape_.heads.begin; head < shape_.heads.end; ++head) {
+      if (!ask(k(layer, head)) || !ask(v(layer, head))) return;  // an old kernel, or no memory: writing will tell
+    }
+  }
 }
 
 void KvCache::export_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,

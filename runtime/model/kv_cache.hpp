@@ -55,6 +55,11 @@ class KvCache {
 
   /// Bytes of one (layer, head) of `pages` pages as they travel: K of every page, then V of every page.
   std::size_t export_bytes(std::size_t pages) const { return 2 * pages * page_bytes(); }
+  /// Asks the system for the memory of the first pages of every (layer, head), as many as fit into `bytes`, so that the
+  /// first writes need not wait for it one 4 KiB page after the other. Only a hint: without effect where the system
+  /// cannot. Before the cache is shared with other threads, or on its owner's.
+  void populate(std::size_t bytes);
+
   /// Copies them out. The shape holds (layer, head) and all pages; `out` has export_bytes().
   void export_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
                     std::span<std::byte> out) const;

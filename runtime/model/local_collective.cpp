@@ -58,7 +58,7 @@ class LocalExchange::Endpoint final : public Collective {
     });
   }
 
-  bool prefer_scatter(std::uint64_t bytes) const override { return bytes >= exchange_.scatter_bytes_min_; }
+  bool prefer_scatter(std::uint64_t spared) const override { return spared >= exchange_.scatter_bytes_min_; }
 
  private:
   LocalExchange& exchange_;

@@ -16,8 +16,8 @@
 
 namespace tessera {
 
-/// From how many bytes of partial sums on shards of one process exchange them by token rows.
-inline constexpr std::uint64_t local_scatter_bytes_min = 1u << 20;
+/// Bytes that an exchange by token rows must spare each shard of one process to pay.
+inline constexpr std::uint64_t local_scatter_bytes_min = 384u << 10;
 
 /// Outlives its endpoints. Any thread (mutex_); each endpoint is confined to its rank's thread.
 class LocalExchange {

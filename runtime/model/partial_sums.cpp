@@ -41,11 +41,19 @@ PartialSums::Rows PartialSums::rows_of(std::uint32_t rank) const {
   return {rows_count_ * rank / ranks, rows_count_ * (rank + 1) / ranks};
 }
 
+std::uint64_t PartialSums::bytes_spared_by_rows(std::uint64_t row) const {
+  // A rank receives the others' nodes whole, or the others' nodes of its own rows and then the rest of the rows.
+  const std::uint64_t ranks = collective_.size(), others = nodes_ * row * (ranks - 1) / ranks;
+  const std::uint64_t own_rows = (rows_count_ + ranks - 1) / ranks, rest = rows_count_ - own_rows;
+  return rest * (others > row ? others - row : 0);
+}
+
 float* PartialSums::begin(std::uint32_t rows, std::uint32_t stride, AlignedBuffer<float>& memory) {
   rows_count_ = rows;
   stride_ = stride;
   const std::size_t node = std::size_t{rows} * stride;
-  scatter_ = collective_.size() > 1 && collective_.prefer_scatter(nodes_ * node * sizeof(float));
+  scatter_ =
+      collective_.size() > 1 && collective_.prefer_scatter(bytes_spared_by_rows(std::uint64_t{stride} * sizeof(float)));
   // shard_memory.cpp counts on this arithmetic.
   const std::size_t reserved = reserved_rows(rows), ranks = collective_.size();
   const std::size_t reserved_rows_of_all =

@@ -44,6 +44,9 @@ class PartialSums {
   };
   /// The token rows that a rank finishes.
   Rows rows_of(std::uint32_t rank) const;
+  /// Bytes that the rank with the most rows receives less when the exchange goes by token rows of `row` bytes. The same
+  /// on every rank: own nodes count as the average.
+  std::uint64_t bytes_spared_by_rows(std::uint64_t row) const;
   Result<void> gather_nodes(const ComputeContext& context, ExchangeTag tag, float* x);
   Result<void> scatter_rows(const ComputeContext& context, ExchangeTag tag, float* x);
 

@@ -61,9 +61,9 @@ class Collective {
   virtual Result<void> all_to_all(ExchangeTag tag, std::span<const Segments> send,
                                   std::span<const std::span<float>> receive) = 0;
 
-  /// Whether all_to_all by token rows, then all_gather of the finished rows, is faster than one all_gather in which all
-  /// ranks together contribute `bytes`. The same answer on every rank.
-  virtual bool prefer_scatter(std::uint64_t bytes) const = 0;
+  /// Whether all_to_all by token rows, then all_gather of the finished rows, is faster than one all_gather by which a
+  /// rank receives `spared` bytes more. The same answer on every rank.
+  virtual bool prefer_scatter(std::uint64_t spared) const = 0;
 };
 
 /// Between the ranks of neighbouring stages: rank j of a stage receives from rank j mod P of the previous one, which

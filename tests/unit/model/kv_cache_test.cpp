@@ -1,7 +1,10 @@
 #include "runtime/model/kv_cache.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -40,6 +43,36 @@ BOOST_AUTO_TEST_CASE(a_cache_that_cannot_be_reserved_is_refused_with_the_arithme
 
 BOOST_AUTO_TEST_CASE(a_cache_without_heads_is_empty) {
   BOOST_TEST(bool(KvCache::create({{0, 2}, {}, 8, KvDType::bf16, 5})));
+}
+
+BOOST_AUTO_TEST_CASE(populating_backs_the_first_pages_of_every_head_and_no_others) {
+  auto cache = KvCache::create({{1, 3}, {2, 5}, 64, KvDType::f32, 9});  // pages of 4096 * k bytes
+  BOOST_REQUIRE(cache);
+  const auto system_page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto backed = [&](const std::byte* memory) {
+    unsigned char resident = 0;
+    auto* const page = const_cast<std::byte*>(memory - reinterpret_cast<std::uintptr_t>(memory) % system_page);
+    return ::mincore(page, system_page, &resident) == 0 && (resident & 1) != 0;
+  };
+  cache->populate(cache->bytes_of(1) - 1);
+  BOOST_TEST(!backed(cache->k(1, 2)));
+  cache->populate(cache->bytes_of(3) + 1);
+  if (!backed(cache->k(1, 2))) {
+    BOOST_TEST_MESSAGE("this system cannot populate memory");
+    return;
+  }
+  for (std::uint32_t layer = 1; layer < 3; ++layer) {
+    for (std::uint32_t head = 2; head < 5; ++head) {
+      for (const std::byte* const memory : {cache->k(layer, head), cache->v(layer, head)}) {
+        BOOST_TEST(backed(memory));
+        BOOST_TEST(backed(memory + 3 * cache->page_bytes() - 1));
+        BOOST_TEST(!backed(memory + 3 * cache->page_bytes()));
+        BOOST_TEST((memory[0] == std::byte{0}));
+      }
+    }
+  }
+  cache->populate(std::size_t{1} << 40);  // no more than there is
+  BOOST_TEST(backed(cache->v(2, 4) + 9 * cache->page_bytes() - 1));
 }
 
 BOOST_AUTO_TEST_CASE(pages_are_handed_out_once_and_come_back) {
