@@ -11,7 +11,7 @@ namespace tessera {
 
 namespace {
 
-enum class ValueType : std::uint32_t { u32 = 4, i32 = 5, f32 = 6, boolean = 7, text = 8, array = 9 };
+using ValueType = GgufValueType;
 enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, byte = 6 };
 enum class FileType : std::uint32_t { all_f32 = 0, mostly_q4_0 = 2, mostly_q8_0 = 7, mostly_bf16 = 32 };
 
@@ -160,16 +160,16 @@ void add_tokenizer(HeaderBytes& header, const TokenizerData& data) {
 
 }  // namespace
 
-GgufType gguf_type_of(DType dtype) {
+GgufTensorType gguf_type_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
-      return GgufType::f32;
+      return GgufTensorType::f32;
     case DType::bf16:
-      return GgufType::bf16;
+      return GgufTensorType::bf16;
     case DType::q8:
-      return GgufType::q8_0;
+      return GgufTensorType::q8_0;
     case DType::q4:
-      return GgufType::q4_0;
+      return GgufTensorType::q4_0;
   }
   TESSERA_ENSURE(false);
 }
