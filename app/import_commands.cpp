@@ -41,6 +41,7 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
     const bool printed = print_json({{"path", destination},
                                      {"content_id", report->content_id},
                                      {"bytes", report->bytes_written},
+                                     {"resumed_bytes", report->bytes_resumed},
                                      {"notices", report->notices},
                                      {"timings", {{"seconds", seconds}}}});
     return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
@@ -48,6 +49,10 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
   for (const std::string& notice : report->notices) std::fprintf(stderr, "tessera: note: %s\n", notice.c_str());
   std::printf("%s: %s in %.1f s", destination.c_str(), human_bytes(static_cast<double>(report->bytes_written)).c_str(),
               seconds);
+  if (report->bytes_resumed > 0) {
+    std::printf(" (%s of it from an interrupted import)",
+                human_bytes(static_cast<double>(report->bytes_resumed)).c_str());
+  }
   if (!report->content_id.empty()) std::printf(", content id %s", report->content_id.c_str());
   std::printf("\n");
   return exit_ok;
@@ -70,6 +75,7 @@ int run_import(const ImportCommand& command) {
   ProgressBar bar("importing", clock);
   ImportOptions options = import_options(command.dtype, command.name, bar);
   options.tokenizer_path = command.tokenizer;
+  options.resumable = true;
   const Result<ImportReport> report = import_model(command.source, command.destination, options);
   bar.clear();
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
@@ -112,7 +118,10 @@ void add_import(CLI::App& app, Action& action) {
                    "A .gguf file (of a split model the first), a .safetensors file, an index .json, a folder with "
                    "config.json, or a llama2.c .bin file")
       ->required();
-  command->add_option("DST", options->destination, "Checkpoint to write (.h5); appears only when it is complete")
+  command
+      ->add_option(
+          "DST", options->destination,
+          "Checkpoint to write (.h5); appears only when it is complete. An interrupted import goes on where it stopped")
       ->required();
   add_dtype(*command, options->dtype, " (default: f32; of a GGUF file what is nearest to its own)");
   command->add_option("--tokenizer", options->tokenizer,

@@ -47,6 +47,17 @@ class GgufSource final : public WeightSource {
   const char* format() const override { return "gguf"; }
   ModelIds ids() const override { return config_.ids; }
   DType natural_dtype() const override { return natural_dtype_; }
+
+  Result<std::string> identity() const override {
+    std::string all;
+    for (const GgufFile& file : files_) {
+      TESSERA_TRY(const std::string one, file.source().identity());
+      if (one.empty()) return one;
+      all += one + "\n";
+    }
+    return all;
+  }
+
   std::string chat_template() const override { return config_.chat_template; }
   Result<std::optional<TokenizerData>> tokenizer(std::string& notice) const override {
     return read_gguf_tokenizer(files_.front(), config_.shape.vocab_size, notice);

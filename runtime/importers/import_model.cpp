@@ -113,16 +113,52 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   return header;
 }
 
+/// Everything besides the header that the bytes of tensors depend on; empty: an interrupted import cannot go on.
+Result<std::string> resume_key_of(const WeightSource& source, const ImportOptions& options) {
+  // Raised whenever the same source may become other bytes than before.
+  constexpr const char* conversion = "conversion 1";
+  if (!options.resumable) return std::string();
+  TESSERA_TRY(const std::string identity, source.identity());
+  return identity.empty() ? identity : std::string(conversion) + "\n" + identity;
+}
+
+/// Writes all tensors, but for those that an interrupted import has written. Returns the bytes of these.
+Result<std::uint64_t> write_tensors(WeightSource& source, CheckpointWriter& writer, ProgressMeter& meter,
+                                    const std::string& destination) {
+  TensorPacker packer(source, writer, meter, destination);
+  std::uint64_t resumed = 0;
+  for (std::uint32_t number = 0; number < writer.tensors().size(); ++number) {
+    TESSERA_TRY(const bool reused, writer.reuse_tensor());
+    if (!reused) {
+      TESSERA_CHECK(packer.pack(number));
+      continue;
+    }
+    const std::uint64_t bytes = layout_bytes(writer.tensors()[number].spec.layout);
+    resumed += bytes;
+    TESSERA_CHECK(meter.add(bytes, destination));
+  }
+  return resumed;
+}
+
+/// What an interrupted import leaves, and how it goes on.
+Error kept_for_later(const Error& error, CheckpointWriter& writer) {
+  if ((error.code != ErrorCode::cancelled && error.code != ErrorCode::io) || !writer.keep_partial()) return error;
+  return {error.code, error.message +
+                          "; what is finished is kept in hidden .partial files beside it, and the same "
+                          "command goes on from there"};
+}
+
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options,
                                const std::vector<std::byte>& tokenizer_blob) {
   TESSERA_CHECK(check_tensor_sizes(source));
-  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options)));
+  TESSERA_TRY(const std::string resume_key, resume_key_of(source, options));
+  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options), resume_key));
   std::uint64_t total = tokenizer_blob.size();
   for (const TensorEntry& entry : writer->tensors()) total += layout_bytes(entry.spec.layout);
   ProgressMeter meter(options.progress, total);
   TESSERA_CHECK(meter.add(0, destination));
-  TensorPacker packer(source, *writer, meter, destination);
-  for (std::uint32_t number = 0; number < writer->tensors().size(); ++number) TESSERA_CHECK(packer.pack(number));
+  const Result<std::uint64_t> resumed = write_tensors(source, *writer, meter, destination);
+  if (!resumed) return kept_for_later(resumed.error(), *writer);
   if (!tokenizer_blob.empty()) {
     TESSERA_CHECK(writer->write_tokenizer(tokenizer_blob));
     TESSERA_CHECK(meter.add(tokenizer_blob.size(), destination));
@@ -130,7 +166,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
   TESSERA_TRY(std::string content_id, writer->finish());
   std::error_code failed;
   const std::uintmax_t bytes = std::filesystem::file_size(destination, failed);
-  return ImportReport{std::move(content_id), failed ? meter.done() : bytes, {}};
+  return ImportReport{std::move(content_id), failed ? meter.done() : bytes, *resumed, {}};
 }
 
 Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {

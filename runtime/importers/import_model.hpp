@@ -49,6 +49,10 @@ class WeightSource {
     return std::optional<TokenizerData>();
   }
 
+  /// Stands for the content of all files that the tensors come from; an interrupted import goes on only where it is the
+  /// same. Empty: not known, the import begins anew.
+  virtual Result<std::string> identity() const { return std::string(); }
+
   /// Whether a matrix can be had in blocks of q8 or q4 that hold the very values of the source.
   virtual bool has_blocks(const std::string&, DType) const { return false; }
   /// Where has_blocks(): fills `out` with the rows in canonical order, each of Q8Block or Q4Block
@@ -68,11 +72,16 @@ struct ImportOptions {
   std::string name;            ///< of the model; empty: from the file name
   std::string tokenizer_path;  ///< empty: the source's own, or none inside
   Progress progress;
+  /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
+  /// journal beside `destination` (CheckpointWriter), and the next one with the same source and options goes on from
+  /// there.
+  bool resumable = false;
 };
 
 struct ImportReport {
   std::string content_id;
   std::uint64_t bytes_written = 0;
+  std::uint64_t bytes_resumed = 0;   ///< of these, what an interrupted import had written
   std::vector<std::string> notices;  ///< what the user should know of a model that was imported all the same
 };
 
