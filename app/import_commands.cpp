@@ -24,7 +24,7 @@ namespace tessera::app {
 namespace {
 
 struct ImportCommand {
-  std::string source, destination, dtype = "f32";
+  std::string source, destination, dtype;
   std::string tokenizer, name;
   bool json = false;
 };
@@ -41,11 +41,18 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
     const bool printed = print_json({{"path", destination},
                                      {"content_id", report->content_id},
                                      {"bytes", report->bytes_written},
+                                     {"resumed_bytes", report->bytes_resumed},
+                                     {"notices", report->notices},
                                      {"timings", {{"seconds", seconds}}}});
     return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
   }
+  for (const std::string& notice : report->notices) std::fprintf(stderr, "tessera: note: %s\n", notice.c_str());
   std::printf("%s: %s in %.1f s", destination.c_str(), human_bytes(static_cast<double>(report->bytes_written)).c_str(),
               seconds);
+  if (report->bytes_resumed > 0) {
+    std::printf(" (%s of it from an interrupted import)",
+                human_bytes(static_cast<double>(report->bytes_resumed)).c_str());
+  }
   if (!report->content_id.empty()) std::printf(", content id %s", report->content_id.c_str());
   std::printf("\n");
   return exit_ok;
@@ -53,7 +60,7 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
 
 ImportOptions import_options(const std::string& dtype, const std::string& name, ProgressBar& bar) {
   ImportOptions options;
-  options.dtype = *parse_dtype(dtype);
+  options.dtype = parse_dtype(dtype);  // empty: the one of the source
   options.name = name;
   options.progress = [&bar](std::uint64_t done, std::uint64_t total) {
     bar.update(done, total);
@@ -68,6 +75,7 @@ int run_import(const ImportCommand& command) {
   ProgressBar bar("importing", clock);
   ImportOptions options = import_options(command.dtype, command.name, bar);
   options.tokenizer_path = command.tokenizer;
+  options.resumable = true;
   const Result<ImportReport> report = import_model(command.source, command.destination, options);
   bar.clear();
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
@@ -92,25 +100,32 @@ int run_synth(const SynthCommand& command) {
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
 }
 
-void add_dtype(CLI::App& command, std::string& dtype) {
+CLI::Option* add_dtype(CLI::App& command, std::string& dtype, const std::string& otherwise) {
   std::vector<std::string> names;
   for (const DType known : all_dtypes) names.push_back(to_string(known));
-  command.add_option("--dtype", dtype, "Storage of the weights: whole or half floats, or 8 or 4 bits in blocks of 32")
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
+  return command
+      .add_option("--dtype", dtype,
+                  "Storage of the weights: whole or half floats, or 8 or 4 bits in blocks of 32" + otherwise)
+      ->check(CLI::IsMember(names));
 }
 
 void add_import(CLI::App& app, Action& action) {
   auto* const command =
-      app.add_subcommand("import", "Turn a llama2.c .bin or Hugging Face safetensors model into a checkpoint");
+      app.add_subcommand("import", "Turn a GGUF, Hugging Face safetensors or llama2.c .bin model into a checkpoint");
   auto options = std::make_shared<ImportCommand>();
   command
-      ->add_option("SRC", options->source, "A .bin or .safetensors file, an index .json, or a folder with config.json")
+      ->add_option("SRC", options->source,
+                   "A .gguf file (of a split model the first), a .safetensors file, an index .json, a folder with "
+                   "config.json, or a llama2.c .bin file")
       ->required();
-  command->add_option("DST", options->destination, "Checkpoint to write (.h5); appears only when it is complete")
+  command
+      ->add_option(
+          "DST", options->destination,
+          "Checkpoint to write (.h5); appears only when it is complete. An interrupted import goes on where it stopped")
       ->required();
-  add_dtype(*command, options->dtype);
-  command->add_option("--tokenizer", options->tokenizer, "llama2.c tokenizer .bin to put inside");
+  add_dtype(*command, options->dtype, " (default: f32; of a GGUF file what is nearest to its own)");
+  command->add_option("--tokenizer", options->tokenizer,
+                      "llama2.c tokenizer .bin to put inside (default: the one of a GGUF file)");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run_import(*options); }; });
@@ -124,7 +139,7 @@ void add_synth(CLI::App& app, Action& action) {
   for (const std::string& name : synthetic_shape_names()) names += (names.empty() ? "" : ", ") + name;
   command->add_option("SHAPE", options->shape, "One of: " + names)->required();
   command->add_option("DST", options->destination, "File to write; appears only when it is complete")->required();
-  add_dtype(*command, options->dtype);
+  add_dtype(*command, options->dtype, "")->capture_default_str();
   command->add_option("--seed", options->seed, "Same seed, same weights")->capture_default_str();
   command->add_option("--format", options->format, "tessera, or gguf with the same weights for other programs")
       ->check(CLI::IsMember({"tessera", "gguf"}))

@@ -1,133 +1,33 @@
 #include "runtime/checkpoint/checkpoint_writer.hpp"
 
-#include <cstdio>
-#include <errno.h>
-#include <fcntl.h>
+#include <algorithm>
 #include <optional>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 
 #include "runtime/base/limits.hpp"
 #include "runtime/checkpoint/checkpoint_skeleton.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
+#include "runtime/checkpoint/import_journal.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
+#include "runtime/checkpoint/partial_file.hpp"
 
 namespace tessera {
 
 namespace {
 
-Error system_error(const std::string& path, const std::string& operation, int reason) {
-  std::string remedy;
-  if (reason == ENOSPC || reason == EDQUOT) remedy = "; free some space there or choose another folder";
-  if (reason == EFBIG) remedy = "; the limit on file sizes is too small";
-  if (reason == EACCES || reason == EPERM || reason == EROFS) remedy = "; choose a folder that you may write to";
-  return {ErrorCode::io, path + ": " + operation + ": " + ::strerror(reason) + remedy};
-}
+/// Bytes of a partial file that are read back at a time.
+constexpr std::size_t read_back_bytes_max = std::size_t{8} << 20;
 
-// The file under its temporary name: locked, and removed at the end unless it was renamed.
-class PartialFile {
- public:
-  static Result<PartialFile> create(const std::string& destination);
-  PartialFile(PartialFile&& other) noexcept
-      : destination_(std::move(other.destination_)),
-        folder_(std::move(other.folder_)),
-        path_(std::exchange(other.path_, {})),
-        file_(std::exchange(other.file_, -1)) {}
-  PartialFile& operator=(PartialFile&&) = delete;
-  ~PartialFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-    if (file_ >= 0) ::close(file_);
+/// Whether the bytes at `offset` have the checksum.
+Result<bool> has_checksum(const PartialFile& file, std::uint64_t offset, std::uint64_t bytes, std::uint32_t expected,
+                          std::vector<std::byte>& buffer) {
+  std::uint32_t checksum = 0;
+  for (std::uint64_t done = 0; done < bytes; done += buffer.size()) {
+    buffer.resize(std::min<std::uint64_t>(bytes - done, read_back_bytes_max));
+    TESSERA_CHECK(file.read(offset + done, buffer));
+    checksum = crc32c(buffer, checksum);
   }
-
-  const std::string& destination() const { return destination_; }
-  /// Makes it `bytes` long.
-  Result<void> resize(std::uint64_t bytes) const;
-  Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) const;
-  Result<void> publish();
-
- private:
-  PartialFile(std::string destination, std::string folder, std::string path, int file)
-      : destination_(std::move(destination)), folder_(std::move(folder)), path_(std::move(path)), file_(file) {}
-
-  std::string destination_;
-  std::string folder_;
-  std::string path_;  // empty once renamed
-  int file_;
-};
-
-Result<PartialFile> PartialFile::create(const std::string& destination) {
-  const std::size_t slash = destination.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : destination.substr(0, slash + 1);
-  const std::string name = slash == std::string::npos ? destination : destination.substr(slash + 1);
-  struct stat status {};
-  if (name.empty() || name == "." || name == ".." || destination.find('\0') != std::string::npos ||
-      (::stat(destination.c_str(), &status) == 0 && !S_ISREG(status.st_mode))) {
-    return Error{
-        ErrorCode::invalid_argument,
-        destination + ": cannot be the name of a checkpoint; give the name of a file that is new or may be replaced"};
-  }
-  if (::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-    return Error{ErrorCode::not_found, destination + ": its folder " + folder + " does not exist; create it first"};
-  }
-  const std::string path =
-      (slash == std::string::npos ? "" : folder) + "." + name + ".partial-" + std::to_string(::getpid());
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (descriptor < 0) return system_error(destination, "cannot be written", errno);
-  // A process number is unique on one machine at one time, the folder may be shared and old: the lock tells a live
-  // writer from a leftover. A writer keeps it until after its rename, so whoever holds it and finds its own file under
-  // the name owns the name.
-  struct stat named {};
-  const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || (errno != EWOULDBLOCK && errno != EINTR);
-  if (!locked || ::fstat(descriptor, &status) != 0 || ::lstat(path.c_str(), &named) != 0 ||
-      status.st_ino != named.st_ino || status.st_dev != named.st_dev) {
-    ::close(descriptor);
-    return Error{ErrorCode::io, destination + ": another writer is at work on it; wait for it, or choose another name"};
-  }
-  PartialFile file(destination, folder, path, descriptor);
-  if (::ftruncate(descriptor, 0) != 0) return system_error(destination, "cannot be emptied", errno);
-  return file;
-}
-
-// Takes the disk space of the whole file now, where the file system can: a full disk shows before an hour's work, not
-// after it.
-Result<void> PartialFile::resize(std::uint64_t bytes) const {
-  const auto size = static_cast<off_t>(bytes);
-  int result = 0;
-  do {
-    result = ::ftruncate(file_, size) != 0 ? -1 : ::fallocate(file_, 0, 0, size);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return {};
-  return system_error(destination_, "needs " + std::to_string(bytes) + " bytes", errno);
-}
-
-Result<void> PartialFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
-  while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return system_error(destination_, "cannot be written", count == 0 ? EIO : errno);
-    offset += static_cast<std::uint64_t>(count);
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-  return {};
-}
-
-// After this the name shows the new file, also after a power failure.
-Result<void> PartialFile::publish() {
-  if (::fsync(file_) != 0) return system_error(destination_, "cannot be synced", errno);
-  if (::rename(path_.c_str(), destination_.c_str()) != 0)
-    return system_error(destination_, "cannot be renamed into place", errno);
-  path_.clear();
-  const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return system_error(destination_, "its folder cannot be synced", errno);
-  // EINVAL: a file system without it (some network ones), where the rename is as durable as it gets.
-  const bool synced = ::fsync(folder) == 0 || errno == EINVAL;
-  const int reason = errno;
-  ::close(folder);
-  if (!synced) return system_error(destination_, "its folder cannot be synced", reason);
-  return {};
+  return checksum == expected;
 }
 
 }  // namespace
@@ -135,15 +35,20 @@ Result<void> PartialFile::publish() {
 struct CheckpointWriter::State {
   State(Manifest manifest_header, PartialFile partial_file)
       : manifest(std::move(manifest_header)), file(std::move(partial_file)) {}
+  ~State() {
+    if (journal && !kept) journal->remove();
+  }
 
   Manifest manifest;
   PartialFile file;
+  std::optional<ImportJournal> journal;  // of a writer that can be interrupted
   CheckpointSkeleton skeleton;
   std::vector<std::uint64_t> offsets;  // of each tensor in the file
   std::uint32_t tensor = 0;            // the next unit to write
   std::uint32_t unit = 0;
   std::vector<std::byte> tokenizer;
   bool finished = false;
+  bool kept = false;  // the partial file and its journal stay
 
   // From the end to the start, so that the superblock and the root with its marks come last.
   Result<void> write_skeleton() const {
@@ -157,6 +62,28 @@ struct CheckpointWriter::State {
     return {};
   }
 
+  // What lies between datasets is zero, also where an interrupted writer or a damaged disk left something.
+  Result<void> clear_gaps() const {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> used;
+    for (const auto& run : skeleton.image().written()) used.emplace_back(run.first, run.second);
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+      used.emplace_back(offsets[i], offsets[i] + layout_bytes(manifest.tensors[i].spec.layout));
+    }
+    used.emplace_back(skeleton.image().size(), skeleton.image().size());
+    std::sort(used.begin(), used.end());
+    std::uint64_t at = 0;
+    for (const auto& [begin, end] : used) {
+      if (begin > at) TESSERA_CHECK(file.write(at, std::vector<std::byte>(begin - at)));
+      at = std::max(at, end);
+    }
+    return {};
+  }
+
+  void set_unit_checksum(TensorEntry& entry, std::uint32_t number, std::uint32_t checksum, std::uint64_t bytes) const {
+    entry.unit_crc32c[number] = checksum;
+    entry.crc32c = Crc32cConcat(bytes)(entry.crc32c, checksum);
+  }
+
   std::string next_unit() const {
     if (tensor == manifest.tensors.size()) return "nothing: all tensors are written";
     return manifest.tensors[tensor].spec.name + ", slice " + std::to_string(unit);
@@ -166,7 +93,8 @@ struct CheckpointWriter::State {
 CheckpointWriter::CheckpointWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CheckpointWriter::~CheckpointWriter() = default;
 
-Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::string& path, const Manifest& header) {
+Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::string& path, const Manifest& header,
+                                                                   const std::string& resume_key) {
   TESSERA_CHECK(validate_header(header, path));
   Manifest manifest = header;
   manifest.tensors.clear();
@@ -181,10 +109,18 @@ Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::st
                                            std::to_string(limits::manifest_bytes_max) +
                                            " bytes; the model has too many slices"};
   }
-  TESSERA_TRY(PartialFile file, PartialFile::create(path));
+  TESSERA_TRY(PartialFile file, PartialFile::create(path, resume_key.empty() ? PartialFile::Life::process
+                                                                             : PartialFile::Life::resumable));
   auto state = std::make_unique<State>(std::move(manifest), std::move(file));
+  if (!resume_key.empty()) {
+    const std::string key = content_id_of(resume_key + "\n" + to_json(state->manifest));
+    TESSERA_TRY(ImportJournal journal, ImportJournal::open(state->file.path() + "-journal", key));
+    state->journal.emplace(std::move(journal));
+    if (state->journal->records().empty()) TESSERA_CHECK(state->file.clear());
+  }
   TESSERA_TRY(state->offsets, state->skeleton.lay_out(state->manifest.tensors, path));
   TESSERA_CHECK(state->file.resize(state->skeleton.image().size()));
+  if (state->journal && !state->journal->records().empty()) TESSERA_CHECK(state->clear_gaps());
   TESSERA_CHECK(state->write_skeleton());
   return std::unique_ptr<CheckpointWriter>(new CheckpointWriter(std::move(state)));
 }
@@ -208,13 +144,41 @@ Result<void> CheckpointWriter::write_unit(std::uint32_t tensor, std::uint32_t un
                                                   " bytes, but " + std::to_string(bytes.size()) + " were given"};
   }
   TESSERA_CHECK(state.file.write(state.offsets[tensor] + begin, bytes));
-  entry.unit_crc32c[unit] = crc32c(bytes);
-  entry.crc32c = Crc32cConcat(bytes.size())(entry.crc32c, entry.unit_crc32c[unit]);
+  state.set_unit_checksum(entry, unit, crc32c(bytes), bytes.size());
   if (++state.unit == entry.unit_crc32c.size()) {
+    if (state.journal) TESSERA_CHECK(state.journal->append(tensor, entry.unit_crc32c));
     ++state.tensor;
     state.unit = 0;
   }
   return {};
+}
+
+Result<bool> CheckpointWriter::reuse_tensor() {
+  State& state = *state_;
+  if (!state.journal || state.unit != 0 || state.tensor >= state.manifest.tensors.size()) return false;
+  const auto record = state.journal->records().find(state.tensor);
+  if (record == state.journal->records().end()) return false;
+  TensorEntry entry = state.manifest.tensors[state.tensor];
+  const std::vector<std::uint32_t>& checksums = record->second;
+  if (checksums.size() != entry.unit_crc32c.size()) return false;
+  std::vector<std::byte> buffer;
+  for (std::uint32_t unit = 0; unit < checksums.size(); ++unit) {
+    const std::uint64_t begin = layout_unit_offset(entry.spec.layout, unit);
+    const std::uint64_t bytes = layout_unit_offset(entry.spec.layout, unit + 1) - begin;
+    TESSERA_TRY(const bool same,
+                has_checksum(state.file, state.offsets[state.tensor] + begin, bytes, checksums[unit], buffer));
+    if (!same) return false;
+    state.set_unit_checksum(entry, unit, checksums[unit], bytes);
+  }
+  state.manifest.tensors[state.tensor++] = std::move(entry);
+  return true;
+}
+
+bool CheckpointWriter::keep_partial() {
+  if (!state_->journal || state_->tensor == 0) return false;
+  state_->file.keep();
+  state_->kept = true;
+  return true;
 }
 
 Result<void> CheckpointWriter::write_tokenizer(std::span<const std::byte> blob) {
@@ -250,6 +214,7 @@ Result<std::string> CheckpointWriter::finish() {
   TESSERA_CHECK(state.file.write(places.manifest, std::as_bytes(std::span(manifest_json))));
   TESSERA_CHECK(state.write_skeleton());
   TESSERA_CHECK(state.file.publish());
+  if (state.journal) state.journal->remove();
   return content_id;
 }
 

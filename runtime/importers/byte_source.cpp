@@ -1,5 +1,6 @@
 #include "runtime/importers/byte_source.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
+
+#include "runtime/checkpoint/manifest.hpp"
 
 namespace tessera {
 
@@ -36,11 +39,22 @@ class FileByteSource final : public ByteSource {
       return Error{ErrorCode::invalid_argument, name_ + ": is not a regular file; give the file itself"};
     }
     size_ = static_cast<std::uint64_t>(status.st_size);
+    changed_ = std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec);
     return {};
   }
 
   const std::string& name() const override { return name_; }
   std::uint64_t size() const override { return size_; }
+
+  Result<std::string> identity() const override {
+    constexpr std::uint64_t sample_bytes = std::uint64_t{1} << 20;
+    const std::uint64_t length = std::min(size_, sample_bytes);
+    std::string sample(2 * length, '\0');
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(sample));
+    TESSERA_CHECK(read(0, bytes.first(length)));
+    TESSERA_CHECK(read(size_ - length, bytes.subspan(length)));
+    return std::to_string(size_) + " " + changed_ + " " + content_id_of(sample);
+  }
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const override {
     if (offset > size_ || out.size() > size_ - offset) return beyond_end(name_, offset, out.size());
@@ -59,6 +73,7 @@ class FileByteSource final : public ByteSource {
   int file_;
   std::string name_;
   std::uint64_t size_ = 0;
+  std::string changed_;
 };
 
 class MemoryByteSource final : public ByteSource {

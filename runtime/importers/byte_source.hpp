@@ -22,6 +22,9 @@ class ByteSource {
   virtual std::uint64_t size() const = 0;
   /// Fills `out` from `offset`. A read beyond the end is an error.
   virtual Result<void> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  /// Stands for the content as long as nobody means to deceive: of a file its size, the time of its last change, and a
+  /// hash of its first and last bytes. Empty: not known.
+  virtual Result<std::string> identity() const { return std::string(); }
 };
 
 /// A regular file, held open: it goes on reading the same file when the path is replaced. Refuses anything else.

@@ -1,40 +1,18 @@
 #include "runtime/importers/gguf_header.hpp"
 
 #include <string_view>
-#include <utility>
 
 #include "runtime/base/ensure.hpp"
-#include "runtime/tensor/model_tensors.hpp"
+#include "runtime/importers/gguf_names.hpp"
 #include "runtime/tensor/quantise.hpp"
 
 namespace tessera {
 
 namespace {
 
-enum class ValueType : std::uint32_t { u32 = 4, i32 = 5, f32 = 6, boolean = 7, text = 8, array = 9 };
+using ValueType = GgufValueType;
 enum class TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, byte = 6 };
 enum class FileType : std::uint32_t { all_f32 = 0, mostly_q4_0 = 2, mostly_q8_0 = 7, mostly_bf16 = 32 };
-
-constexpr std::pair<std::string_view, std::string_view> layer_names[] = {
-    {"attn_norm", "attn_norm"}, {"attn_q", "attn_q"},        {"attn_k", "attn_k"},
-    {"attn_v", "attn_v"},       {"attn_out", "attn_output"}, {"ffn_norm", "ffn_norm"},
-    {"ffn_gate", "ffn_gate"},   {"ffn_up", "ffn_up"},        {"ffn_down", "ffn_down"},
-};
-
-/// "layers.3.attn_out" → "blk.3.attn_output.weight"
-std::string gguf_name_of(const std::string& name) {
-  if (name == embedding_name) return "token_embd.weight";
-  if (name == final_norm_name) return "output_norm.weight";
-  if (name == head_name) return "output.weight";
-  constexpr std::string_view prefix = "layers.";
-  const std::size_t dot = name.rfind('.') + 1;
-  for (const auto& [ours, theirs] : layer_names) {
-    if (std::string_view(name).substr(dot) == ours) {
-      return "blk." + name.substr(prefix.size(), dot - prefix.size()) + std::string(theirs) + ".weight";
-    }
-  }
-  TESSERA_ENSURE(false);
-}
 
 /// Appends values, and counts the pairs of the metadata.
 class HeaderBytes {
@@ -95,7 +73,7 @@ void add_shape(HeaderBytes& header, const ModelShape& shape, const ImportOptions
   header.pair("general.architecture", std::string_view("llama"));
   header.pair("general.name", std::string_view(options.name));
   header.pair("general.alignment", static_cast<std::uint32_t>(gguf_alignment));
-  header.pair("general.file_type", static_cast<std::uint32_t>(file_type_of(options.dtype)));
+  header.pair("general.file_type", static_cast<std::uint32_t>(file_type_of(options.dtype.value_or(DType::f32))));
   header.pair("llama.context_length", shape.context_length);
   header.pair("llama.embedding_length", shape.dim);
   header.pair("llama.block_count", shape.layers);
@@ -160,16 +138,16 @@ void add_tokenizer(HeaderBytes& header, const TokenizerData& data) {
 
 }  // namespace
 
-GgufType gguf_type_of(DType dtype) {
+GgufTensorType gguf_type_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
-      return GgufType::f32;
+      return GgufTensorType::f32;
     case DType::bf16:
-      return GgufType::bf16;
+      return GgufTensorType::bf16;
     case DType::q8:
-      return GgufType::q8_0;
+      return GgufTensorType::q8_0;
     case DType::q4:
-      return GgufType::q4_0;
+      return GgufTensorType::q4_0;
   }
   TESSERA_ENSURE(false);
 }

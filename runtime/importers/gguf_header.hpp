@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/importers/gguf_types.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/importers/tensor_values.hpp"
 #include "runtime/tensor/model_shape.hpp"
@@ -26,10 +27,8 @@ inline std::size_t gguf_aligned(std::size_t bytes) {
   return (bytes + gguf_alignment - 1) / gguf_alignment * gguf_alignment;
 }
 
-enum class GgufType : std::uint32_t { f32 = 0, q4_0 = 2, q8_0 = 8, bf16 = 30 };
-
 /// What a matrix of the dtype is in the file.
-GgufType gguf_type_of(DType dtype);
+GgufTensorType gguf_type_of(DType dtype);
 
 /// One tensor in the file: vectors are always f32.
 struct GgufTensor {

@@ -11,6 +11,7 @@
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/byte_source.hpp"
 #include "runtime/importers/gguf_header.hpp"
+#include "runtime/importers/gguf_names.hpp"
 #include "runtime/importers/llama2c_tokenizer.hpp"
 #include "runtime/importers/output_file.hpp"
 #include "runtime/importers/packing.hpp"
@@ -45,13 +46,6 @@ Result<std::vector<GgufTensor>> lay_out(const ModelShape& shape, DType dtype, co
     tensors.push_back(std::move(tensor));
   }
   return tensors;
-}
-
-/// Which canonical row comes at `row`: GGUF's "llama" has the rows of Q and K that turn together side by side.
-std::uint32_t canonical_row(const std::string& name, std::uint32_t row, std::uint32_t head_dim) {
-  if (!name.ends_with(".attn_q") && !name.ends_with(".attn_k")) return row;
-  const std::uint32_t inside = row % head_dim;
-  return row - inside + inside / 2 + inside % 2 * (head_dim / 2);
 }
 
 void encode_q8_0(const float* values, std::uint32_t columns, std::byte* out) {
@@ -105,7 +99,7 @@ class TensorWriter {
         pieces, [&](std::uint32_t piece) { return first_row(piece) * tensor.row_bytes(); }, buffer_,
         [&](std::uint32_t piece, std::byte* out) {
           for (std::uint32_t row = first_row(piece); row < first_row(piece + 1); ++row, out += tensor.row_bytes()) {
-            const std::size_t from = canonical_row(name, row, source_.shape().head_dim);
+            const std::size_t from = canonical_row_of_gguf(name, row, source_.shape().head_dim);
             encode_row(tensor, values_.data() + from * size.columns, out);
           }
         },
@@ -138,7 +132,8 @@ Result<TokenizerData> tokenizer_for(const ImportOptions& options, std::uint32_t 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options) {
   TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const TokenizerData tokenizer, tokenizer_for(options, source.shape().vocab_size));
-  TESSERA_TRY(const std::vector<GgufTensor> tensors, lay_out(source.shape(), options.dtype, destination));
+  TESSERA_TRY(const std::vector<GgufTensor> tensors,
+              lay_out(source.shape(), options.dtype.value_or(DType::f32), destination));
   const std::string header = gguf_header(source.shape(), options, tokenizer, tensors);
   ProgressMeter meter(options.progress, header.size() + tensors.back().offset + gguf_aligned(tensors.back().bytes()));
   TESSERA_TRY(OutputFile file, OutputFile::create(destination));
@@ -150,7 +145,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
     TESSERA_CHECK(writer.write(tensor));
   }
   TESSERA_CHECK(file.publish());
-  return ImportReport{{}, file.size()};
+  return ImportReport{{}, file.size(), 0, {}};
 }
 
 }  // namespace

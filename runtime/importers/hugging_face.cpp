@@ -55,6 +55,16 @@ class HfSource final : public WeightSource {
   const char* format() const override { return "safetensors"; }
   ModelIds ids() const override { return config_.ids; }
 
+  Result<std::string> identity() const override {
+    std::string all;
+    for (const SafetensorsFile& file : files_) {
+      TESSERA_TRY(const std::string one, file.source().identity());
+      if (one.empty()) return one;
+      all += one + "\n";
+    }
+    return all;
+  }
+
   std::string describe(const std::string& name) const override {
     const auto found = places_.find(name);
     if (found == places_.end()) return std::string(format()) + ": tensor " + name;

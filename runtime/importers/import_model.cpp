@@ -14,6 +14,7 @@
 #include "runtime/base/limits.hpp"
 #include "runtime/checkpoint/checkpoint_writer.hpp"
 #include "runtime/importers/byte_source.hpp"
+#include "runtime/importers/gguf_source.hpp"
 #include "runtime/importers/hugging_face.hpp"
 #include "runtime/importers/llama2c.hpp"
 #include "runtime/importers/llama2c_tokenizer.hpp"
@@ -28,7 +29,6 @@ namespace {
 /// Formats that come into the same hands, by how they begin.
 constexpr std::pair<std::string_view, const char*> foreign_formats[] = {
     {"\x89HDF\r\n\x1a\n", "an HDF5 file; if it is a Tessera checkpoint, it needs no import"},
-    {"GGUF", "a GGUF file, which cannot be imported; give the model's safetensors files"},
     {"PK\x03\x04", "a PyTorch archive, which cannot be imported; save the model as safetensors"},
     {"\x80\x02", "a pickle of Python, which cannot be imported; save the model as safetensors"},
 };
@@ -49,58 +49,116 @@ Result<std::unique_ptr<WeightSource>> open_file(const std::string& path) {
   for (const auto& [magic, what] : foreign_formats) {
     if (text.starts_with(magic)) return Error{ErrorCode::unsupported, path + ": is " + what};
   }
+  if (text.starts_with("GGUF")) return open_gguf(path);
   if (path.ends_with(".safetensors") || begins_like_safetensors(start)) return open_hf_file(path);
   if (path.ends_with(".json") || text.starts_with('{')) return open_hf_index(path);
   return open_llama2c(std::move(file));
 }
 
-Result<void> pack_tensor(WeightSource& source, CheckpointWriter& writer, std::uint32_t number,
-                         std::vector<float>& values, PackBuffer& buffer, ProgressMeter& meter,
-                         const std::string& destination) {
-  const TensorEntry& entry = writer.tensors()[number];
-  const TensorLayout& layout = entry.spec.layout;
-  const MatrixSize size = matrix_size(layout);
-  TESSERA_CHECK(source.read_tensor(entry.spec.name, values));
-  const auto* const packed = std::get_if<PackedLayout>(&layout);
-  TESSERA_CHECK(check_values(packed ? packed->dtype : DType::f32, values, size, source.describe(entry.spec.name)));
-  if (!packed) {
-    TESSERA_CHECK(writer.write_unit(number, 0, std::as_bytes(std::span(values))));
-    return meter.add(values.size() * sizeof(float), destination);
+/// Writes the tensors of a source one after the other, and keeps the memory for it.
+class TensorPacker {
+ public:
+  TensorPacker(WeightSource& source, CheckpointWriter& writer, ProgressMeter& meter, const std::string& destination)
+      : source_(source), writer_(writer), meter_(meter), destination_(destination) {}
+
+  Result<void> pack(std::uint32_t number) {
+    const TensorEntry& entry = writer_.tensors()[number];
+    const std::string& name = entry.spec.name;
+    const MatrixSize size = matrix_size(entry.spec.layout);
+    const auto* const packed = std::get_if<PackedLayout>(&entry.spec.layout);
+    if (packed && source_.has_blocks(name, packed->dtype)) {
+      std::vector<float>().swap(values_);
+      TESSERA_CHECK(source_.read_blocks(name, packed->dtype, blocks_));
+      TESSERA_CHECK(check_blocks(packed->dtype, blocks_, size, source_.describe(name)));
+      return write_units(number, *packed, BlockMatrixView{blocks_.data(), size.rows, size.columns});
+    }
+    std::vector<std::byte>().swap(blocks_);
+    TESSERA_CHECK(source_.read_tensor(name, values_));
+    TESSERA_CHECK(check_values(packed ? packed->dtype : DType::f32, values_, size, source_.describe(name)));
+    if (packed) return write_units(number, *packed, MatrixView{values_.data(), size.rows, size.columns});
+    TESSERA_CHECK(writer_.write_unit(number, 0, std::as_bytes(std::span(values_))));
+    return meter_.add(values_.size() * sizeof(float), destination_);
   }
-  const MatrixView view{values.data(), size.rows, size.columns};
-  return make_and_write(
-      packed->units(), [&](std::uint32_t unit) { return packed->unit_offset(unit); }, buffer,
-      [&](std::uint32_t unit, std::byte* out) { pack_unit(*packed, unit, view, out); },
-      [&](std::uint32_t unit, std::span<const std::byte> bytes) -> Result<void> {
-        TESSERA_CHECK(writer.write_unit(number, unit, bytes));
-        return meter.add(bytes.size(), destination);
-      });
-}
+
+ private:
+  template <typename View>
+  Result<void> write_units(std::uint32_t number, const PackedLayout& layout, const View& view) {
+    return make_and_write(
+        layout.units(), [&](std::uint32_t unit) { return layout.unit_offset(unit); }, buffer_,
+        [&](std::uint32_t unit, std::byte* out) { pack_unit(layout, unit, view, out); },
+        [&](std::uint32_t unit, std::span<const std::byte> bytes) -> Result<void> {
+          TESSERA_CHECK(writer_.write_unit(number, unit, bytes));
+          return meter_.add(bytes.size(), destination_);
+        });
+  }
+
+  WeightSource& source_;
+  CheckpointWriter& writer_;
+  ProgressMeter& meter_;
+  const std::string& destination_;
+  std::vector<float> values_;
+  std::vector<std::byte> blocks_;
+  PackBuffer buffer_;
+};
 
 Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   Manifest header;
   header.shape = source.shape();
   header.geometry = SliceGeometry::of(header.shape);
-  header.dtype = options.dtype;
+  header.dtype = options.dtype.value_or(source.natural_dtype());
   header.name = options.name;
   header.source_format = source.format();
   header.rope_frequencies = rope_frequencies(header.shape);
+  header.chat_template = source.chat_template();
   return header;
+}
+
+/// Everything besides the header that the bytes of tensors depend on; empty: an interrupted import cannot go on.
+Result<std::string> resume_key_of(const WeightSource& source, const ImportOptions& options) {
+  // Raised whenever the same source may become other bytes than before.
+  constexpr const char* conversion = "conversion 1";
+  if (!options.resumable) return std::string();
+  TESSERA_TRY(const std::string identity, source.identity());
+  return identity.empty() ? identity : std::string(conversion) + "\n" + identity;
+}
+
+/// Writes all tensors, but for those that an interrupted import has written. Returns the bytes of these.
+Result<std::uint64_t> write_tensors(WeightSource& source, CheckpointWriter& writer, ProgressMeter& meter,
+                                    const std::string& destination) {
+  TensorPacker packer(source, writer, meter, destination);
+  std::uint64_t resumed = 0;
+  for (std::uint32_t number = 0; number < writer.tensors().size(); ++number) {
+    TESSERA_TRY(const bool reused, writer.reuse_tensor());
+    if (!reused) {
+      TESSERA_CHECK(packer.pack(number));
+      continue;
+    }
+    const std::uint64_t bytes = layout_bytes(writer.tensors()[number].spec.layout);
+    resumed += bytes;
+    TESSERA_CHECK(meter.add(bytes, destination));
+  }
+  return resumed;
+}
+
+/// What an interrupted import leaves, and how it goes on.
+Error kept_for_later(const Error& error, CheckpointWriter& writer) {
+  if ((error.code != ErrorCode::cancelled && error.code != ErrorCode::io) || !writer.keep_partial()) return error;
+  return {error.code, error.message +
+                          "; what is finished is kept in hidden .partial files beside it, and the same "
+                          "command goes on from there"};
 }
 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options,
                                const std::vector<std::byte>& tokenizer_blob) {
   TESSERA_CHECK(check_tensor_sizes(source));
-  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options)));
+  TESSERA_TRY(const std::string resume_key, resume_key_of(source, options));
+  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options), resume_key));
   std::uint64_t total = tokenizer_blob.size();
   for (const TensorEntry& entry : writer->tensors()) total += layout_bytes(entry.spec.layout);
   ProgressMeter meter(options.progress, total);
   TESSERA_CHECK(meter.add(0, destination));
-  std::vector<float> values;
-  PackBuffer buffer;
-  for (std::uint32_t number = 0; number < writer->tensors().size(); ++number) {
-    TESSERA_CHECK(pack_tensor(source, *writer, number, values, buffer, meter, destination));
-  }
+  const Result<std::uint64_t> resumed = write_tensors(source, *writer, meter, destination);
+  if (!resumed) return kept_for_later(resumed.error(), *writer);
   if (!tokenizer_blob.empty()) {
     TESSERA_CHECK(writer->write_tokenizer(tokenizer_blob));
     TESSERA_CHECK(meter.add(tokenizer_blob.size(), destination));
@@ -108,7 +166,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
   TESSERA_TRY(std::string content_id, writer->finish());
   std::error_code failed;
   const std::uintmax_t bytes = std::filesystem::file_size(destination, failed);
-  return ImportReport{std::move(content_id), failed ? meter.done() : bytes};
+  return ImportReport{std::move(content_id), failed ? meter.done() : bytes, *resumed, {}};
 }
 
 Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {
@@ -122,6 +180,18 @@ Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const W
   return tokenizer.serialize();
 }
 
+/// The tokenizer inside the source, if any.
+Result<std::vector<std::byte>> own_tokenizer(const WeightSource& source, const std::string& where,
+                                             std::vector<std::string>& notices) {
+  std::string notice;
+  TESSERA_TRY(std::optional<TokenizerData> data, source.tokenizer(notice));
+  if (!notice.empty()) notices.push_back(std::move(notice));
+  if (!data) return std::vector<std::byte>();
+  if (ModelIds ids = source.ids(); !ids.eos.empty()) data->eos = std::move(ids.eos);
+  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(*data), where));
+  return tokenizer.serialize();
+}
+
 /// Replacing a file while reading it works, but nobody means it.
 Result<void> refuse_same_file(const std::string& source, const std::string& destination) {
   std::error_code ignored;
@@ -131,6 +201,10 @@ Result<void> refuse_same_file(const std::string& source, const std::string& dest
 }
 
 }  // namespace
+
+Result<void> WeightSource::read_blocks(const std::string& name, DType, std::vector<std::byte>&) {
+  return Error{ErrorCode::unsupported, describe(name) + " is not stored in blocks"};
+}
 
 Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path) {
   try {
@@ -155,13 +229,15 @@ Result<ImportReport> import_model(const std::string& source_path, const std::str
   TESSERA_CHECK(refuse_same_file(source_path, destination));
   if (!options.tokenizer_path.empty()) TESSERA_CHECK(refuse_same_file(options.tokenizer_path, destination));
   TESSERA_TRY(const auto source, open_weight_source(source_path));
-  std::vector<std::byte> tokenizer_blob;
-  if (!options.tokenizer_path.empty()) {
-    TESSERA_TRY(tokenizer_blob, import_tokenizer(options.tokenizer_path, *source));
-  }
+  std::vector<std::string> notices;
+  TESSERA_TRY(const std::vector<std::byte> tokenizer_blob, options.tokenizer_path.empty()
+                                                               ? own_tokenizer(*source, source_path, notices)
+                                                               : import_tokenizer(options.tokenizer_path, *source));
   ImportOptions named = options;
   if (named.name.empty()) named.name = model_name_of(source_path);
-  return write_checkpoint(*source, destination, named, tokenizer_blob);
+  TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob));
+  report.notices = std::move(notices);
+  return report;
 }
 
 }  // namespace tessera

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
+#include "runtime/text/tokenizer.hpp"
 
 namespace tessera {
 
@@ -29,32 +31,58 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual const ModelShape& shape() const = 0;
-  /// "llama2.c", "safetensors", "synthetic"
+  /// "llama2.c", "safetensors", "gguf", "synthetic"
   virtual const char* format() const = 0;
   /// Fills `out` (rows * columns floats) with a tensor of model_tensors(); errors name file and tensor.
   virtual Result<void> read_tensor(const std::string& name, std::vector<float>& out) = 0;
   /// How messages name a tensor of model_tensors(): its file, and what it is called there.
   virtual std::string describe(const std::string& name) const { return std::string(format()) + ": tensor " + name; }
   virtual ModelIds ids() const { return {}; }
+  /// The dtype that is nearest to how the source stores its values.
+  virtual DType natural_dtype() const { return DType::f32; }
+  /// Jinja text of the model's chat template; empty: none.
+  virtual std::string chat_template() const { return {}; }
+  /// The tokenizer inside the source, for the vocabulary of shape(); empty: there is none. `notice`: why one that is
+  /// there is left out.
+  virtual Result<std::optional<TokenizerData>> tokenizer(std::string& notice) const {
+    notice.clear();
+    return std::optional<TokenizerData>();
+  }
+
+  /// Stands for the content of all files that the tensors come from; an interrupted import goes on only where it is the
+  /// same. Empty: not known, the import begins anew.
+  virtual Result<std::string> identity() const { return std::string(); }
+
+  /// Whether a matrix can be had in blocks of q8 or q4 that hold the very values of the source.
+  virtual bool has_blocks(const std::string&, DType) const { return false; }
+  /// Where has_blocks(): fills `out` with the rows in canonical order, each of Q8Block or Q4Block
+  /// (runtime/tensor/quantise.hpp). Scales as they are in the source.
+  virtual Result<void> read_blocks(const std::string& name, DType dtype, std::vector<std::byte>& out);
 };
 
-/// Detects the format: a llama2.c .bin file, a .safetensors file (config.json beside it), an index file, or a Hugging
-/// Face folder.
+/// Detects the format: a GGUF file (or the first of a split model), a llama2.c .bin file, a .safetensors file
+/// (config.json beside it), an index file, or a Hugging Face folder.
 Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path);
 
 /// bytes done, bytes in all; returns false to cancel (the partial file is removed, the result is `cancelled`).
 using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 
 struct ImportOptions {
-  DType dtype = DType::f32;
+  std::optional<DType> dtype;  ///< empty: the source's natural_dtype()
   std::string name;            ///< of the model; empty: from the file name
-  std::string tokenizer_path;  ///< empty: none inside
+  std::string tokenizer_path;  ///< empty: the source's own, or none inside
   Progress progress;
+  /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
+  /// journal beside `destination` (CheckpointWriter), and the next one with the same source and options goes on from
+  /// there.
+  bool resumable = false;
 };
 
 struct ImportReport {
   std::string content_id;
   std::uint64_t bytes_written = 0;
+  std::uint64_t bytes_resumed = 0;   ///< of these, what an interrupted import had written
+  std::vector<std::string> notices;  ///< what the user should know of a model that was imported all the same
 };
 
 /// Reads `source_path`, writes `destination` (see CheckpointWriter), which keeps its old content unless all went well.

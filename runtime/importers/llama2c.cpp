@@ -140,6 +140,7 @@ class Llama2cSource final : public WeightSource {
 
   const ModelShape& shape() const override { return shape_; }
   const char* format() const override { return "llama2.c"; }
+  Result<std::string> identity() const override { return file_->identity(); }
   std::string describe(const std::string& name) const override { return file_->name() + ": tensor " + name; }
 
   Result<void> read_tensor(const std::string& name, std::vector<float>& out) override {

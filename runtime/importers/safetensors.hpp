@@ -35,6 +35,7 @@ class SafetensorsFile {
   static Result<SafetensorsFile> open(std::unique_ptr<ByteSource> file);
 
   const std::string& name() const { return file_->name(); }
+  const ByteSource& source() const { return *file_; }
   const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
 
   /// Whether read() understands the dtype: F32, F16 or BF16.

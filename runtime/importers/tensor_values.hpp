@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,16 @@ Result<void> check_tensor_sizes(const WeightSource& source);
 /// Makes `out` hold `count` values, without keeping a smaller old buffer beside the new one. Errors: exhausted; `what`
 /// names the tensor.
 Result<void> resize_values(std::vector<float>& out, std::uint64_t count, const std::string& what);
+Result<void> resize_values(std::vector<std::byte>& out, std::uint64_t count, const std::string& what);
 
 /// Errors: corrupt, when a value is not finite or too large for the dtype; names row and column. `what` names file and
 /// tensor. Parallel.
 Result<void> check_values(DType dtype, const std::vector<float>& values, const MatrixSize& size,
+                          const std::string& what);
+
+/// Errors: corrupt, when a scale of the blocks (Q8Block or Q4Block, as the dtype says) is not finite; names row and
+/// column. Parallel.
+Result<void> check_blocks(DType dtype, std::span<const std::byte> blocks, const MatrixSize& size,
                           const std::string& what);
 
 }  // namespace tessera

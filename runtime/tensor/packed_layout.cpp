@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/tensor/half.hpp"
@@ -84,20 +85,20 @@ Place place_of(const PackedLayout& layout, std::uint32_t row, std::uint32_t colu
   return {column / layout.slice, row / tile_rows, row % tile_rows, column % layout.slice};
 }
 
-/// The part of one output row that a unit holds, as a pointer and a count of real columns.
+/// The part of one output row that a unit holds: its row, and its real columns.
 struct RowPart {
-  const float* values;
-  std::uint32_t count;
+  std::uint32_t row = 0;
+  std::uint32_t begin = 0;
+  std::uint32_t count = 0;  ///< 0: the row is padding
 };
 
-RowPart row_part(const PackedLayout& layout, std::uint32_t unit, const MatrixView& matrix, std::uint32_t local_row) {
+RowPart row_part(const PackedLayout& layout, std::uint32_t unit, std::uint32_t local_row) {
   if (layout.split == SplitAxis::rows) {
-    if (local_row >= layout.unit_extent(unit)) return {nullptr, 0};
-    const std::size_t row = std::size_t{layout.unit_begin(unit)} + local_row;
-    return {matrix.data + row * matrix.columns, matrix.columns};
+    if (local_row >= layout.unit_extent(unit)) return {};
+    return {layout.unit_begin(unit) + local_row, 0, layout.columns};
   }
-  if (local_row >= layout.rows) return {nullptr, 0};
-  return {matrix.data + std::size_t{local_row} * matrix.columns + layout.unit_begin(unit), layout.unit_extent(unit)};
+  if (local_row >= layout.rows) return {};
+  return {local_row, layout.unit_begin(unit), layout.unit_extent(unit)};
 }
 
 /// One lane of a tile, behind its scales.
@@ -115,40 +116,78 @@ struct LaneOut {
   }
 };
 
-void pack_block_q8(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
-  std::int8_t quantised[block_columns];
-  out.put_scale(block, quantize_q8_block(values, count, quantised));
+void put_block(const Q8Block& quantised, std::uint32_t block, const LaneOut& out) {
+  out.put_scale(block, quantised.scale);
   for (std::uint32_t i = 0; i < block_columns; ++i) {
-    out.put(block * block_columns + i, static_cast<std::uint8_t>(quantised[i] + 128));
+    out.put(block * block_columns + i, static_cast<std::uint8_t>(quantised.values[i] + 128));
   }
 }
 
-void pack_block_q4(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
-  const Q4Block quantised = quantize_q4_block(values, count);
+void put_block(const Q4Block& quantised, std::uint32_t block, const LaneOut& out) {
   out.put_scale(block, quantised.scale);
   for (std::uint32_t i = 0; i < 16; ++i) out.put(block * block_columns + i, quantised.nibbles[i]);
 }
 
+void pack_block_q8(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
+  Q8Block quantised;
+  quantised.scale = quantize_q8_block(values, count, quantised.values);
+  put_block(quantised, block, out);
+}
+
+void pack_block_q4(const float* values, std::uint32_t count, std::uint32_t block, const LaneOut& out) {
+  put_block(quantize_q4_block(values, count), block, out);
+}
+
 /// The tile is zero as it comes.
-void pack_row(const RowPart& part, const LaneOut& out) {
+void pack_row(const RowPart& part, const MatrixView& matrix, const LaneOut& out) {
+  const float* const values =
+      part.count > 0 ? matrix.data + std::size_t{part.row} * matrix.columns + part.begin : nullptr;
   const auto blocks = [&](auto pack_block) {
     for (std::uint32_t block = 0; block < out.layout.unit_blocks(); ++block) {
       const std::uint32_t begin = block * block_columns;
       const std::uint32_t count = part.count > begin ? std::min(block_columns, part.count - begin) : 0;
-      pack_block(count > 0 ? part.values + begin : nullptr, count, block, out);
+      pack_block(count > 0 ? values + begin : nullptr, count, block, out);
     }
   };
   switch (out.layout.dtype) {
     case DType::f32:
-      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, part.values[k]);
+      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, values[k]);
       return;
     case DType::bf16:
-      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, f32_to_bf16(part.values[k]));
+      for (std::uint32_t k = 0; k < part.count; ++k) out.put(k, f32_to_bf16(values[k]));
       return;
     case DType::q8:
       return blocks(pack_block_q8);
     case DType::q4:
       return blocks(pack_block_q4);
+  }
+}
+
+/// Padding is blocks of zeros, as quantising gives.
+template <typename Block>
+void pack_block_row(const RowPart& part, const BlockMatrixView& matrix, const LaneOut& out) {
+  const std::size_t row_blocks = matrix.columns / block_columns;
+  const std::byte* const from = matrix.data + (part.row * row_blocks + part.begin / block_columns) * sizeof(Block);
+  for (std::uint32_t block = 0; block < out.layout.unit_blocks(); ++block) {
+    if (block * block_columns < part.count) {
+      put_block(load<Block>(from + block * sizeof(Block)), block, out);
+    } else if constexpr (std::is_same_v<Block, Q8Block>) {
+      pack_block_q8(nullptr, 0, block, out);
+    } else {
+      pack_block_q4(nullptr, 0, block, out);
+    }
+  }
+}
+
+/// `pack(row part, lane)` for every lane of every tile.
+template <typename PackRow>
+void pack_tiles(const PackedLayout& layout, std::uint32_t unit, std::byte* out, const PackRow& pack) {
+  std::memset(out, 0, layout.unit_bytes(unit));
+  for (std::uint32_t tile = 0; tile < layout.unit_tiles(unit); ++tile) {
+    std::byte* const tile_out = out + tile * layout.tile_bytes();
+    for (std::uint32_t lane = 0; lane < tile_rows; ++lane) {
+      pack(row_part(layout, unit, tile * tile_rows + lane), LaneOut{layout, lane, tile_out});
+    }
   }
 }
 
@@ -212,13 +251,22 @@ std::size_t PackedLayout::unit_offset(std::uint32_t unit) const {
 
 void pack_unit(const PackedLayout& layout, std::uint32_t unit, const MatrixView& matrix, std::byte* out) {
   TESSERA_ENSURE(matrix.rows == layout.rows && matrix.columns == layout.columns && unit < layout.units());
-  std::memset(out, 0, layout.unit_bytes(unit));
-  for (std::uint32_t tile = 0; tile < layout.unit_tiles(unit); ++tile) {
-    std::byte* const tile_out = out + tile * layout.tile_bytes();
-    for (std::uint32_t lane = 0; lane < tile_rows; ++lane) {
-      pack_row(row_part(layout, unit, matrix, tile * tile_rows + lane), {layout, lane, tile_out});
+  pack_tiles(layout, unit, out, [&](const RowPart& part, const LaneOut& lane) { pack_row(part, matrix, lane); });
+}
+
+void pack_unit(const PackedLayout& layout, std::uint32_t unit, const BlockMatrixView& matrix, std::byte* out) {
+  TESSERA_ENSURE(matrix.rows == layout.rows && matrix.columns == layout.columns && unit < layout.units());
+  TESSERA_ENSURE(matrix.columns % block_columns == 0);
+  // Units begin where blocks do.
+  TESSERA_ENSURE(layout.split == SplitAxis::rows || layout.units() == 1 || layout.slice % block_columns == 0);
+  TESSERA_ENSURE(layout.dtype == DType::q8 || layout.dtype == DType::q4);
+  pack_tiles(layout, unit, out, [&](const RowPart& part, const LaneOut& lane) {
+    if (layout.dtype == DType::q8) {
+      pack_block_row<Q8Block>(part, matrix, lane);
+    } else {
+      pack_block_row<Q4Block>(part, matrix, lane);
     }
-  }
+  });
 }
 
 std::size_t first_unpackable(DType dtype, const float* values, std::size_t count) {
@@ -227,6 +275,12 @@ std::size_t first_unpackable(DType dtype, const float* values, std::size_t count
     if (!(std::fabs(values[i]) <= limit)) return i;
   }
   return count;
+}
+
+void unpack_row(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, float* out) {
+  for (std::uint32_t column = 0; column < layout.columns; ++column) {
+    out[column] = unpack_element(layout, dataset, row, column);
+  }
 }
 
 float unpack_element(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, std::uint32_t column) {

@@ -61,9 +61,22 @@ struct MatrixView {
 /// checked (see first_unpackable). Any thread.
 void pack_unit(const PackedLayout& layout, std::uint32_t unit, const MatrixView& matrix, std::byte* out);
 
+/// A row-major matrix that is quantised already: in each row whole blocks of 32, Q8Block or Q4Block (quantise.hpp).
+struct BlockMatrixView {
+  const std::byte* data = nullptr;
+  std::uint32_t rows = 0;
+  std::uint32_t columns = 0;  ///< a multiple of 32
+};
+
+/// The same for blocks of the layout's dtype (q8 or q4), which are taken over as they are. Scales must be finite.
+void pack_unit(const PackedLayout& layout, std::uint32_t unit, const BlockMatrixView& matrix, std::byte* out);
+
 /// Index of the first element that the dtype cannot hold (NaN, infinity, what bf16 rounds to infinity, what is beyond
 /// the range of an f16 scale), or `count`.
 std::size_t first_unpackable(DType dtype, const float* values, std::size_t count);
+
+/// One logical row of a packed matrix, dequantised: layout.columns values. `dataset` is the whole matrix. Any thread.
+void unpack_row(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, float* out);
 
 /// The value that a packed matrix holds at logical (row, column), dequantised. Slow: for tests and reports.
 float unpack_element(const PackedLayout& layout, const std::byte* dataset, std::uint32_t row, std::uint32_t column);

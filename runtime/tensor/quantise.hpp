@@ -7,6 +7,16 @@
 
 namespace tessera {
 
+/// One q8 block as it lies in a row of foreign files, byte for byte a block of GGUF's Q8_0: weight i is values[i] *
+/// scale.
+struct Q8Block {
+  std::uint16_t scale;  ///< f16 bits
+  std::int8_t values[32];
+
+  bool operator==(const Q8Block&) const = default;
+};
+static_assert(sizeof(Q8Block) == 34);
+
 /// One q8 block: writes 32 int8 and returns the f16 bits of the scale. Elements beyond `count` are zero.
 /// scale = f16(amax / 127); q = round_half_even(x / scale), clamped to -127..127.
 std::uint16_t quantize_q8_block(const float* values, std::uint32_t count, std::int8_t* out);

@@ -72,7 +72,7 @@ class Cursor {
 constexpr std::uint32_t text_type = 8, array_type = 9;                               // of metadata
 constexpr std::uint32_t f32_type = 0, q4_0_type = 2, q8_0_type = 8, bf16_type = 30;  // of tensors
 
-void read_pair(GgufFile& file, Cursor& cursor) {
+void read_pair(WrittenGguf& file, Cursor& cursor) {
   const std::string key = cursor.text();
   const auto type = cursor.take<std::uint32_t>();
   if (type == text_type) {
@@ -92,7 +92,7 @@ void read_pair(GgufFile& file, Cursor& cursor) {
   }
 }
 
-std::uint64_t bytes_of_tensor(const GgufFile::Tensor& tensor) {
+std::uint64_t bytes_of_tensor(const WrittenGguf::Tensor& tensor) {
   std::uint64_t count = 1;
   for (const std::uint64_t dimension : tensor.dimensions) count *= dimension;
   if (tensor.type == f32_type) return count * 4;
@@ -120,8 +120,8 @@ void append_block(std::uint32_t type, const char* block, std::vector<float>& val
 
 }  // namespace
 
-GgufFile GgufFile::read(const std::string& path) {
-  GgufFile file;
+WrittenGguf WrittenGguf::read(const std::string& path) {
+  WrittenGguf file;
   file.bytes = read_text(path);
   Cursor cursor(file.bytes);
   BOOST_REQUIRE(cursor.take<std::uint32_t>() == 0x46554747u);  // "GGUF"
@@ -160,7 +160,7 @@ GgufFile GgufFile::read(const std::string& path) {
   return file;
 }
 
-std::vector<float> GgufFile::values(const std::string& name) const {
+std::vector<float> WrittenGguf::values(const std::string& name) const {
   const auto found = tensors.find(name);
   BOOST_REQUIRE_MESSAGE(found != tensors.end(), name);
   const char* at = bytes.data() + found->second.begin;

@@ -8,7 +8,7 @@
 
 namespace tessera::test {
 
-struct GgufFile {
+struct WrittenGguf {
   struct Tensor {
     std::vector<std::uint64_t> dimensions;  ///< fastest first
     std::uint32_t type = 0;                 ///< 0: F32, 2: Q4_0, 8: Q8_0, 30: BF16
@@ -25,7 +25,7 @@ struct GgufFile {
   std::map<std::string, Tensor> tensors;
 
   /// Stops the test on anything that is not as the format says; the tensors must tile the data, aligned.
-  static GgufFile read(const std::string& path);
+  static WrittenGguf read(const std::string& path);
   /// Dequantised.
   std::vector<float> values(const std::string& name) const;
 };

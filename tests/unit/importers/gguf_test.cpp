@@ -53,7 +53,7 @@ std::size_t canonical_row(const std::string& name, std::size_t row, std::size_t 
 
 /// The same numbers at their places, compared with ==. `expected(name, row, column)` is canonical.
 template <typename Expected>
-void check_tensors(const GgufFile& file, const ForeignModel& model, const Expected& expected) {
+void check_tensors(const WrittenGguf& file, const ForeignModel& model, const Expected& expected) {
   BOOST_TEST(file.tensors.size() == model.tensors.size());
   for (const auto& [name, source] : model.tensors) {
     BOOST_TEST_CONTEXT(name) {
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE(f32_holds_every_weight_in_the_order_of_llama_cpp) {
     const auto report = write_gguf(*source, folder.file("m.gguf"), {});
     BOOST_REQUIRE_MESSAGE(report, message_of(report));
     BOOST_TEST(report->bytes_written == std::filesystem::file_size(folder.file("m.gguf")));
-    const GgufFile file = GgufFile::read(folder.file("m.gguf"));
+    const WrittenGguf file = WrittenGguf::read(folder.file("m.gguf"));
     const ForeignModel model{aligned_shape(tied), read_all(*source)};
     check_tensors(file, model, [&](const std::string& name, std::uint32_t row, std::uint32_t column) {
       const auto dimensions = model.dimensions(name);
@@ -113,7 +113,7 @@ BOOST_DATA_TEST_CASE(other_dtypes_hold_the_very_numbers_of_the_checkpoint, data:
   BOOST_REQUIRE(write_checkpoint(*source, folder.file("m.h5"), options, {}));
   const auto checkpoint = Checkpoint::open(*open_source(folder.file("m.h5")));
   BOOST_REQUIRE(checkpoint);
-  const GgufFile file = GgufFile::read(folder.file("m.gguf"));
+  const WrittenGguf file = WrittenGguf::read(folder.file("m.gguf"));
   const ForeignModel model{aligned_shape(), read_all(*source)};
   check_tensors(file, model, [&](const std::string& name, std::uint32_t row, std::uint32_t column) {
     const auto mapped = (*checkpoint)->map_all(name);
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(the_metadata_describes_the_model) {
   ImportOptions options;
   options.name = "noise";
   BOOST_REQUIRE(write_gguf(*source, folder.file("m.gguf"), options));
-  const GgufFile file = GgufFile::read(folder.file("m.gguf"));
+  const WrittenGguf file = WrittenGguf::read(folder.file("m.gguf"));
   BOOST_TEST(file.texts.at("general.architecture") == "llama");
   BOOST_TEST(file.texts.at("general.name") == "noise");
   const std::pair<const char*, double> numbers[] = {
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(the_tokenizer_is_spelled_as_llama_cpp_expects) {
   TemporaryFolder folder;
   const auto source = synthetic_source(aligned_shape(), 5);
   BOOST_REQUIRE(write_gguf(*source, folder.file("m.gguf"), {}));
-  const GgufFile file = GgufFile::read(folder.file("m.gguf"));
+  const WrittenGguf file = WrittenGguf::read(folder.file("m.gguf"));
   BOOST_TEST(file.texts.at("tokenizer.ggml.model") == "llama");
   const auto& tokens = file.text_lists.at("tokenizer.ggml.tokens");
   const auto& types = file.number_lists.at("tokenizer.ggml.token_type");
@@ -224,8 +224,8 @@ BOOST_AUTO_TEST_CASE(stories260k_becomes_the_gguf_file_that_others_made,
   options.tokenizer_path = (stories / "tok512.bin").string();
   const auto report = write_gguf(**source, folder.file("m.gguf"), options);
   BOOST_REQUIRE_MESSAGE(report, message_of(report));
-  const GgufFile ours = GgufFile::read(folder.file("m.gguf")),
-                 theirs = GgufFile::read((stories / "stories260K.gguf").string());
+  const WrittenGguf ours = WrittenGguf::read(folder.file("m.gguf")),
+                    theirs = WrittenGguf::read((stories / "stories260K.gguf").string());
   for (const auto& [name, tensor] : ours.tensors) {
     BOOST_TEST_CONTEXT(name) {
       BOOST_REQUIRE(theirs.tensors.contains(name));

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,48 @@ BOOST_AUTO_TEST_CASE(f32_packing_keeps_every_element) {
       }
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(blocks_are_taken_over_as_quantising_would_have_made_them) {
+  for (const DType dtype : {DType::q8, DType::q4}) {
+    for (const PackedLayout& layout :
+         {PackedLayout{dtype, SplitAxis::rows, 172, 64, 32}, PackedLayout{dtype, SplitAxis::rows, 24, 96, 8},
+          PackedLayout{dtype, SplitAxis::columns, 72, 160, 64}, PackedLayout{dtype, SplitAxis::columns, 7, 96, 96}}) {
+      const auto values = random_matrix(layout.rows, layout.columns);
+      std::vector<std::byte> blocks;
+      const auto append = [&](const auto& block) {
+        const auto bytes = std::as_bytes(std::span(&block, 1));
+        blocks.insert(blocks.end(), bytes.begin(), bytes.end());
+      };
+      for (std::size_t i = 0; i < values.size(); i += 32) {
+        if (dtype == DType::q4) {
+          append(quantize_q4_block(values.data() + i, 32));
+        } else {
+          Q8Block block;
+          block.scale = quantize_q8_block(values.data() + i, 32, block.values);
+          append(block);
+        }
+      }
+      std::vector<std::byte> packed(layout.bytes());
+      for (std::uint32_t unit = 0; unit < layout.units(); ++unit) {
+        pack_unit(layout, unit, BlockMatrixView{blocks.data(), layout.rows, layout.columns},
+                  packed.data() + layout.unit_offset(unit));
+      }
+      BOOST_TEST((packed == pack(layout, values)));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(blocks_that_no_quantiser_makes_keep_every_weight) {
+  // A scale that is far too large, and -128.
+  const PackedLayout layout{DType::q8, SplitAxis::rows, 1, 32, 32};
+  Q8Block block{f32_to_f16(-3.0f), {}};
+  for (int i = 0; i < 32; ++i) block.values[i] = static_cast<std::int8_t>(i % 2 == 0 ? -128 : i - 16);
+  std::vector<std::byte> packed(layout.bytes());
+  pack_unit(layout, 0, BlockMatrixView{reinterpret_cast<const std::byte*>(&block), 1, 32}, packed.data());
+  float row[32];
+  unpack_row(layout, packed.data(), 0, row);
+  for (int i = 0; i < 32; ++i) BOOST_TEST(row[i] == -3.0f * static_cast<float>(block.values[i]));
 }
 
 BOOST_AUTO_TEST_CASE(bf16_packing_keeps_every_element_rounded) {
