@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_field_is_refused_by_name) {
     return blob;
   };
   check_refused(with(0, 0), "does not begin as a tokenizer does");
-  check_refused(with(8, 2), "format version 2", ErrorCode::unsupported);
+  check_refused(with(8, 3), "format version 3", ErrorCode::unsupported);
   check_refused(with(12, 2), "unknown kind 2");
   check_refused(with(16, 7), "unknown flags");
   check_refused(with(16, 1), "its header announces 59");
