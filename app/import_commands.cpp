@@ -110,7 +110,9 @@ void add_import(CLI::App& app, Action& action) {
   command->add_option("DST", options->destination, "Checkpoint to write (.h5); appears only when it is complete")
       ->required();
   add_dtype(*command, options->dtype);
-  command->add_option("--tokenizer", options->tokenizer, "llama2.c tokenizer .bin to put inside");
+  command->add_option("--tokenizer", options->tokenizer,
+                      "Tokenizer to put inside: tokenizer.json, tokenizer.model, tiktoken "
+                      "ranks, GGUF, llama2.c's .bin, or a folder (default: SRC's own)");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run_import(*options); }; });

@@ -48,7 +48,7 @@ using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 struct ImportOptions {
   DType dtype = DType::f32;
   std::string name;            ///< of the model; empty: from the file name
-  std::string tokenizer_path;  ///< empty: none inside
+  std::string tokenizer_path;  ///< file or folder; empty: that of the source folder, if any
   Progress progress;
 };
 

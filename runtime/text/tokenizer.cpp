@@ -45,6 +45,16 @@ std::string noise_word(std::uint32_t number) {
   return word;
 }
 
+/// What the normalizer does to each character; the names of added tokens have to look like the text around them, but
+/// get no prefix.
+std::vector<NormalizerStep> steps_for_names(const TokenizerData& data) {
+  std::vector<NormalizerStep> steps;
+  for (const NormalizerStep& step : data.normalizer) {
+    if (step.op <= NormalizerOp::strip_accents || step.op == NormalizerOp::bert) steps.push_back(step);
+  }
+  return steps;
+}
+
 /// Without the space that stands before punctuation and English contractions, as BERT's decoder writes them.
 std::string cleaned_up(std::string text) {
   constexpr std::string_view joined[] = {" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"};
@@ -112,9 +122,11 @@ Result<std::unique_ptr<const Tokenizer::Tables>> Tokenizer::Tables::build(Tokeni
   }
   TESSERA_TRY(tables->normalizer, Normalizer::create(kept.normalizer, where));
   TESSERA_TRY(tables->splitter, Splitter::create(kept.splitter, where));
+  const std::vector<NormalizerStep> steps = steps_for_names(kept);
+  TESSERA_TRY(const Normalizer of_names, Normalizer::create(steps, where));
   Regex::Scratch scratch;
   for (const AddedToken& token : kept.added) {
-    tables->names.push_back(token.normalized ? tables->normalizer.apply(token.text, false, {}, scratch) : token.text);
+    tables->names.push_back(token.normalized ? of_names.apply(token.text, false, {}, scratch) : token.text);
   }
   const std::vector<std::string_view> names(tables->names.begin(), tables->names.end());
   tables->written = AddedTokens(kept.added, names, false);
