@@ -25,6 +25,7 @@ using Action = std::function<int()>;
 void add_import_commands(CLI::App& app, Action& action);     // import, synth
 void add_inspect_commands(CLI::App& app, Action& action);    // inspect, verify
 void add_run_command(CLI::App& app, Action& action);         // run
+void add_tokenize_command(CLI::App& app, Action& action);    // tokenize
 void add_perplexity_command(CLI::App& app, Action& action);  // perplexity
 
 void add_node_command(CLI::App& app, Action& action);      // node

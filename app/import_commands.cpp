@@ -125,7 +125,8 @@ void add_import(CLI::App& app, Action& action) {
       ->required();
   add_dtype(*command, options->dtype, " (default: f32; of a GGUF file what is nearest to its own)");
   command->add_option("--tokenizer", options->tokenizer,
-                      "llama2.c tokenizer .bin to put inside (default: the one of a GGUF file)");
+                      "Tokenizer to put inside: tokenizer.json, tokenizer.model, tiktoken "
+                      "ranks, GGUF, llama2.c's .bin, or a folder (default: SRC's own)");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run_import(*options); }; });

@@ -35,7 +35,7 @@ Result<PerplexityReport> measure(const Options& options, const Clock& clock) {
   const std::vector<TokenId> tokens = model.tokenizer->encode(text, {.add_bos = false});
   PerplexityOptions perplexity_options;
   perplexity_options.window = options.window;
-  if (model.tokenizer->data().bos >= 0) perplexity_options.window_start = model.tokenizer->data().bos;
+  if (model.tokenizer->start_id() >= 0) perplexity_options.window_start = model.tokenizer->start_id();
   const std::uint32_t context = model.checkpoint->manifest().shape.context_length;
   TESSERA_TRY(auto replica,
               start_replica(model, options.model, options.window == 0 ? context : std::min(context, options.window)));

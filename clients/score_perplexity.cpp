@@ -106,7 +106,7 @@ Result<client::PerplexityReport> score_perplexity(ClientCore& core, const std::s
     return Error{ErrorCode::invalid_argument,
                  "the model of " + deployment + " has no tokenizer, so it cannot read text"};
   }
-  const auto windows = cut_windows(tokenizer->encode(text, {.add_bos = false}), window, tokenizer->data().bos);
+  const auto windows = cut_windows(tokenizer->encode(text, {.add_bos = false}), window, tokenizer->start_id());
   if (windows.empty())
     return Error{ErrorCode::invalid_argument, "perplexity needs at least two tokens; the text is too short"};
 

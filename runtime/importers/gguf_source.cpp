@@ -13,7 +13,7 @@
 #include "runtime/importers/gguf_blocks.hpp"
 #include "runtime/importers/gguf_config.hpp"
 #include "runtime/importers/gguf_names.hpp"
-#include "runtime/importers/gguf_tokenizer.hpp"
+#include "runtime/importers/tokenizer_gguf.hpp"
 #include "runtime/importers/tensor_values.hpp"
 #include "runtime/tensor/quantise.hpp"
 
@@ -60,7 +60,13 @@ class GgufSource final : public WeightSource {
 
   std::string chat_template() const override { return config_.chat_template; }
   Result<std::optional<TokenizerData>> tokenizer(std::string& notice) const override {
-    return read_gguf_tokenizer(files_.front(), config_.shape.vocab_size, notice);
+    notice.clear();
+    auto data = tokenizer_from_gguf(files_.front());
+    if (data) return std::optional<TokenizerData>(*std::move(data));
+    if (data.error().code == ErrorCode::not_found) return std::optional<TokenizerData>();
+    if (data.error().code != ErrorCode::unsupported) return data.error();
+    notice = data.error().message + "; the checkpoint has no tokenizer, unless you give one";
+    return std::optional<TokenizerData>();
   }
 
   std::string describe(const std::string& name) const override {

@@ -1,5 +1,6 @@
 #include "runtime/importers/import_model.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <exception>
@@ -17,9 +18,10 @@
 #include "runtime/importers/gguf_source.hpp"
 #include "runtime/importers/hugging_face.hpp"
 #include "runtime/importers/llama2c.hpp"
-#include "runtime/importers/llama2c_tokenizer.hpp"
+#include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/packing.hpp"
 #include "runtime/importers/tensor_values.hpp"
+#include "runtime/importers/vocabulary.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera {
@@ -169,15 +171,26 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
   return ImportReport{std::move(content_id), failed ? meter.done() : bytes, *resumed, {}};
 }
 
-Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {
-  TESSERA_TRY(const auto file, open_byte_source(path));
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, limits::tokenizer_bytes_max, "a tokenizer"));
-  TESSERA_TRY(TokenizerData data, parse_llama2c_tokenizer(bytes, source.shape().vocab_size, path));
-  ModelIds ids = source.ids();
-  if (ids.bos >= 0) data.bos = ids.bos;
-  if (!ids.eos.empty()) data.eos = std::move(ids.eos);
-  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(data), path));
+/// What the model's configuration says of special ids is added to what the tokenizer says.
+void add_model_ids(ModelIds ids, TokenizerData& data) {
+  if (ids.bos >= 0 && (data.bos < 0 || !data.framed)) data.bos = ids.bos;
+  if (!data.framed && !ids.eos.empty()) data.eos.clear();
+  for (const TokenId id : ids.eos) {
+    if (std::find(data.eos.begin(), data.eos.end(), id) == data.eos.end()) data.eos.push_back(id);
+  }
+}
+
+Result<std::vector<std::byte>> packed_tokenizer(TokenizerData data, const WeightSource& source,
+                                                const std::string& where) {
+  TESSERA_CHECK(fit_vocabulary(data, source.shape().vocab_size, where));
+  add_model_ids(source.ids(), data);
+  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(data), where));
   return tokenizer.serialize();
+}
+
+Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {
+  TESSERA_TRY(TokenizerData data, load_tokenizer(path));
+  return packed_tokenizer(std::move(data), source, path);
 }
 
 /// The tokenizer inside the source, if any.
@@ -187,9 +200,17 @@ Result<std::vector<std::byte>> own_tokenizer(const WeightSource& source, const s
   TESSERA_TRY(std::optional<TokenizerData> data, source.tokenizer(notice));
   if (!notice.empty()) notices.push_back(std::move(notice));
   if (!data) return std::vector<std::byte>();
-  if (ModelIds ids = source.ids(); !ids.eos.empty()) data->eos = std::move(ids.eos);
-  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(*data), where));
-  return tokenizer.serialize();
+  return packed_tokenizer(*std::move(data), source, where);
+}
+
+/// The one that was named, else the folder's, else the one inside the source.
+Result<std::vector<std::byte>> tokenizer_of(const WeightSource& source, const std::string& source_path,
+                                            const std::string& named, std::vector<std::string>& notices) {
+  if (!named.empty()) return import_tokenizer(named, source);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(source_path, ignored) && has_tokenizer(source_path))
+    return import_tokenizer(source_path, source);
+  return own_tokenizer(source, source_path, notices);
 }
 
 /// Replacing a file while reading it works, but nobody means it.
@@ -230,9 +251,8 @@ Result<ImportReport> import_model(const std::string& source_path, const std::str
   if (!options.tokenizer_path.empty()) TESSERA_CHECK(refuse_same_file(options.tokenizer_path, destination));
   TESSERA_TRY(const auto source, open_weight_source(source_path));
   std::vector<std::string> notices;
-  TESSERA_TRY(const std::vector<std::byte> tokenizer_blob, options.tokenizer_path.empty()
-                                                               ? own_tokenizer(*source, source_path, notices)
-                                                               : import_tokenizer(options.tokenizer_path, *source));
+  TESSERA_TRY(const std::vector<std::byte> tokenizer_blob,
+              tokenizer_of(*source, source_path, options.tokenizer_path, notices));
   ImportOptions named = options;
   if (named.name.empty()) named.name = model_name_of(source_path);
   TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob));

@@ -70,7 +70,7 @@ using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 struct ImportOptions {
   std::optional<DType> dtype;  ///< empty: the source's natural_dtype()
   std::string name;            ///< of the model; empty: from the file name
-  std::string tokenizer_path;  ///< empty: the source's own, or none inside
+  std::string tokenizer_path;  ///< file or folder; empty: the source's own, or none inside
   Progress progress;
   /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
   /// journal beside `destination` (CheckpointWriter), and the next one with the same source and options goes on from

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/base/limits.hpp"
+#include "runtime/importers/vocabulary.hpp"
 
 namespace tessera {
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr TokenId unknown_id = 0, bos_id = 1, eos_id = 2;
 constexpr std::size_t special_pieces = 3;
-constexpr std::size_t byte_values = 256;
 
 Error damaged(const std::string& where, const std::string& cause) {
   return {ErrorCode::corrupt, where + ": is damaged, or no llama2.c tokenizer: " + cause};
@@ -49,22 +49,6 @@ bool is_special(const std::string& piece, const std::string& name) {
   return piece == name || piece == "\n" + name + "\n";
 }
 
-std::string byte_piece(std::size_t value) {
-  constexpr char digits[] = "0123456789ABCDEF";
-  return std::string("<0x") + digits[value / 16] + digits[value % 16] + ">";
-}
-
-/// The id of "<0x00>" where all 256 follow each other from there, or -1.
-TokenId first_byte_of(const std::vector<std::string>& pieces) {
-  for (std::size_t first = 0; first + byte_values <= pieces.size(); ++first) {
-    std::size_t value = 0;
-    while (value < byte_values && pieces[first + value] == byte_piece(value)) ++value;
-    if (value == byte_values) return static_cast<TokenId>(first);
-    first += value > 0 ? value - 1 : 0;
-  }
-  return -1;
-}
-
 Result<void> read_pieces(Reader& reader, std::uint32_t vocab_size, const std::string& where, TokenizerData& data) {
   const auto length_max = reader.number<std::int32_t>();
   if (length_max < 1 || static_cast<std::size_t>(length_max) > limits::piece_bytes_max) {
@@ -97,6 +81,18 @@ Result<void> read_pieces(Reader& reader, std::uint32_t vocab_size, const std::st
 
 }  // namespace
 
+std::uint32_t count_llama2c_pieces(std::span<const std::byte> bytes) {
+  constexpr std::size_t file_head = sizeof(std::int32_t), piece_head = sizeof(float) + sizeof(std::int32_t);
+  std::uint32_t count = 0;
+  for (std::size_t at = file_head; at + piece_head <= bytes.size(); ++count) {
+    std::int32_t length;
+    std::memcpy(&length, bytes.data() + at + sizeof(float), sizeof length);
+    if (length < 0 || static_cast<std::size_t>(length) > bytes.size() - at - piece_head) break;
+    at += piece_head + static_cast<std::size_t>(length);
+  }
+  return count;
+}
+
 Result<TokenizerData> parse_llama2c_tokenizer(std::span<const std::byte> bytes, std::uint32_t vocab_size,
                                               const std::string& where) {
   Reader reader(bytes);
@@ -117,7 +113,7 @@ Result<TokenizerData> parse_llama2c_tokenizer(std::span<const std::byte> bytes, 
   data.unknown = unknown_id;
   data.bos = bos_id;
   data.eos = {eos_id};
-  data.first_byte = first_byte_of(data.pieces);
+  data.first_byte = first_byte_id(data.pieces);
   data.add_space_prefix = true;
   return data;
 }

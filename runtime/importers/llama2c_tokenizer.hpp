@@ -22,4 +22,8 @@ namespace tessera {
 Result<TokenizerData> parse_llama2c_tokenizer(std::span<const std::byte> bytes, std::uint32_t vocab_size,
                                               const std::string& where);
 
+/// How many pieces follow each other in `bytes`, up to the first that cannot be one: for a file that comes without a
+/// model.
+std::uint32_t count_llama2c_pieces(std::span<const std::byte> bytes);
+
 }  // namespace tessera

@@ -15,6 +15,8 @@ using nlohmann::json;
 /// Builds the document from the parser's events and stops at the first value beyond a limit.
 class StrictBuilder final : public nlohmann::json_sax<json> {
  public:
+  explicit StrictBuilder(const JsonLimits& json_limits) : limits_(json_limits) {}
+
   json take() { return std::move(root_); }
   const std::string& cause() const { return cause_; }
 
@@ -51,8 +53,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   /// Where the next value goes: a member whose key was just read, the end of an array, or the root.
   json* place(json value) {
-    if (++values_ > limits::foreign_json_values_max) {
-      refuse("it has more than " + std::to_string(limits::foreign_json_values_max) + " values");
+    if (++values_ > limits_.values_max) {
+      refuse("it has more than " + std::to_string(limits_.values_max) + " values");
       return nullptr;
     }
     json* target = &root_;
@@ -68,8 +70,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
   bool add(json value) { return place(std::move(value)) != nullptr; }
 
   bool open(json container) {
-    if (stack_.size() == limits::foreign_json_depth_max) {
-      return refuse("it is nested deeper than " + std::to_string(limits::foreign_json_depth_max) + " levels");
+    if (stack_.size() == limits_.depth_max) {
+      return refuse("it is nested deeper than " + std::to_string(limits_.depth_max) + " levels");
     }
     json* const target = place(std::move(container));
     if (target == nullptr) return false;
@@ -82,6 +84,7 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
     return true;
   }
 
+  const JsonLimits limits_;
   json root_;
   std::vector<json*> stack_;  // open containers; a container does not move while a child of it is open
   json* member_ = nullptr;
@@ -91,12 +94,13 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
 }  // namespace
 
-Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where) {
-  if (text.size() > limits::foreign_json_bytes_max) {
+Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where,
+                                         const JsonLimits& json_limits) {
+  if (text.size() > json_limits.bytes_max) {
     return Error{ErrorCode::corrupt,
-                 where + ": is a JSON text of more than " + std::to_string(limits::foreign_json_bytes_max) + " bytes"};
+                 where + ": is a JSON text of more than " + std::to_string(json_limits.bytes_max) + " bytes"};
   }
-  StrictBuilder builder;
+  StrictBuilder builder(json_limits);
   try {
     if (json::sax_parse(text, &builder)) return builder.take();
   } catch (const std::exception& exception) {

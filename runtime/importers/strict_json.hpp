@@ -22,7 +22,15 @@ inline constexpr std::size_t foreign_json_depth_max = 16;
 inline constexpr std::size_t foreign_json_values_max = std::size_t{1} << 18;
 }  // namespace limits
 
+/// What one JSON text may hold.
+struct JsonLimits {
+  std::size_t bytes_max = limits::foreign_json_bytes_max;
+  std::size_t depth_max = limits::foreign_json_depth_max;
+  std::size_t values_max = limits::foreign_json_values_max;
+};
+
 /// The error (corrupt) says what is wrong and where. Never throws. Any thread.
-Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where);
+Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where,
+                                         const JsonLimits& json_limits = {});
 
 }  // namespace tessera

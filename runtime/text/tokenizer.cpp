@@ -2,88 +2,31 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <optional>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
-#include "runtime/text/scored_bpe.hpp"
+#include "runtime/text/added_tokens.hpp"
+#include "runtime/text/byte_pair.hpp"
+#include "runtime/text/normalizer.hpp"
+#include "runtime/text/splitter.hpp"
 #include "runtime/text/tokenizer_blob.hpp"
+#include "runtime/text/tokenizer_check.hpp"
+#include "runtime/text/unigram.hpp"
+#include "runtime/text/word_piece.hpp"
 
 namespace tessera {
 namespace {
 
 constexpr TokenId byte_values = 256;
 
-/// Whether `id` stands for one raw byte.
-bool is_byte(const TokenizerData& data, TokenId id) {
-  return data.first_byte >= 0 && id >= data.first_byte && id - data.first_byte < byte_values;
-}
-
-Error invalid(const std::string& where, const std::string& cause) {
-  return {ErrorCode::corrupt,
-          where + ": tokenizer makes no sense: " + cause + "; import the model again with a matching tokenizer"};
-}
-
-Result<void> check_sizes(const TokenizerData& data, const std::string& where) {
-  const std::size_t pieces = data.pieces.size();
-  if (pieces == 0) return invalid(where, "it has no pieces");
-  if (pieces > limits::vocab_size_max) {
-    return invalid(where, std::to_string(pieces) + " pieces are more than " + std::to_string(limits::vocab_size_max));
-  }
-  for (std::size_t id = 0; id < pieces; ++id) {
-    if (data.pieces[id].size() > limits::piece_bytes_max) {
-      return invalid(where, "the piece of id " + std::to_string(id) + " is longer than " +
-                                std::to_string(limits::piece_bytes_max) + " bytes");
-    }
-  }
-  if (data.special.size() != pieces) return invalid(where, "not every piece is marked as special or plain");
-  if (data.eos.size() > limits::eos_ids_max) {
-    return invalid(where, "more than " + std::to_string(limits::eos_ids_max) + " end-of-sequence ids");
-  }
-  const bool has_scores = data.kind == TokenizerKind::scored_bpe;
-  if (data.scores.size() != (has_scores ? pieces : 0)) {
-    return invalid(where, std::to_string(data.scores.size()) + " scores for " + std::to_string(pieces) + " pieces");
-  }
-  if (tokenizer_blob_bytes(data) > limits::tokenizer_bytes_max) {
-    return invalid(where, "it is larger than " + std::to_string(limits::tokenizer_bytes_max) + " bytes");
-  }
-  return {};
-}
-
-Result<void> check_ids(const TokenizerData& data, const std::string& where) {
-  const auto pieces = static_cast<TokenId>(data.pieces.size());
-  const auto inside = [pieces](TokenId id) { return id >= 0 && id < pieces; };
-  if (data.bos != -1 && !inside(data.bos)) return invalid(where, "its beginning-of-sequence id is not in it");
-  if (data.unknown != -1 && !inside(data.unknown)) return invalid(where, "its id for unknown text is not in it");
-  if (!std::all_of(data.eos.begin(), data.eos.end(), inside)) {
-    return invalid(where, "an end-of-sequence id is not in it");
-  }
-  if (data.first_byte != -1 && (data.first_byte < 0 || data.first_byte > pieces - byte_values)) {
-    return invalid(where, "its 256 byte ids are not in it");
-  }
-  if (data.kind == TokenizerKind::byte && (data.first_byte == -1 || data.add_space_prefix)) {
-    return invalid(where, "a byte tokenizer has byte ids and no space prefix");
-  }
-  for (TokenId value = 0; data.first_byte >= 0 && value < byte_values; ++value) {
-    const TokenId id = data.first_byte + value;
-    if (data.special[static_cast<std::size_t>(id)]) {
-      return invalid(where, "id " + std::to_string(id) + " is a byte and special at once");
-    }
-  }
-  for (std::size_t id = 0; id < data.scores.size(); ++id) {
-    if (!std::isfinite(data.scores[id])) {
-      return invalid(where, "the score of id " + std::to_string(id) + " is no finite number");
-    }
-  }
-  return {};
-}
-
 /// Plain text becomes neither special pieces nor, by their names, byte ids: those are the fallback.
 std::vector<bool> usable_pieces(const TokenizerData& data) {
   std::vector<bool> usable(data.pieces.size());
   for (std::size_t id = 0; id < usable.size(); ++id) {
-    usable[id] = !data.special[id] && !is_byte(data, static_cast<TokenId>(id));
+    const bool unreachable = !data.unreachable.empty() && data.unreachable[id];
+    usable[id] = !data.special[id] && !unreachable && !is_byte_id(data, static_cast<TokenId>(id));
   }
   return usable;
 }
@@ -102,18 +45,94 @@ std::string noise_word(std::uint32_t number) {
   return word;
 }
 
+/// What the normalizer does to each character; the names of added tokens have to look like the text around them, but
+/// get no prefix.
+std::vector<NormalizerStep> steps_for_names(const TokenizerData& data) {
+  std::vector<NormalizerStep> steps;
+  for (const NormalizerStep& step : data.normalizer) {
+    if (step.op <= NormalizerOp::strip_accents || step.op == NormalizerOp::bert) steps.push_back(step);
+  }
+  return steps;
+}
+
+/// Without the space that stands before punctuation and English contractions, as BERT's decoder writes them.
+std::string cleaned_up(std::string text) {
+  constexpr std::string_view joined[] = {" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"};
+  if (text == " ' ") return "'";
+  for (const std::string_view start : joined) {
+    if (text.starts_with(start)) return text.substr(1);
+  }
+  return text;
+}
+
+/// The text of a word_piece id that is not the first.
+std::string word_piece_text(const TokenizerData& data, std::size_t id) {
+  const std::string& piece = data.pieces[id];
+  if (piece.starts_with(continuation_mark)) return piece.substr(continuation_mark.size());
+  if (piece.empty()) return {};
+  return data.cleans_up ? cleaned_up(" " + piece) : " " + piece;
+}
+
 }  // namespace
 
+/// Everything that encoding and decoding look up; parts of it keep views into `data`.
 struct Tokenizer::Tables {
-  explicit Tables(TokenizerData d) : data(std::move(d)) {
-    if (data.kind == TokenizerKind::scored_bpe) bpe = ScoredBpe(data.pieces, data.scores, usable_pieces(data));
-    for (std::size_t value = 0; value < bytes.size(); ++value) bytes[value] = static_cast<char>(value);
-  }
+  static Result<std::unique_ptr<const Tables>> build(TokenizerData data, const std::string& where);
+
+  void encode_word(std::string_view word, struct EncodeScratch& scratch, std::vector<TokenId>& ids) const;
+  void encode_text(std::string_view text, bool at_start, bool parse_special, struct EncodeScratch& scratch,
+                   std::vector<TokenId>& ids) const;
+  bool is_first(TokenId previous) const;
 
   TokenizerData data;
-  ScoredBpe bpe;  // keeps views into data
-  std::array<char, byte_values> bytes;
+  std::array<char, byte_values> bytes{};
+  std::vector<std::string> names;  // of added tokens, as the normalizer leaves them
+  AddedTokens written, normalized;
+  Normalizer normalizer;
+  Splitter splitter;
+  BytePair byte_pair;
+  Unigram unigram;
+  WordPiece word_piece;
+  std::vector<std::string> texts;  // word_piece: of ids that are not the first
 };
+
+/// What one call of encode() works with.
+struct EncodeScratch {
+  Splitter::Scratch words;
+  BytePair::Scratch byte_pair;
+  Unigram::Scratch unigram;
+};
+
+Result<std::unique_ptr<const Tokenizer::Tables>> Tokenizer::Tables::build(TokenizerData data,
+                                                                          const std::string& where) {
+  auto tables = std::make_unique<Tables>();
+  tables->data = std::move(data);
+  const TokenizerData& kept = tables->data;
+  for (std::size_t value = 0; value < tables->bytes.size(); ++value) {
+    tables->bytes[value] = static_cast<char>(value);
+  }
+  const std::vector<bool> usable = usable_pieces(kept);
+  if (kept.kind == TokenizerKind::scored_bpe || kept.kind == TokenizerKind::merge_bpe) {
+    TESSERA_TRY(tables->byte_pair, BytePair::create(kept, usable, where));
+  } else if (kept.kind == TokenizerKind::unigram) {
+    tables->unigram = Unigram(kept, usable);
+  } else if (kept.kind == TokenizerKind::word_piece) {
+    tables->word_piece = WordPiece(kept, usable);
+    for (std::size_t id = 0; id < kept.pieces.size(); ++id) tables->texts.push_back(word_piece_text(kept, id));
+  }
+  TESSERA_TRY(tables->normalizer, Normalizer::create(kept.normalizer, where));
+  TESSERA_TRY(tables->splitter, Splitter::create(kept.splitter, where));
+  const std::vector<NormalizerStep> steps = steps_for_names(kept);
+  TESSERA_TRY(const Normalizer of_names, Normalizer::create(steps, where));
+  Regex::Scratch scratch;
+  for (const AddedToken& token : kept.added) {
+    tables->names.push_back(token.normalized ? of_names.apply(token.text, false, {}, scratch) : token.text);
+  }
+  const std::vector<std::string_view> names(tables->names.begin(), tables->names.end());
+  tables->written = AddedTokens(kept.added, names, false);
+  tables->normalized = AddedTokens(kept.added, names, true);
+  return std::unique_ptr<const Tables>(std::move(tables));
+}
 
 Tokenizer::Tokenizer(std::unique_ptr<const Tables> tables) : tables_(std::move(tables)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
@@ -121,9 +140,9 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Result<Tokenizer> Tokenizer::create(TokenizerData data, const std::string& where) {
-  TESSERA_CHECK(check_sizes(data, where));
-  TESSERA_CHECK(check_ids(data, where));
-  return Tokenizer(std::make_unique<const Tables>(std::move(data)));
+  TESSERA_CHECK(check_tokenizer(data, where));
+  TESSERA_TRY(auto tables, Tables::build(std::move(data), where));
+  return Tokenizer(std::move(tables));
 }
 
 Result<Tokenizer> Tokenizer::parse(std::span<const std::byte> blob, const std::string& where) {
@@ -142,23 +161,86 @@ bool Tokenizer::is_eos(TokenId id) const {
   return std::find(eos.begin(), eos.end(), id) != eos.end();
 }
 
+TokenId Tokenizer::start_id() const {
+  const TokenizerData& data = tables_->data;
+  if (!data.framed) return data.bos;
+  return data.prefix.empty() ? -1 : data.prefix.front();
+}
+
+void Tokenizer::Tables::encode_word(std::string_view word, EncodeScratch& scratch, std::vector<TokenId>& ids) const {
+  switch (data.kind) {
+    case TokenizerKind::byte:
+      for (const char byte : word) ids.push_back(data.first_byte + static_cast<unsigned char>(byte));
+      return;
+    case TokenizerKind::scored_bpe:
+    case TokenizerKind::merge_bpe:
+      return byte_pair.encode(word, scratch.byte_pair, ids);
+    case TokenizerKind::unigram:
+      return unigram.encode(word, scratch.unigram, ids);
+    case TokenizerKind::word_piece:
+      return word_piece.encode(word, ids);
+  }
+}
+
+/// `text` holds no added token as it is written.
+void Tokenizer::Tables::encode_text(std::string_view text, bool at_start, bool parse_special, EncodeScratch& scratch,
+                                    std::vector<TokenId>& ids) const {
+  std::string normal;
+  if (data.add_space_prefix && at_start) {
+    normal.reserve(text.size() + 1);
+    normal += ' ';
+    normal += text;
+    text = normal;
+  }
+  if (!normalizer.empty()) {
+    normal = normalizer.apply(text, at_start, normalized.names(), scratch.words.regex);
+    text = normal;
+  }
+  const auto encode_words = [&](std::string_view part) {
+    for (const std::string_view word : splitter.split(part, scratch.words)) encode_word(word, scratch, ids);
+  };
+  if (data.kind == TokenizerKind::unigram && data.scores_user_defined) return encode_words(text);
+  for (const AddedTokens::Fragment& fragment : normalized.split(text, parse_special)) {
+    if (fragment.id >= 0) {
+      ids.push_back(fragment.id);
+    } else {
+      encode_words(fragment.text);
+    }
+  }
+}
+
 std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   const TokenizerData& data = tables_->data;
   std::vector<TokenId> ids;
-  if (options.add_bos && data.bos >= 0) ids.push_back(data.bos);
-  if (data.kind == TokenizerKind::byte) {
-    ids.reserve(ids.size() + text.size());
-    for (const char byte : text) ids.push_back(data.first_byte + static_cast<unsigned char>(byte));
-  } else if (data.add_space_prefix && !text.empty()) {
-    std::string prefixed;
-    prefixed.reserve(text.size() + 1);
-    prefixed += ' ';
-    prefixed += text;
-    tables_->bpe.encode(prefixed, data.first_byte, data.unknown, ids);
-  } else {
-    tables_->bpe.encode(text, data.first_byte, data.unknown, ids);
+  if (options.add_bos && data.framed) {
+    ids = data.prefix;
+  } else if (options.add_bos && data.bos >= 0) {
+    ids.push_back(data.bos);
   }
+  EncodeScratch scratch;
+  for (const AddedTokens::Fragment& fragment : tables_->written.split(text, options.parse_special)) {
+    if (fragment.id >= 0) {
+      ids.push_back(fragment.id);
+    } else {
+      const bool at_start = fragment.text.data() == text.data();
+      tables_->encode_text(fragment.text, at_start, options.parse_special, scratch, ids);
+    }
+  }
+  if (options.add_eos) ids.insert(ids.end(), data.suffix.begin(), data.suffix.end());
   return ids;
+}
+
+/// Whether a piece after `previous` begins a text.
+bool Tokenizer::Tables::is_first(TokenId previous) const {
+  const auto index = static_cast<std::size_t>(previous);
+  if (data.kind == TokenizerKind::word_piece) {
+    return previous < 0 || (index < data.special.size() && data.special[index]);
+  }
+  if (data.strips_first_space) {
+    return previous < 0 || previous == data.bos ||
+           std::find(data.prefix.begin(), data.prefix.end(), previous) != data.prefix.end();
+  }
+  return data.add_space_prefix && previous == data.bos;
 }
 
 std::string_view Tokenizer::decode_piece(TokenId previous, TokenId id) const {
@@ -166,9 +248,9 @@ std::string_view Tokenizer::decode_piece(TokenId previous, TokenId id) const {
   TESSERA_ENSURE(id >= 0 && static_cast<std::size_t>(id) < data.pieces.size());
   const auto index = static_cast<std::size_t>(id);
   if (data.special[index]) return {};
-  if (is_byte(data, id)) return {&tables_->bytes[static_cast<std::size_t>(id - data.first_byte)], 1};
-  std::string_view piece = data.pieces[index];
-  if (data.add_space_prefix && previous == data.bos && piece.starts_with(' ')) piece.remove_prefix(1);
+  if (is_byte_id(data, id)) return {&tables_->bytes[static_cast<std::size_t>(id - data.first_byte)], 1};
+  std::string_view piece = data.kind == TokenizerKind::word_piece ? tables_->texts[index] : data.pieces[index];
+  if (piece.starts_with(' ') && tables_->is_first(previous)) piece.remove_prefix(1);
   return piece;
 }
 

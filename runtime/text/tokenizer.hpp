@@ -17,34 +17,20 @@
 
 #include "runtime/base/ids.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/text/tokenizer_data.hpp"
 
 namespace tessera {
 
-enum class TokenizerKind : std::uint8_t {
-  byte,        ///< every byte is a token (id 3 + byte); larger ids have a piece for decoding only
-  scored_bpe,  ///< SentencePiece-style BPE: merge the pair whose piece has the best score; byte fallback (llama2.c)
-};
-
-/// What the blob holds. Built by the importers.
-struct TokenizerData {
-  TokenizerKind kind = TokenizerKind::byte;
-  std::vector<std::string> pieces;  ///< raw bytes of each id as they appear in text; those of byte ids are ignored
-  std::vector<float> scores;        ///< as long as pieces (scored_bpe) or empty
-  std::vector<bool> special;        ///< as long as pieces: BOS, EOS, … have no text
-  TokenId bos = 1;                  ///< -1: none
-  TokenId unknown = 0;              ///< -1: none
-  std::vector<TokenId> eos = {2};   ///< any of these ends a generation
-  TokenId first_byte = 3;           ///< id of byte 0x00; 256 consecutive ids; -1: no byte fallback
-  bool add_space_prefix = false;    ///< scored_bpe: a space is put before non-empty text, and dropped after BOS
-};
-
 struct EncodeOptions {
-  bool add_bos = true;
+  bool add_bos = true;         ///< what the tokenizer puts before a text: usually BOS, or nothing
+  bool add_eos = false;        ///< what it puts after a text: usually nothing, EOS or a separator
+  bool parse_special = false;  ///< names of special tokens in the text become these tokens; else they are plain text
 };
 
 class Tokenizer {
  public:
-  /// Validates sizes, ids, scores (finite) and limits; `where` names the file. Errors: corrupt.
+  /// Validates sizes, ids, scores (finite), merges, patterns and limits; `where` names the file. Errors: corrupt,
+  /// exhausted.
   static Result<Tokenizer> create(TokenizerData data, const std::string& where);
   /// Errors: corrupt, unsupported (another format version). Reads what serialize() wrote. Never reads outside the blob;
   /// memory bounded by a small multiple of it.
@@ -58,13 +44,15 @@ class Tokenizer {
   const TokenizerData& data() const;
   std::uint32_t vocab_size() const;
   bool is_eos(TokenId id) const;
+  /// The first of the ids that encode() puts before a text when asked for BOS, or -1.
+  TokenId start_id() const;
 
-  /// Any bytes are accepted, also invalid UTF-8, whose bytes fall back one by one. No special piece comes from text.
-  /// O(n log n) in the text. scored_bpe takes text below 4 GiB.
+  /// Any bytes are accepted, also invalid UTF-8, whose bytes fall back one by one. No special piece comes from text,
+  /// unless options ask for it. O(n log n) in the text. Takes text below 4 GiB.
   std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;
   /// Raw bytes of `id` when it follows `previous` (-1 at the start), valid as long as the tokenizer. Special tokens
   /// give no bytes. With add_space_prefix a piece after BOS (or at the start, where there is no BOS) loses one leading
-  /// space. An id outside the vocabulary is a bug.
+  /// space; with strips_first_space also at the start. An id outside the vocabulary is a bug.
   std::string_view decode_piece(TokenId previous, TokenId id) const;
   /// All pieces in a row, as raw bytes.
   std::string decode(std::span<const TokenId> ids) const;

@@ -20,7 +20,8 @@ inline constexpr std::size_t eos_ids_max = 64;
 /// limits::piece_bytes_max bytes.
 std::size_t tokenizer_blob_bytes(const TokenizerData& data);
 
-/// Format version 1. `data` is valid (Tokenizer::create). Any thread.
+/// Format version 1 where that can say it all, so that old checkpoints keep their content ids; else version 2. `data`
+/// is valid (Tokenizer::create). Any thread.
 std::vector<std::byte> write_tokenizer_blob(const TokenizerData& data);
 
 /// The inverse. Checks all lengths against the blob before it reads or allocates, but not what the fields mean:

@@ -41,6 +41,49 @@ Utf8Scan scan_utf8(std::string_view bytes) {
   return {lead.length, Utf8Verdict::complete};
 }
 
+CodePoint first_code_point(std::string_view bytes) {
+  const auto byte = [&](std::size_t at) { return static_cast<char32_t>(static_cast<unsigned char>(bytes[at])); };
+  if (!bytes.empty() && byte(0) < 0x80) return {byte(0), 1, true};
+  const Utf8Scan scan = scan_utf8(bytes);
+  if (scan.verdict != Utf8Verdict::complete) return {0xFFFD, scan.length, false};
+  char32_t value = byte(0) & (0x7Fu >> scan.length);
+  for (std::size_t at = 1; at < scan.length; ++at) value = value << 6 | (byte(at) & 0x3F);
+  return {value, scan.length, true};
+}
+
+void append_utf8(std::string& text, char32_t value) {
+  const auto tail = [&](int shift) { text += static_cast<char>(0x80 | ((value >> shift) & 0x3F)); };
+  if (value < 0x80) {
+    text += static_cast<char>(value);
+  } else if (value < 0x800) {
+    text += static_cast<char>(0xC0 | value >> 6);
+    tail(0);
+  } else if (value < 0x10000) {
+    text += static_cast<char>(0xE0 | value >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    text += static_cast<char>(0xF0 | value >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+std::size_t valid_utf8_bytes(std::string_view bytes) {
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    if (static_cast<unsigned char>(bytes[at]) < 0x80) {
+      ++at;
+      continue;
+    }
+    const Utf8Scan scan = scan_utf8(bytes.substr(at));
+    if (scan.verdict != Utf8Verdict::complete) break;
+    at += scan.length;
+  }
+  return at;
+}
+
 std::string to_valid_utf8(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());

@@ -25,6 +25,22 @@ struct Utf8Scan {
 /// Looks at the start of `bytes`, which must not be empty. Any thread.
 Utf8Scan scan_utf8(std::string_view bytes);
 
+/// The character at the start of a text.
+struct CodePoint {
+  char32_t value;      ///< U+FFFD where the bytes are no character
+  std::size_t length;  ///< bytes, at least 1
+  bool is_valid;
+};
+
+/// `bytes` must not be empty. Any thread.
+CodePoint first_code_point(std::string_view bytes);
+
+/// Appends the UTF-8 of a code point, which is no surrogate and at most U+10FFFF.
+void append_utf8(std::string& text, char32_t value);
+
+/// Bytes at the start of `bytes` that are well-formed characters.
+std::size_t valid_utf8_bytes(std::string_view bytes);
+
 /// What stands for one error: U+FFFD.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 

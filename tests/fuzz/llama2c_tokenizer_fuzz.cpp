@@ -2,7 +2,6 @@
 // follow each other in it, so that the check of the two sizes does not stop every input.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,24 +14,11 @@ namespace {
 
 using namespace tessera;
 
-/// Pieces up to the first that cannot be one.
-std::uint32_t piece_count(std::span<const std::byte> bytes) {
-  constexpr std::size_t file_head = 4, piece_head = 8;
-  std::uint32_t count = 0;
-  for (std::size_t at = file_head; at + piece_head <= bytes.size(); ++count) {
-    std::int32_t length;
-    std::memcpy(&length, bytes.data() + at + 4, sizeof length);
-    if (length < 0 || static_cast<std::size_t>(length) > bytes.size() - at - piece_head) break;
-    at += piece_head + static_cast<std::size_t>(length);
-  }
-  return count;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
-  const std::uint32_t count = piece_count(bytes);
+  const std::uint32_t count = count_llama2c_pieces(bytes);
   TESSERA_ENSURE(!parse_llama2c_tokenizer(bytes, count + 1, "input"));
   auto parsed = parse_llama2c_tokenizer(bytes, count, "input");
   if (!parsed) return 0;

@@ -25,6 +25,11 @@ void use(const Tokenizer& tokenizer, std::span<const std::byte> blob, std::strin
   const std::vector<TokenId> ids = tokenizer.encode(text, {.add_bos = false});
   for (const TokenId id : ids) TESSERA_ENSURE(id >= 0 && static_cast<std::uint32_t>(id) < tokenizer.vocab_size());
   const std::string decoded = tokenizer.decode(ids);
+  for (const TokenId id : tokenizer.encode(text, {.add_eos = true, .parse_special = true})) {
+    TESSERA_ENSURE(id >= 0 && static_cast<std::uint32_t>(id) < tokenizer.vocab_size());
+  }
+  // Version 2 may change text as its normalizer likes.
+  if (blob[8] != std::byte{1}) return;
   // A BOS that is an ordinary piece takes spaces away, and without byte fallback text is lost.
   const bool has_plain_bos =
       data.add_space_prefix && (data.bos < 0 || !data.special[static_cast<std::size_t>(data.bos)]);

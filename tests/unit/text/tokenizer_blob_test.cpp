@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_field_is_refused_by_name) {
     return blob;
   };
   check_refused(with(0, 0), "does not begin as a tokenizer does");
-  check_refused(with(8, 2), "format version 2", ErrorCode::unsupported);
+  check_refused(with(8, 3), "format version 3", ErrorCode::unsupported);
   check_refused(with(12, 2), "unknown kind 2");
   check_refused(with(16, 7), "unknown flags");
   check_refused(with(16, 1), "its header announces 59");
@@ -157,6 +157,99 @@ BOOST_AUTO_TEST_CASE(a_damaged_field_is_refused_by_name) {
   check_refused(with(40, 0xFFFFFFFF), "its header announces");
   check_refused(with(56, 0x00000003), "unknown flags of id 0");
   check_refused(with(58, 0x00020004), "lengths of its pieces do not add up");
+}
+
+/// Uses every list and most flags.
+TokenizerData wide_data() {
+  TokenizerData data;
+  data.kind = TokenizerKind::merge_bpe;
+  data.framed = data.byte_symbols = data.whole_words = true;
+  data.pieces = {"a", "b", "ab", "<s>"};
+  data.special = {false, false, false, true};
+  data.unreachable = {false, false, false, true};
+  data.bos = 3;
+  data.unknown = data.first_byte = -1;
+  data.eos = {3};
+  data.prefix = {3};
+  data.suffix = {3, 3};
+  data.merges = {{0, 1}};
+  data.added = {{3, "<s>", true, false, true, false, true}};
+  data.normalizer = {{NormalizerOp::replace, 0, "x", "yz"}};
+  data.splitter = {{"b+", SplitBehavior::merged_left, true}};
+  return data;
+}
+
+/// wide_data() in format version 2. Checkpoints hold such bytes: they must stay readable.
+constexpr std::string_view wide_blob(
+    "TSRATOK\n"
+    "\2\0\0\0"          // version
+    "\2\0\0\0"          // merge_bpe
+    "\x1C\0\0\0"        // framed, byte symbols, whole words
+    "\3\0\0\0"          // bos
+    "\xFF\xFF\xFF\xFF"  // unknown
+    "\xFF\xFF\xFF\xFF"  // first_byte
+    "\1\0\0\0"          // one end-of-sequence id
+    "\4\0\0\0"          // four pieces
+    "\7\0\0\0"          // of seven bytes
+    "\3\0\0\0"          // eos
+    "\0\0\0\3"          // special, unreachable
+    "\1\0\1\0\2\0\3\0"  // lengths
+    "abab<s>"
+    "\0\0\0\0"                          // word_characters_max
+    "\1\0\0\0\3\0\0\0"                  // prefix
+    "\2\0\0\0\3\0\0\0\3\0\0\0"          // suffix
+    "\1\0\0\0\0\0\0\0\1\0\0\0"          // merges
+    "\1\0\0\0\3\0\0\0\x15\3\0<s>"       // added: special, whole word, strips right
+    "\1\0\0\0\x9\0\1\0\0\0x\2\0\0\0yz"  // normalizer
+    "\1\0\0\0\2\1\2\0\0\0"              // splitter
+    "b+",
+    146);
+
+BOOST_AUTO_TEST_CASE(version_two_is_written_as_specified_and_comes_back) {
+  BOOST_TEST((write_tokenizer_blob(wide_data()) == to_blob(wide_blob)));
+  BOOST_TEST(tokenizer_blob_bytes(wide_data()) == wide_blob.size());
+  const auto tokenizer = Tokenizer::parse(to_blob(wide_blob), "m.h5");
+  BOOST_TEST_REQUIRE(static_cast<bool>(tokenizer), tokenizer.error().message);
+  const TokenizerData& data = tokenizer->data();
+  const TokenizerData expected = wide_data();
+  check_equal(data, expected);
+  BOOST_TEST((data.framed && data.byte_symbols && data.whole_words && !data.merges_unknown && !data.cleans_up));
+  BOOST_TEST((data.prefix == expected.prefix && data.suffix == expected.suffix));
+  BOOST_TEST((data.unreachable == expected.unreachable));
+  BOOST_TEST((data.merges == expected.merges));
+  BOOST_TEST((data.added == expected.added));
+  BOOST_TEST((data.normalizer == expected.normalizer));
+  BOOST_TEST((data.splitter == expected.splitter));
+}
+
+BOOST_AUTO_TEST_CASE(every_truncation_of_version_two_is_refused) {
+  Blob blob = to_blob(wide_blob);
+  for (std::size_t length = 0; length < blob.size(); ++length) {
+    BOOST_TEST_REQUIRE(
+        !Tokenizer::parse(Blob(blob.begin(), blob.begin() + static_cast<std::ptrdiff_t>(length)), "m.h5"));
+  }
+  blob.push_back(std::byte{0});
+  check_refused(blob, "it goes on for 1 bytes");
+}
+
+BOOST_AUTO_TEST_CASE(no_changed_byte_of_version_two_leads_outside_the_blob) {
+  for (std::size_t at = 0; at < wide_blob.size(); ++at) {
+    for (const int value : {0, 1, 2, 3, 4, 8, 16, 64, 127, 128, 255}) {
+      Blob blob = to_blob(wide_blob);
+      blob[at] = static_cast<std::byte>(value);
+      const auto tokenizer = Tokenizer::parse(blob, "m.h5");
+      if (!tokenizer) continue;
+      tokenizer->decode(tokenizer->encode("abx <s>", {.add_eos = true, .parse_special = true}));
+      BOOST_TEST_REQUIRE((tokenizer->serialize() == blob), "byte " << at << " = " << value);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(version_two_is_refused_for_what_version_one_says) {
+  Blob blob = to_blob(small_blob);
+  put(blob, 8, 2);
+  blob.resize(blob.size() + 28);
+  check_refused(blob, "version 2 without need");
 }
 
 BOOST_AUTO_TEST_CASE(a_blob_beyond_the_size_limit_is_refused) {

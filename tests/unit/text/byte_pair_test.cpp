@@ -1,5 +1,5 @@
 // Encoding with a scored_bpe vocabulary: by hand, against the naive algorithm, and against a trained model's reference.
-#include "runtime/text/scored_bpe.hpp"
+#include "runtime/text/byte_pair.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -22,7 +22,7 @@ using namespace tessera;
 using namespace tessera::test;
 using namespace std::string_literals;
 
-BOOST_AUTO_TEST_SUITE(scored_bpe)
+BOOST_AUTO_TEST_SUITE(byte_pair)
 
 BOOST_AUTO_TEST_CASE(the_best_scored_pair_is_merged_first) {
   // "ab" (259) beats "bc" (260), although "a" + "bc" would also do; then "ab" + "c" is no piece.
