@@ -64,7 +64,7 @@ Result<void> EpochShard::make_shard(ComputeContext context) {
   collective_ = std::make_unique<NetworkCollective>(*mesh_, plan_, self_.value);
   if (plan_.stages.size() > 1) stage_link_ = std::make_unique<NetworkStageLink>(*mesh_, plan_, self_.value);
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
-  TESSERA_TRY(shard_, LlamaShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
+  TESSERA_TRY(shard_, ModelShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
                                          context, plan_.kv_pages));
   weight_bytes_ = shard_->weights().bytes();
   kv_page_bytes_ = shard_->kv().bytes_of(1);

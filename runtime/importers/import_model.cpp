@@ -64,8 +64,12 @@ Result<void> pack_tensor(WeightSource& source, CheckpointWriter& writer, std::ui
   const auto* const packed = std::get_if<PackedLayout>(&layout);
   TESSERA_CHECK(check_values(packed ? packed->dtype : DType::f32, values, size, source.describe(entry.spec.name)));
   if (!packed) {
-    TESSERA_CHECK(writer.write_unit(number, 0, std::as_bytes(std::span(values))));
-    return meter.add(values.size() * sizeof(float), destination);
+    const auto bytes = std::as_bytes(std::span(values));
+    for (std::uint32_t unit = 0; unit < layout_units(layout); ++unit) {
+      const std::size_t begin = layout_unit_offset(layout, unit), end = layout_unit_offset(layout, unit + 1);
+      TESSERA_CHECK(writer.write_unit(number, unit, bytes.subspan(begin, end - begin)));
+    }
+    return meter.add(bytes.size(), destination);
   }
   const MatrixView view{values.data(), size.rows, size.columns};
   return make_and_write(
@@ -84,7 +88,9 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   header.dtype = options.dtype;
   header.name = options.name;
   header.source_format = source.format();
-  header.rope_frequencies = rope_frequencies(header.shape);
+  RopeTables rope = source.rope();
+  header.rope_frequencies = std::move(rope.frequencies);
+  header.rope_local_frequencies = std::move(rope.local_frequencies);
   return header;
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
+#include "runtime/tensor/model_tensors.hpp"
 
 namespace tessera {
 
@@ -36,6 +37,8 @@ class WeightSource {
   /// How messages name a tensor of model_tensors(): its file, and what it is called there.
   virtual std::string describe(const std::string& name) const { return std::string(format()) + ": tensor " + name; }
   virtual ModelIds ids() const { return {}; }
+  /// Plain RoPE, unless the format says otherwise.
+  virtual RopeTables rope() const { return {rope_frequencies(shape()), {}}; }
 };
 
 /// Detects the format: a llama2.c .bin file, a .safetensors file (config.json beside it), an index file, or a Hugging
