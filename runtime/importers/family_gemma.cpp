@@ -26,15 +26,14 @@ constexpr HfRule head_norm_rules[] = {
     {"attn_k_norm", "{P}layers.{L}.self_attn.k_norm.weight", hf_plus_one},
 };
 
-Result<HfModel> read_gemma_model(const ConfigReader& config, const char* activation_key) {
+Result<HfModel> read_gemma_model(const ConfigReader& config, LlamaDefaults defaults) {
   HfModel model;
-  LlamaDefaults defaults;
   defaults.tied_head = true;
   defaults.head_dim = 256;
   defaults.needs_kv_heads = true;
   TESSERA_TRY(model.shape, read_llama_shape(config, defaults));
   BlockPlan& plan = model.shape.plan;
-  TESSERA_TRY(plan.activation, read_activation(config, activation_key, "gelu_pytorch_tanh"));
+  TESSERA_TRY(plan.activation, read_activation(config, "hidden_activation", "gelu_pytorch_tanh"));
   TESSERA_TRY(plan.attn_in_bias, config.flag_or("attention_bias", false));
   plan.attn_out_bias = plan.attn_in_bias;
   plan.embedding_scale = std::sqrt(static_cast<float>(model.shape.dim));
@@ -43,7 +42,7 @@ Result<HfModel> read_gemma_model(const ConfigReader& config, const char* activat
 
 Result<HfModel> read_gemma(const ConfigReader& config) {
   // Its hidden_act may say gelu, but the model has always computed the approximation by tanh.
-  TESSERA_TRY(HfModel model, read_gemma_model(config, "hidden_activation"));
+  TESSERA_TRY(HfModel model, read_gemma_model(config, {}));
   TESSERA_CHECK(read_llama_rope(config, 10000, model));
   return model;
 }
@@ -55,9 +54,20 @@ Result<float> read_cap(const ConfigReader& config, const char* key, double other
   return static_cast<float>(cap);
 }
 
+/// What the published config.json of Gemma 3 leave out.
+constexpr LlamaDefaults gemma3_defaults() {
+  LlamaDefaults defaults;
+  defaults.heads = 8;
+  defaults.kv_heads = 4;
+  defaults.vocab_size = 262208;
+  defaults.context_length = 131072;
+  return defaults;
+}
+
 /// What Gemma 2 and 3 share. Every `period`-th layer sees everything.
-Result<HfModel> read_later_gemma(const ConfigReader& config, std::uint32_t period, bool capped, bool local_rope) {
-  TESSERA_TRY(HfModel model, read_gemma_model(config, "hidden_activation"));
+Result<HfModel> read_later_gemma(const ConfigReader& config, std::uint32_t period, bool capped, bool local_rope,
+                                 const LlamaDefaults& defaults) {
+  TESSERA_TRY(HfModel model, read_gemma_model(config, defaults));
   TESSERA_CHECK(config.require_off("use_bidirectional_attention"));
   ModelShape& shape = model.shape;
   shape.plan.post_norms = true;
@@ -77,7 +87,7 @@ Result<HfModel> read_later_gemma(const ConfigReader& config, std::uint32_t perio
 }
 
 Result<HfModel> read_gemma2(const ConfigReader& config) {
-  TESSERA_TRY(HfModel model, read_later_gemma(config, 2, true, false));
+  TESSERA_TRY(HfModel model, read_later_gemma(config, 2, true, false, {}));
   TESSERA_CHECK(read_llama_rope(config, 10000, model));
   return model;
 }
@@ -102,7 +112,7 @@ Result<void> read_rope_of_kinds(const ConfigReader& config, HfModel& model) {
 Result<HfModel> read_gemma3(const ConfigReader& config) {
   TESSERA_TRY(const std::uint32_t newer_period, config.count_or("_sliding_window_pattern", 6));
   TESSERA_TRY(const std::uint32_t period, config.count_or("sliding_window_pattern", newer_period));
-  TESSERA_TRY(HfModel model, read_later_gemma(config, period, false, true));
+  TESSERA_TRY(HfModel model, read_later_gemma(config, period, false, true, gemma3_defaults()));
   ModelShape& shape = model.shape;
   shape.plan.qk_norm = true;
   const nlohmann::json* const parameters = config.find("rope_parameters");
@@ -123,6 +133,11 @@ Result<HfModel> read_gemma3(const ConfigReader& config) {
   return model;
 }
 
+Result<HfModel> read_gemma3_images(const ConfigReader& config) {
+  TESSERA_TRY(const ConfigReader text, config.object_of("text_config"));
+  return read_gemma3(text);
+}
+
 }  // namespace
 
 HfFamily gemma_family() {
@@ -136,6 +151,16 @@ HfFamily gemma3_family() {
           "Gemma3ForCausalLM",
           read_gemma3,
           {llama_rules(), llama_bias_rules(), norm_rules, post_norm_rules, head_norm_rules}};
+}
+HfFamily gemma3_images_family() {
+  HfFamily family = gemma3_family();
+  family.model_type = "gemma3";
+  family.architecture = "Gemma3ForConditionalGeneration";
+  family.read = read_gemma3_images;
+  family.prefixes = {"language_model.model.", "model.language_model."};
+  family.other_parts = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+                        "model.multi_modal_projector."};
+  return family;
 }
 
 }  // namespace tessera

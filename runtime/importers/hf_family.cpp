@@ -72,26 +72,26 @@ std::span<const HfRule> llama_bias_rules() { return bias_rules; }
 std::span<const HfRule> qk_norm_rules() { return head_norm_rules; }
 
 std::span<const HfFamily> hf_families() {
-  static const HfFamily families[] = {llama_family(),    mistral_family(), smollm3_family(),  qwen2_family(),
-                                      qwen3_family(),    gemma_family(),   gemma2_family(),   gemma3_family(),
-                                      phi3_family(),     gpt2_family(),    gpt_neox_family(), mixtral_family(),
-                                      qwen3_moe_family()};
+  static const HfFamily families[] = {llama_family(),     mistral_family(),      smollm3_family(),  qwen2_family(),
+                                      qwen3_family(),     gemma_family(),        gemma2_family(),   gemma3_family(),
+                                      phi3_family(),      gpt2_family(),         gpt_neox_family(), mixtral_family(),
+                                      qwen3_moe_family(), gemma3_images_family()};
   return families;
 }
 
 Result<ModelShape> read_llama_shape(const ConfigReader& config, const LlamaDefaults& defaults) {
+  const auto count_of = [&](const char* key, std::uint32_t otherwise) {
+    return otherwise == 0 ? config.required_count(key) : config.count_or(key, otherwise);
+  };
   ModelShape shape;
   TESSERA_TRY(shape.dim, config.required_count("hidden_size"));
   TESSERA_TRY(shape.layers, config.required_count("num_hidden_layers"));
-  TESSERA_TRY(shape.heads, config.required_count("num_attention_heads"));
-  if (defaults.needs_kv_heads) {
-    TESSERA_TRY(shape.kv_heads, config.required_count("num_key_value_heads"));
-  } else {
-    TESSERA_TRY(shape.kv_heads, config.count_or("num_key_value_heads", shape.heads));
-  }
+  TESSERA_TRY(shape.heads, count_of("num_attention_heads", defaults.heads));
+  const bool as_many = !defaults.needs_kv_heads && defaults.kv_heads == 0 && shape.heads != 0;
+  TESSERA_TRY(shape.kv_heads, count_of("num_key_value_heads", as_many ? shape.heads : defaults.kv_heads));
   TESSERA_TRY(shape.ffn_dim, config.required_count(defaults.ffn_dim));
-  TESSERA_TRY(shape.vocab_size, config.required_count("vocab_size"));
-  TESSERA_TRY(shape.context_length, config.required_count("max_position_embeddings"));
+  TESSERA_TRY(shape.vocab_size, count_of("vocab_size", defaults.vocab_size));
+  TESSERA_TRY(shape.context_length, count_of("max_position_embeddings", defaults.context_length));
   std::uint32_t head_dim = defaults.head_dim;
   if (head_dim == 0 && !config.find("head_dim")) {
     if (shape.heads == 0 || shape.dim % shape.heads != 0) {

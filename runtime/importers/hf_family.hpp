@@ -62,6 +62,8 @@ struct HfFamily {
   std::vector<std::string_view> prefixes = {"model."};
   /// Ends of names of tensors that no computation reads.
   std::vector<std::string_view> ignored = {".rotary_emb.inv_freq"};
+  /// Beginnings of names of what is not text.
+  std::vector<std::string_view> other_parts = {};
 };
 
 /// All that can be imported. Any thread.
@@ -78,6 +80,8 @@ HfFamily mixtral_family();
 HfFamily gemma_family();
 HfFamily gemma2_family();
 HfFamily gemma3_family();
+/// The text model of a Gemma 3 that also takes images.
+HfFamily gemma3_images_family();
 HfFamily phi3_family();
 HfFamily gpt2_family();
 HfFamily gpt_neox_family();
@@ -97,6 +101,8 @@ struct LlamaDefaults {
   double norm_eps = 1e-6;
   bool needs_kv_heads = false;  ///< num_key_value_heads has another default than the number of heads
   const char* ffn_dim = "intermediate_size";
+  // Where config.json may leave them out; 0: it may not.
+  std::uint32_t heads = 0, kv_heads = 0, vocab_size = 0, context_length = 0;
 };
 /// Sizes, norm_eps and the tied head, by Llama's names.
 Result<ModelShape> read_llama_shape(const ConfigReader& config, const LlamaDefaults& defaults = {});

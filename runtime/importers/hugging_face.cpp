@@ -179,6 +179,8 @@ bool HfSource::is_ignored(const std::string& hf_name) const {
   const HfFamily& family = *config_.family;
   const auto ends_name = [&](std::string_view end) { return hf_name.ends_with(end); };
   if (std::any_of(family.ignored.begin(), family.ignored.end(), ends_name)) return true;
+  const auto begins_name = [&](std::string_view begin) { return hf_name.starts_with(begin); };
+  if (std::any_of(family.other_parts.begin(), family.other_parts.end(), begins_name)) return true;
   return config_.shape.tied_head && hf_name == rule_of(family, head_name).theirs;
 }
 

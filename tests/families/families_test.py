@@ -58,6 +58,23 @@ for each in family_models.CONFIGS:
     add_case(each)
 
 
+class Parts(unittest.TestCase):
+    def test_the_text_model_of_one_that_takes_images_is_the_text_model(self):
+        tensors = family_models.tensors_of("gemma3")
+        inner = {"language_model." + name: value for name, value in tensors.items()}
+        inner["vision_tower.vision_model.embeddings.patch_embedding.weight"] = np.zeros((2, 3, 4, 4), np.float32)
+        outputs = []
+        for config, values in ((family_models.CONFIGS["gemma3"], tensors), (family_models.GEMMA3_IMAGES, inner)):
+            with tempfile.TemporaryDirectory() as folder:
+                family_models.write_folder(folder, config, values)
+                out = os.path.join(folder, "logits")
+                result = run(folder, [5, 6, 7, 8], out)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                with open(out + ".q8", "rb") as file:
+                    outputs.append(file.read())
+        self.assertEqual(outputs[0], outputs[1])
+
+
 class Refusals(unittest.TestCase):
     """Errors name what is wrong."""
 

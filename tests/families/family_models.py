@@ -67,6 +67,11 @@ CONFIGS = {
 }
 
 
+# The text model of one that also takes images: the same tensors and fields, one level down.
+GEMMA3_IMAGES = {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106],
+                 "text_config": CONFIGS["gemma3"], "vision_config": {"model_type": "siglip_vision_model"}}
+
+
 class Maker:
     """Random tensors, all float32, each by a stream that depends on its name alone."""
 
