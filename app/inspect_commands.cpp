@@ -68,6 +68,8 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
   const ModelShape& shape = manifest.shape;
   const Totals sum = totals(manifest);
   const ProcessMemory memory = process_memory();
+  // Only what differs from the plain blocks, as the checkpoint has it.
+  const nlohmann::json plan = nlohmann::json::parse(to_json(manifest))["shape"].value("plan", nlohmann::json::object());
   nlohmann::json tensors = nlohmann::json::array();
   for (const TensorEntry& entry : manifest.tensors) tensors.push_back(tensor_json(entry));
   return {{"uri", model.checkpoint->source().uri()},
@@ -91,7 +93,8 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
             {"context_length", shape.context_length},
             {"norm_eps", round_trip(shape.norm_eps)},
             {"rope_theta", shape.rope_theta},
-            {"tied_head", shape.tied_head}}},
+            {"tied_head", shape.tied_head},
+            {"plan", plan}}},
           {"slices",
            {{"attention", manifest.geometry.attention_slices},
             {"ffn", manifest.geometry.ffn_slices},

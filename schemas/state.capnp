@@ -21,6 +21,34 @@ struct ModelShape {
   normEps @9 :Float32;
   ropeTheta @10 :Float64;
   tiedHead @11 :Bool;
+  plan @12 :BlockPlan;  # absent: the plain one
+}
+
+struct BlockPlan {
+  # Of which blocks the layers are made; runtime/tensor/block_plan.hpp says what each field means.
+  norm @0 :Text = "rms";
+  activation @1 :Text = "silu";
+  positions @2 :Text = "rotary";
+  gatedFfn @3 :Bool = true;
+  attnInBias @4 :Bool;
+  attnOutBias @5 :Bool;
+  ffnBias @6 :Bool;
+  qkNorm @7 :Bool;
+  postNorms @8 :Bool;
+  parallelResidual @9 :Bool;
+  ropeDims @10 :UInt32;
+  ropeMagnitude @11 :Float64 = 1;
+  localRope @12 :Bool;
+  window @13 :UInt32;
+  windowedLayers @14 :Text;
+  rotatedLayers @15 :Text;
+  attentionScalar @16 :Float32;
+  attentionSoftCap @17 :Float32;
+  logitsSoftCap @18 :Float32;
+  embeddingScale @19 :Float32 = 1;
+  experts @20 :UInt32;
+  expertsUsed @21 :UInt32;
+  expertsNormalised @22 :Bool;
 }
 
 struct SliceGeometry {

@@ -213,6 +213,33 @@ def hugging_face_config(tied=True):
             "tie_word_embeddings": tied}
 
 
+def family_configs():
+    """A config.json of each family, with what only it has."""
+    def of(kind, architecture, **fields):
+        return {**hugging_face_config(), "model_type": kind, "architectures": [architecture], **fields}
+
+    llama = ("llama", "LlamaForCausalLM")
+    gemma = {"hidden_activation": "gelu_pytorch_tanh", "head_dim": HEAD_DIM, "sliding_window": 4, "query_pre_attn_scalar": 16}
+    gemma3 = of("gemma3_text", "Gemma3ForCausalLM", **gemma, rope_local_base_freq=100.0, sliding_window_pattern=2)
+    return {
+        "llama3": of(*llama, rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}),
+        "linear": of(*llama, rope_scaling={"type": "linear", "factor": 2.0}, attention_bias=True, mlp_bias=True),
+        "yarn": of(*llama, rope_parameters={"rope_type": "yarn", "factor": 4.0, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 0.5}),
+        "mistral": of("mistral", "MistralForCausalLM", sliding_window=5),
+        "smollm3": of("smollm3", "SmolLM3ForCausalLM", no_rope_layers=[0]),
+        "qwen2": of("qwen2", "Qwen2ForCausalLM", use_sliding_window=True, sliding_window=5, max_window_layers=0),
+        "qwen3": of("qwen3", "Qwen3ForCausalLM", head_dim=HEAD_DIM, layer_types=["full_attention"]),
+        "gemma2": of("gemma2", "Gemma2ForCausalLM", **gemma, attn_logit_softcapping=50.0, final_logit_softcapping=30.0),
+        "gemma3": gemma3, "gemma3_images": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "text_config": gemma3},
+        "phi3": of("phi3", "Phi3ForCausalLM", partial_rotary_factor=0.5, original_max_position_embeddings=8,
+                   rope_scaling={"type": "longrope", "short_factor": [1.0] * (HEAD_DIM // 4), "long_factor": [2.0] * (HEAD_DIM // 4)}),
+        "gpt2": {"model_type": "gpt2", "n_embd": DIM, "n_layer": 1, "n_head": HEADS, "n_positions": CONTEXT, "vocab_size": VOCAB},
+        "gpt_neox": of("gpt_neox", "GPTNeoXForCausalLM", rotary_pct=0.5, hidden_act="gelu", use_parallel_residual=True),
+        "mixtral": of("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
+        "qwen3_moe": of("qwen3_moe", "Qwen3MoeForCausalLM", num_experts=4, num_experts_per_tok=2, moe_intermediate_size=FFN, norm_topk_prob=True),
+    }
+
+
 def safetensors(dtype="F32", tied=True, change=None):
     encode = {"F32": f32, "F16": f16, "BF16": bf16}[dtype]
     header, data = {"__metadata__": {"format": "pt"}}, b""
@@ -247,6 +274,7 @@ def safetensors_seeds():
     return {"f32": safetensors("F32"), "f16": safetensors("F16"), "bf16": whole, "untied": safetensors("BF16", tied=False),
             "truncated": whole[:-9], "overlap": safetensors("BF16", change=_overlap), "reversed": safetensors("BF16", change=_reversed),
             "huge_shape": safetensors("BF16", change=_huge_shape), "huge_header": struct.pack("<Q", 2**63) + whole[8:],
+            **{f"config_{name}": json.dumps(config).encode() for name, config in family_configs().items()},
             "config": json.dumps(hugging_face_config()).encode(), "index": json.dumps(index).encode(),
             "deep": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995, "empty_header": struct.pack("<Q", 2) + b"{}"}
 

@@ -64,7 +64,7 @@ Result<void> EpochShard::make_shard(ComputeContext context) {
   collective_ = std::make_unique<NetworkCollective>(*mesh_, plan_, self_.value);
   if (plan_.stages.size() > 1) stage_link_ = std::make_unique<NetworkStageLink>(*mesh_, plan_, self_.value);
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
-  TESSERA_TRY(shard_, LlamaShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
+  TESSERA_TRY(shard_, ModelShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
                                          context, plan_.kv_pages));
   // Pages come at the step boundary, where everybody waits: their memory is better asked for now.
   if (plan_.previous.value != 0) shard_->kv().populate(kv_populate_bytes_max);

@@ -16,7 +16,7 @@
 #include "cluster/exchange/mesh.hpp"
 #include "cluster/exchange/network_collective.hpp"
 #include "cluster/executor/replica_executor.hpp"
-#include "runtime/model/llama_shard.hpp"
+#include "runtime/model/model_shard.hpp"
 #include "runtime/model/weight_check.hpp"
 
 namespace tessera {
@@ -58,7 +58,7 @@ class EpochShard {
   /// The mismatch that was found in its weights: nothing that was computed since then may leave this node.
   std::optional<Error> damage() const { return check_ ? check_->failure() : std::nullopt; }
   /// Null for a donor.
-  LlamaShard* shard() { return shard_.get(); }
+  ModelShard* shard() { return shard_.get(); }
   std::uint64_t weight_bytes() const { return weight_bytes_; }
   std::uint64_t kv_page_bytes() const { return kv_page_bytes_; }  ///< of one page in all layers and heads here
   CommandLimits command_limits() const;
@@ -78,7 +78,7 @@ class EpochShard {
   std::shared_ptr<OpenCheckpoint> open_;
   std::unique_ptr<NetworkCollective> collective_;
   std::unique_ptr<NetworkStageLink> stage_link_;
-  std::unique_ptr<LlamaShard> shard_;
+  std::unique_ptr<ModelShard> shard_;
   std::uint64_t weight_bytes_ = 0;
   std::uint64_t kv_page_bytes_ = 0;
   std::mutex check_mutex_;  ///< guards check_ as it is made, against stop_check()

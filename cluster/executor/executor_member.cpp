@@ -121,7 +121,7 @@ Result<void> ExecutorLoop::on(LiveEpoch& epoch, ParticipantIndex, const Received
 Result<void> ExecutorLoop::start_moves(LiveEpoch& epoch, Epoch from, std::vector<PageId> pages) {
   TESSERA_CHECK(make_transfer(epoch));
   LiveEpoch* const old = find(from);
-  LlamaShard* const old_shard = old == nullptr ? nullptr : old->shard->shard();
+  ModelShard* const old_shard = old == nullptr ? nullptr : old->shard->shard();
   epoch.transfer_from = from;
   epoch.phase = Phase::transferring;
   TESSERA_CHECK(epoch.transfer->begin(old_shard == nullptr ? nullptr : &old_shard->kv(), std::move(pages)));

@@ -16,6 +16,66 @@ Plain enumerator(Wire value, Plain last, const char* what) {
   return static_cast<Plain>(value);
 }
 
+void write_plan(schema::BlockPlan::Builder out, const BlockPlan& value) {
+  out.setNorm(to_string(value.norm));
+  out.setActivation(to_string(value.activation));
+  out.setPositions(to_string(value.positions));
+  out.setGatedFfn(value.gated_ffn);
+  out.setAttnInBias(value.attn_in_bias);
+  out.setAttnOutBias(value.attn_out_bias);
+  out.setFfnBias(value.ffn_bias);
+  out.setQkNorm(value.qk_norm);
+  out.setPostNorms(value.post_norms);
+  out.setParallelResidual(value.parallel_residual);
+  out.setRopeDims(value.rope_dims);
+  out.setRopeMagnitude(value.rope_magnitude);
+  out.setLocalRope(value.local_rope);
+  out.setWindow(value.window);
+  out.setWindowedLayers(text(value.windowed_layers));
+  out.setRotatedLayers(text(value.rotated_layers));
+  out.setAttentionScalar(value.attention_scalar);
+  out.setAttentionSoftCap(value.attention_soft_cap);
+  out.setLogitsSoftCap(value.logits_soft_cap);
+  out.setEmbeddingScale(value.embedding_scale);
+  out.setExperts(value.experts);
+  out.setExpertsUsed(value.experts_used);
+  out.setExpertsNormalised(value.experts_normalised);
+}
+
+template <typename Kind>
+Kind known_kind(const std::optional<Kind>& parsed, const char* what) {
+  if (!parsed) malformed(std::string("a model's plan has a kind of ") + what + " that is not known here");
+  return *parsed;
+}
+
+BlockPlan read_plan(schema::BlockPlan::Reader in) {
+  BlockPlan plan;
+  plan.norm = known_kind(parse_norm_kind(read(in.getNorm())), "norm");
+  plan.activation = known_kind(parse_activation(read(in.getActivation())), "activation");
+  plan.positions = known_kind(parse_position_kind(read(in.getPositions())), "positions");
+  plan.gated_ffn = in.getGatedFfn();
+  plan.attn_in_bias = in.getAttnInBias();
+  plan.attn_out_bias = in.getAttnOutBias();
+  plan.ffn_bias = in.getFfnBias();
+  plan.qk_norm = in.getQkNorm();
+  plan.post_norms = in.getPostNorms();
+  plan.parallel_residual = in.getParallelResidual();
+  plan.rope_dims = in.getRopeDims();
+  plan.rope_magnitude = in.getRopeMagnitude();
+  plan.local_rope = in.getLocalRope();
+  plan.window = in.getWindow();
+  plan.windowed_layers = read(in.getWindowedLayers());
+  plan.rotated_layers = read(in.getRotatedLayers());
+  plan.attention_scalar = in.getAttentionScalar();
+  plan.attention_soft_cap = in.getAttentionSoftCap();
+  plan.logits_soft_cap = in.getLogitsSoftCap();
+  plan.embedding_scale = in.getEmbeddingScale();
+  plan.experts = in.getExperts();
+  plan.experts_used = in.getExpertsUsed();
+  plan.experts_normalised = in.getExpertsNormalised();
+  return plan;
+}
+
 void write_shape(schema::ModelShape::Builder out, const ModelShape& value) {
   out.setFamily(text(value.family));
   out.setDim(value.dim);
@@ -29,6 +89,7 @@ void write_shape(schema::ModelShape::Builder out, const ModelShape& value) {
   out.setNormEps(value.norm_eps);
   out.setRopeTheta(value.rope_theta);
   out.setTiedHead(value.tied_head);
+  if (value.plan != BlockPlan{}) write_plan(out.initPlan(), value.plan);
 }
 
 ModelShape read_shape(schema::ModelShape::Reader in) {
@@ -45,6 +106,7 @@ ModelShape read_shape(schema::ModelShape::Reader in) {
   shape.norm_eps = in.getNormEps();
   shape.rope_theta = in.getRopeTheta();
   shape.tied_head = in.getTiedHead();
+  shape.plan = read_plan(in.getPlan());
   return shape;
 }
 

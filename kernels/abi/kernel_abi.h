@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /** Raised whenever a signature, a layout or an order of reduction in this file changes. */
-#define TESSERA_KERNEL_ABI_VERSION 3
+#define TESSERA_KERNEL_ABI_VERSION 4
 
 /** Output rows in one weight tile, and lanes of a reduction along contiguous elements. */
 #define TESSERA_LANES 16
@@ -130,8 +130,9 @@ typedef enum tessera_kv_type { TESSERA_KV_F32 = 0, TESSERA_KV_BF16 = 1 } tessera
  *
  * The KV head's positions lie in pages: position p is row p % page_positions of page page_ids[p / page_positions], at
  *     base + (page_id * page_stride) bytes + (p % page_positions) * head_dim elements.
- * page_positions is a multiple of 16 and divides 128. Query i sees positions 0 .. lengths[i]-1 (lengths[i] >= 1). Pages
- * are whole in memory: K rows past the visible length, up to a multiple of 16, are read and dropped. `out` never
+ * page_positions is a multiple of 16 and divides 128. Query i sees positions starts[i] .. lengths[i]-1 (starts[i] <
+ * lengths[i]). Pages are whole in memory: K rows past the visible length or before the first visible position, up to a
+ * multiple of 16, may be read and are dropped; runs of 128 positions that no query sees are not read. `out` never
  * overlaps `q`.
  */
 typedef struct tessera_attention_args {
@@ -146,7 +147,9 @@ typedef struct tessera_attention_args {
   uint32_t queries;        /**< number of query vectors */
   const float* const* q;   /**< [queries] pointers to [head_dim] */
   float* const* out;       /**< [queries] pointers to [head_dim] */
-  const uint32_t* lengths; /**< [queries] positions visible */
+  const uint32_t* lengths; /**< [queries] one past the last visible position */
+  const uint32_t* starts;  /**< [queries] first visible position; null: 0 for all */
+  float soft_cap;          /**< scores become tanh(score / soft_cap) * soft_cap; 0: they stay */
   float* scratch;          /**< TESSERA_ATTENTION_SCRATCH(head_dim) floats, 64-byte aligned */
 } tessera_attention_args;
 
@@ -194,6 +197,21 @@ typedef struct tessera_op_table {
 
   /** out[i] = a[i] + b[i]; out may be a or b. */
   void (*add)(const float* a, const float* b, size_t n, float* out);
+
+  /** y = fma((x - mean) * (1 / sqrt(mean((x - mean)^2) + eps)), weight, bias), element by element; y may be x. */
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, uint32_t n, float* y);
+  /** out[i] = gelu(x[i]), by its approximation with tanh; out may be x. */
+  void (*gelu_tanh)(const float* x, size_t n, float* out);
+  /** out[i] = gelu(x[i]), by erf; out may be x. */
+  void (*gelu_erf)(const float* x, size_t n, float* out);
+  /** out[i] = a[i] * b[i]; out may be a or b. */
+  void (*mul)(const float* a, const float* b, size_t n, float* out);
+  /** out[i] = x[i] * factor; out may be x. */
+  void (*scale)(const float* x, size_t n, float factor, float* out);
+  /** out[i] = fma(x[i], factor, out[i]). */
+  void (*add_scaled)(const float* x, size_t n, float factor, float* out);
+  /** out[i] = tanh(x[i] / cap) * cap; out may be x. */
+  void (*soft_cap)(const float* x, size_t n, float cap, float* out);
 
   /** Largest of n >= 1 floats, none of them NaN, plus 0: never -0. */
   float (*max)(const float* x, size_t n);

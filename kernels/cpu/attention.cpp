@@ -10,9 +10,17 @@
 namespace tessera::TESSERA_ISA {
 namespace {
 
-/// The largest of `count` scores; those past the count, up to a whole vector, become -infinity.
-TESSERA_INLINE float largest_score(float* scores, uint32_t count) {
+/// The largest of the scores skip .. count - 1; those before, and those past the count up to a whole vector, become
+/// -infinity.
+TESSERA_INLINE float largest_score(float* scores, uint32_t skip, uint32_t count) {
   const Lanes nothing = broadcast(-__builtin_inff());
+  for (uint32_t i = 0; i < skip; i += kLanes) {
+    if (skip - i >= kLanes) {
+      store(scores + i, nothing);
+    } else {
+      store_first(scores + i, skip - i, nothing);
+    }
+  }
   const uint32_t rest = count % kLanes;
   if (rest != 0) {
     float* const last = scores + count - rest;
@@ -39,16 +47,18 @@ void fold_softmax(Softmax& softmax, uint32_t queries, float* scores) {
   alignas(64) float m_run[kQueries] = {};
   // Step by step for all queries at once: the steps of one query wait for each other, those of several do not.
   for (uint32_t i = 0; i < queries; ++i) {
-    if (softmax.counts[i] != 0) m_run[i] = largest_score(scores + i * kRun, softmax.counts[i]);
+    if (softmax.counts[i] != 0) m_run[i] = largest_score(scores + i * kRun, softmax.skips[i], softmax.counts[i]);
   }
   for (uint32_t i = 0; i < queries; ++i) {
     if (softmax.counts[i] != 0) l_run[i] = exponentiate(scores + i * kRun, softmax.counts[i], m_run[i]);
   }
+  bool any_begun = false;
   for (uint32_t i = 0; i < queries; ++i) {
     softmax.keep[i] = 0.0f;
     softmax.join[i] = 0.0f;
     if (softmax.counts[i] == 0) continue;
-    if (softmax.first) {
+    any_begun |= softmax.begun[i];
+    if (!softmax.begun[i]) {
       softmax.m[i] = m_run[i];
       softmax.l[i] = l_run[i];
       continue;
@@ -58,12 +68,21 @@ void fold_softmax(Softmax& softmax, uint32_t queries, float* scores) {
     softmax.join[i] = m_run[i] - m;
     softmax.m[i] = m;
   }
-  if (softmax.first) return;
+  if (!any_begun) return;
   store(softmax.keep, exp_lanes(load(softmax.keep)));
   store(softmax.join, exp_lanes(load(softmax.join)));
   for (uint32_t i = 0; i < queries; ++i) {
-    if (softmax.counts[i] == 0) continue;
+    if (softmax.counts[i] == 0 || !softmax.begun[i]) continue;
     softmax.l[i] = __builtin_fmaf(l_run[i], softmax.join[i], softmax.l[i] * softmax.keep[i]);
+  }
+}
+
+/// Caps the scores of a run, also those that their queries do not see.
+void cap_scores(const Softmax& softmax, uint32_t queries, float cap, float* scores) {
+  for (uint32_t i = 0; i < queries; ++i) {
+    if (softmax.counts[i] == 0) continue;
+    const uint32_t skip = softmax.skips[i] / kLanes * kLanes;
+    soft_cap(scores + i * kRun + skip, softmax.counts[i] - skip, cap, scores + i * kRun + skip);
   }
 }
 
@@ -92,14 +111,22 @@ struct RunRows {
 template <typename T>
 void attend(const tessera_attention_args& args, uint32_t first_query, uint32_t queries) {
   const uint32_t* const lengths = args.lengths + first_query;
-  uint32_t end = 0;
+  const uint32_t* const starts = args.starts != nullptr ? args.starts + first_query : nullptr;
+  uint32_t end = 0, seen_from = starts != nullptr ? starts[0] : 0;
   for (uint32_t i = 0; i < queries; ++i) end = lengths[i] > end ? lengths[i] : end;
+  for (uint32_t i = 0; starts != nullptr && i < queries; ++i) seen_from = starts[i] < seen_from ? starts[i] : seen_from;
   Shared shared{};
   shared.turned = args.scratch + kQueries * kRun;
   shared.all_turned = queries > kShare && args.head_dim >= kLanes;
   if (sizeof(T) != sizeof(float) && shared.all_turned) shared.values = shared.turned + kRun * args.head_dim;
   Softmax softmax[kPasses];
-  for (uint32_t begin = 0; begin < end; begin += kRun) {
+  for (uint32_t pass = 0; pass * kQueries < queries; ++pass) {
+    for (uint32_t i = 0; i < kQueries; ++i) {
+      softmax[pass].skips[i] = 0;
+      softmax[pass].begun[i] = false;
+    }
+  }
+  for (uint32_t begin = seen_from / kRun * kRun; begin < end; begin += kRun) {
     if (shared.all_turned) share_run<T>(args, begin, end, shared);
     const RunRows<T> rows(args, begin, end, shared);
     for (uint32_t pass = 0; pass * kQueries < queries; ++pass) {
@@ -107,19 +134,25 @@ void attend(const tessera_attention_args& args, uint32_t first_query, uint32_t q
       Softmax& own = softmax[pass];
       uint32_t seen = 0;
       for (uint32_t i = 0; i < count; ++i) {
-        const uint32_t left = lengths[first + i] > begin ? lengths[first + i] - begin : 0;
-        own.counts[i] = left < kRun ? left : kRun;
+        uint32_t left = lengths[first + i] > begin ? lengths[first + i] - begin : 0;
+        left = left < kRun ? left : kRun;
+        if (starts != nullptr) {
+          own.skips[i] = starts[first + i] > begin ? starts[first + i] - begin : 0;
+          if (own.skips[i] >= left) own.skips[i] = left = 0;
+        }
+        own.counts[i] = left;
         seen |= left;
       }
       if (seen == 0) continue;
-      own.first = begin == 0;
       score_run<T>(args, first_query + first, count, begin, own, shared, args.scratch);
+      if (args.soft_cap != 0.0f) cap_scores(own, count, args.soft_cap, args.scratch);
       fold_softmax(own, count, args.scratch);
       if (shared.values != nullptr) {
         weigh_run(args, first_query + first, count, rows.widened, own, args.scratch);
       } else {
         weigh_run(args, first_query + first, count, rows.lying, own, args.scratch);
       }
+      for (uint32_t i = 0; i < count; ++i) own.begun[i] |= own.counts[i] != 0;
     }
   }
   for (uint32_t i = 0; i < queries; ++i) {

@@ -31,8 +31,9 @@ struct Softmax {
   alignas(64) float l[kQueries];
   alignas(64) float keep[kQueries];  // factor of what was folded before: exp(m - m')
   alignas(64) float join[kQueries];  // factor of this run: exp(m_j - m')
-  uint32_t counts[kQueries];         // positions of this run that the query sees
-  bool first;                        // this run is the first
+  uint32_t counts[kQueries];         // one past the last position of this run that the query sees; 0: it sees none
+  uint32_t skips[kQueries];          // positions of this run before the first that the query sees
+  bool begun[kQueries];              // a run before this one was folded
 };
 
 /// Row 0 of the 16 positions that begin at `position`.
@@ -164,7 +165,9 @@ void score_run(const tessera_attention_args& args, uint32_t first_query, uint32_
     uint32_t first = 0, end = queries;
     while (first < end && softmax.counts[first] <= offset) ++first;
     while (first < end && softmax.counts[end - 1] <= offset) --end;
-    if (first == end) continue;
+    uint32_t skipping = first;
+    while (skipping < end && softmax.skips[skipping] >= offset + kGroup) ++skipping;
+    if (skipping == end) continue;
     if (shared.all_turned || (queries >= kTurnFrom && args.head_dim >= kLanes)) {
       float* const turned = shared.turned + (shared.all_turned ? offset * args.head_dim : 0);
       if (!shared.all_turned) {

@@ -33,9 +33,14 @@ struct Values {
 template <int Queries, int Chunks, bool IsTail, typename T>
 void weigh_values(const Values<T>& values, size_t d, size_t rest) {
   const uint32_t* counts = values.softmax->counts + values.query;
-  uint32_t shared = counts[0];
+  const uint32_t* skips = values.softmax->skips + values.query;
+  uint32_t shared = counts[0], first = skips[0];
 #pragma GCC unroll 8
-  for (int i = 1; i < Queries; ++i) shared = counts[i] < shared ? counts[i] : shared;
+  for (int i = 1; i < Queries; ++i) {
+    shared = counts[i] < shared ? counts[i] : shared;
+    first = skips[i] > first ? skips[i] : first;
+  }
+  first = first < shared ? first : shared;
   Lanes acc[Queries][Chunks];
 #pragma GCC unroll 8
   for (int i = 0; i < Queries; ++i) {
@@ -49,10 +54,23 @@ void weigh_values(const Values<T>& values, size_t d, size_t rest) {
     if constexpr (IsTail) return load_first(row, rest);
     return load(row + c * kLanes);
   };
-  for (uint32_t begin = 0; begin < shared; begin += kGroup) {
+  // Queries of one block may see different windows: their first and last positions are each query's own.
+  if (first != 0) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Queries; ++i) {
+      for (uint32_t p = skips[i]; p < first; ++p) {
+        const T* row = at(p);
+        const Lanes e = broadcast(values.e[i * kRun + p]);
+#pragma GCC unroll 8
+        for (int c = 0; c < Chunks; ++c) acc[i][c] = fma(e, value(row, c), acc[i][c]);
+      }
+    }
+  }
+  for (uint32_t begin = first, next; begin < shared; begin = next) {
+    next = (begin / kGroup + 1) * kGroup;
     const T* row = at(begin);
     const float* e = values.e + begin;
-    const float* const end = e + (shared - begin < kGroup ? shared - begin : kGroup);
+    const float* const end = values.e + (shared < next ? shared : next);
     for (; e != end; ++e, row += values.head_dim) {
       Lanes v[Chunks];
 #pragma GCC unroll 8
@@ -65,10 +83,9 @@ void weigh_values(const Values<T>& values, size_t d, size_t rest) {
       }
     }
   }
-  // Queries of one block may see different lengths: the last positions are each query's own.
 #pragma GCC unroll 8
   for (int i = 0; i < Queries; ++i) {
-    for (uint32_t p = shared; p < counts[i]; ++p) {
+    for (uint32_t p = shared > skips[i] ? shared : skips[i]; p < counts[i]; ++p) {
       const T* row = at(p);
       const Lanes e = broadcast(values.e[i * kRun + p]);
 #pragma GCC unroll 8
@@ -84,7 +101,8 @@ void weigh_values(const Values<T>& values, size_t d, size_t rest) {
     for (int c = 0; c < Chunks; ++c) {
       float* out = values.out[i] + d + c * kLanes;
       Lanes o = acc[i][c];
-      if (!values.softmax->first) o = fma(o, join, mul(IsTail ? load_first(out, rest) : load(out), keep));
+      if (values.softmax->begun[values.query + i])
+        o = fma(o, join, mul(IsTail ? load_first(out, rest) : load(out), keep));
       if constexpr (IsTail) {
         store_first(out, rest, o);
       } else {

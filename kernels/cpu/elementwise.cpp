@@ -1,4 +1,4 @@
-// Norm, RoPE, quantisation of activations, rounding, SwiGLU, embedding rows and the pieces of a softmax.
+// Norms, RoPE, quantisation of activations, rounding, activation functions, embedding rows and the pieces of a softmax.
 #include "kernels/cpu/ops.hpp"
 #include "kernels/cpu/vec.hpp"
 
@@ -161,6 +161,62 @@ void swiglu(const float* gate, const float* up, size_t n, float* out) {
 
 void add_rows(const float* a, const float* b, size_t n, float* out) {
   map(a, b, n, out, [](Lanes x, Lanes y) TESSERA_LAMBDA { return add(x, y); });
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, uint32_t n, float* y) {
+  const Lanes count = broadcast(static_cast<float>(n));
+  const size_t whole = n / kLanes * kLanes, rest = n - whole;
+  Lanes sum = zero(), squares = zero();
+  for (size_t i = 0; i < whole; i += kLanes) sum = add(sum, load(x + i));
+  if (rest != 0) sum = first_of(rest, add(sum, load_first(x + whole, rest)), sum);
+  const Lanes mean = div(broadcast(fold(sum)), count);
+  for (size_t i = 0; i < whole; i += kLanes) {
+    const Lanes d = sub(load(x + i), mean);
+    squares = fma(d, d, squares);
+  }
+  if (rest != 0) {
+    const Lanes d = sub(load_first(x + whole, rest), mean);
+    squares = first_of(rest, fma(d, d, squares), squares);
+  }
+  const Lanes variance = div(broadcast(fold(squares)), count);
+  const Lanes r = div(broadcast(1.0f), square_root(add(variance, broadcast(eps))));
+  for (size_t i = 0; i < whole; i += kLanes) {
+    store(y + i, fma(mul(sub(load(x + i), mean), r), load(weight + i), load(bias + i)));
+  }
+  if (rest != 0) {
+    const Lanes value = mul(sub(load_first(x + whole, rest), mean), r);
+    store_first(y + whole, rest, fma(value, load_first(weight + whole, rest), load_first(bias + whole, rest)));
+  }
+}
+
+void gelu_tanh(const float* x, size_t n, float* out) {
+  map(x, x, n, out, [](Lanes value, Lanes) TESSERA_LAMBDA {
+    const Lanes u = mul(value, fma(mul(value, value), broadcast(0.0713548163f), broadcast(1.59576912f)));
+    return div(value, add(broadcast(1.0f), exp_lanes(sub(zero(), u))));
+  });
+}
+
+void gelu_erf(const float* x, size_t n, float* out) {
+  map(x, x, n, out, [](Lanes value, Lanes) TESSERA_LAMBDA {
+    return mul(mul(value, broadcast(0.5f)), add(broadcast(1.0f), erf_lanes(mul(value, broadcast(0.707106781f)))));
+  });
+}
+
+void mul_rows(const float* a, const float* b, size_t n, float* out) {
+  map(a, b, n, out, [](Lanes x, Lanes y) TESSERA_LAMBDA { return mul(x, y); });
+}
+
+void scale_rows(const float* x, size_t n, float factor, float* out) {
+  map(x, x, n, out, [factor](Lanes value, Lanes) TESSERA_LAMBDA { return mul(value, broadcast(factor)); });
+}
+
+void add_scaled(const float* x, size_t n, float factor, float* out) {
+  map(x, out, n, out, [factor](Lanes value, Lanes sum) TESSERA_LAMBDA { return fma(value, broadcast(factor), sum); });
+}
+
+void soft_cap(const float* x, size_t n, float cap, float* out) {
+  map(x, x, n, out,
+      [cap](Lanes value, Lanes) TESSERA_LAMBDA { return mul(tanh_lanes(div(value, broadcast(cap))), broadcast(cap)); });
 }
 
 float max_of(const float* x, size_t n) {

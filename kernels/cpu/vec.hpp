@@ -55,5 +55,38 @@ TESSERA_INLINE Lanes exp_lanes(Lanes input) {
   return zero_where_less(mul(p, power_of_two(exponent)), input, broadcast(-87.0f));
 }
 
+/// exactness.md, "tanh"; coefficients of Cephes tanhf (S. Moshier).
+TESSERA_INLINE Lanes tanh_lanes(Lanes x) {
+  const Lanes size = magnitude(x), one = broadcast(1.0f);
+  const Lanes z = mul(x, x);
+  Lanes p = broadcast(-5.70498872745e-3f);
+  p = fma(p, z, broadcast(2.06390887954e-2f));
+  p = fma(p, z, broadcast(-5.37397155531e-2f));
+  p = fma(p, z, broadcast(1.33314422036e-1f));
+  p = fma(p, z, broadcast(-3.33332819422e-1f));
+  const Lanes small = fma(mul(p, z), x, x);
+  const Lanes large = sub(one, div(broadcast(2.0f), add(exp_lanes(add(size, size)), one)));
+  return where_less(size, broadcast(0.625f), small, with_sign(large, x));
+}
+
+/// exactness.md, "erf"; the rational approximation of Eigen's generic erf.
+TESSERA_INLINE Lanes erf_lanes(Lanes input) {
+  const Lanes x = max(broadcast(-4.0f), min(broadcast(4.0f), input));  // in this order a NaN stays a NaN
+  const Lanes z = mul(x, x);
+  Lanes p = broadcast(-2.72614225801306e-10f);
+  p = fma(p, z, broadcast(2.77068142495902e-8f));
+  p = fma(p, z, broadcast(-2.10102402082508e-6f));
+  p = fma(p, z, broadcast(-5.69250639462346e-5f));
+  p = fma(p, z, broadcast(-7.34990630326855e-4f));
+  p = fma(p, z, broadcast(-2.95459980854025e-3f));
+  p = fma(p, z, broadcast(-1.60960333262415e-2f));
+  Lanes q = broadcast(-1.45660718464996e-5f);
+  q = fma(q, z, broadcast(-2.13374055278905e-4f));
+  q = fma(q, z, broadcast(-1.68282697438203e-3f));
+  q = fma(q, z, broadcast(-7.37332916720468e-3f));
+  q = fma(q, z, broadcast(-1.42647390514189e-2f));
+  return div(mul(x, p), q);
+}
+
 }  // namespace
 }  // namespace tessera::TESSERA_ISA

@@ -69,6 +69,21 @@ TESSERA_INLINE Lanes zero_where_less(Lanes y, Lanes x, Lanes bound) {
           _mm256_andnot_ps(_mm256_cmp_ps(x.hi, bound.hi, _CMP_LT_OQ), y.hi)};
 }
 
+/// a where x < bound, else b.
+TESSERA_INLINE Lanes where_less(Lanes x, Lanes bound, Lanes a, Lanes b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, _mm256_cmp_ps(x.lo, bound.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(b.hi, a.hi, _mm256_cmp_ps(x.hi, bound.hi, _CMP_LT_OQ))};
+}
+TESSERA_INLINE Lanes magnitude(Lanes x) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, x.lo), _mm256_andnot_ps(sign, x.hi)};
+}
+/// x >= 0 with the sign of another.
+TESSERA_INLINE Lanes with_sign(Lanes x, Lanes sign) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return {_mm256_or_ps(x.lo, _mm256_and_ps(sign.lo, bit)), _mm256_or_ps(x.hi, _mm256_and_ps(sign.hi, bit))};
+}
+
 TESSERA_INLINE IntLanes round_to_int(Lanes x) { return {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)}; }
 TESSERA_INLINE Lanes to_float(IntLanes x) { return {_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)}; }
 TESSERA_INLINE __m256 power_of_two_half(__m256i n) {

@@ -42,6 +42,16 @@ TESSERA_INLINE Lanes zero_where_less(Lanes y, Lanes x, Lanes bound) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), y);
 }
 
+/// a where x < bound, else b.
+TESSERA_INLINE Lanes where_less(Lanes x, Lanes bound, Lanes a, Lanes b) {
+  return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, bound, _CMP_LT_OQ), a);
+}
+TESSERA_INLINE Lanes magnitude(Lanes x) { return _mm512_abs_ps(x); }
+/// x >= 0 with the sign of another.
+TESSERA_INLINE Lanes with_sign(Lanes x, Lanes sign) {
+  return _mm512_or_ps(x, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f)));
+}
+
 TESSERA_INLINE IntLanes round_to_int(Lanes x) { return _mm512_cvtps_epi32(x); }
 TESSERA_INLINE Lanes to_float(IntLanes x) { return _mm512_cvtepi32_ps(x); }
 TESSERA_INLINE Lanes power_of_two(IntLanes n) {

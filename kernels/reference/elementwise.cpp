@@ -32,6 +32,42 @@ void add(const float* a, const float* b, size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
 }
 
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, uint32_t n, float* y) {
+  LaneSum sum, squares;
+  for (size_t i = 0; i < n; ++i) sum.add(i, x[i]);
+  const float mean = sum.fold() / static_cast<float>(n);
+  for (size_t i = 0; i < n; ++i) squares.add_product(i, x[i] - mean, x[i] - mean);
+  const float r = 1.0f / square_root(squares.fold() / static_cast<float>(n) + eps);
+  for (size_t i = 0; i < n; ++i) y[i] = fma((x[i] - mean) * r, weight[i], bias[i]);
+}
+
+void gelu_tanh(const float* x, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    const float u = x[i] * fma(x[i] * x[i], 0.0713548163f, 1.59576912f);
+    out[i] = x[i] / (1.0f + exp_one(0.0f - u));
+  }
+}
+
+void gelu_erf(const float* x, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = (x[i] * 0.5f) * (1.0f + erf_one(x[i] * 0.707106781f));
+}
+
+void mul_rows(const float* a, const float* b, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
+}
+
+void scale_rows(const float* x, size_t n, float factor, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] * factor;
+}
+
+void add_scaled(const float* x, size_t n, float factor, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = fma(x[i], factor, out[i]);
+}
+
+void soft_cap(const float* x, size_t n, float cap, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = tanh_one(x[i] / cap) * cap;
+}
+
 float max(const float* x, size_t n) {
   float largest = x[0];
   for (size_t i = 1; i < n; ++i) {

@@ -42,6 +42,42 @@ inline float exp_one(float x) {
   return p * power_of_two(exponent);
 }
 
+/// exactness.md, "tanh"; coefficients of Cephes tanhf (S. Moshier).
+inline float tanh_one(float x) {
+  const float magnitude = std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0x7fffffffu);
+  if (magnitude < 0.625f) {
+    const float z = x * x;
+    float p = -5.70498872745e-3f;
+    p = fma(p, z, 2.06390887954e-2f);
+    p = fma(p, z, -5.37397155531e-2f);
+    p = fma(p, z, 1.33314422036e-1f);
+    p = fma(p, z, -3.33332819422e-1f);
+    return fma(p * z, x, x);
+  }
+  const float t = 1.0f - 2.0f / (exp_one(magnitude + magnitude) + 1.0f);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(t) | (std::bit_cast<uint32_t>(x) & 0x80000000u));
+}
+
+/// exactness.md, "erf"; the rational approximation of Eigen's generic erf.
+inline float erf_one(float x) {
+  x = 4.0f < x ? 4.0f : x;  // in this form a NaN stays a NaN
+  x = -4.0f > x ? -4.0f : x;
+  const float z = x * x;
+  float p = -2.72614225801306e-10f;
+  p = fma(p, z, 2.77068142495902e-8f);
+  p = fma(p, z, -2.10102402082508e-6f);
+  p = fma(p, z, -5.69250639462346e-5f);
+  p = fma(p, z, -7.34990630326855e-4f);
+  p = fma(p, z, -2.95459980854025e-3f);
+  p = fma(p, z, -1.60960333262415e-2f);
+  float q = -1.45660718464996e-5f;
+  q = fma(q, z, -2.13374055278905e-4f);
+  q = fma(q, z, -1.68282697438203e-3f);
+  q = fma(q, z, -7.37332916720468e-3f);
+  q = fma(q, z, -1.42647390514189e-2f);
+  return (x * p) / q;
+}
+
 /// A contiguous reduction: element i goes to lane i mod 16, then four folds.
 class LaneSum {
  public:

@@ -15,6 +15,10 @@ inline constexpr std::uint32_t head_dim_max = 1024;
 inline constexpr std::uint32_t ffn_dim_max = 1u << 18;
 inline constexpr std::uint32_t vocab_size_max = 1u << 20;
 inline constexpr std::uint32_t context_length_max = 1u << 22;
+/// Experts of one layer, those that one token uses, and those of all layers together (each has tensors of its own).
+inline constexpr std::uint32_t experts_max = 1024;
+inline constexpr std::uint32_t experts_used_max = 64;
+inline constexpr std::uint32_t layer_experts_max = 20000;
 
 /// Bytes of a checkpoint's manifest, of a safetensors header and of a tokenizer file.
 inline constexpr std::size_t manifest_bytes_max = 64u << 20;

@@ -103,6 +103,7 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(std::shared_ptr<const
     const auto found = structure.tensors.find(entry.spec.name);
     if (found == structure.tensors.end()) return damaged(where, "dataset " + entry.spec.name + " is missing");
     TESSERA_CHECK(check_extent(found->second, layout_bytes(entry.spec.layout), entry.spec.name, where));
+    checkpoint->number_of_.emplace(entry.spec.name, checkpoint->offsets_.size());
     checkpoint->offsets_.push_back(found->second.offset);
     places.push_back(found->second);
   }
@@ -121,8 +122,13 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(std::shared_ptr<const
   return std::shared_ptr<const Checkpoint>(std::move(checkpoint));
 }
 
+const TensorEntry* Checkpoint::find(const std::string& tensor) const {
+  const auto found = number_of_.find(tensor);
+  return found == number_of_.end() ? nullptr : &manifest_.tensors[found->second];
+}
+
 Result<MappedTensor> Checkpoint::map(const std::string& tensor, SliceRange units) const {
-  const TensorEntry* const entry = manifest_.find(tensor);
+  const TensorEntry* const entry = find(tensor);
   if (entry == nullptr) {
     return Error{ErrorCode::not_found, source_->name() + ": has no tensor " + tensor + "; tessera inspect lists them"};
   }
@@ -139,7 +145,7 @@ Result<MappedTensor> Checkpoint::map(const std::string& tensor, SliceRange units
 }
 
 Result<MappedTensor> Checkpoint::map_all(const std::string& tensor) const {
-  const TensorEntry* const entry = manifest_.find(tensor);
+  const TensorEntry* const entry = find(tensor);
   return map(tensor, {0, entry == nullptr ? 0 : layout_units(entry->spec.layout)});
 }
 
@@ -152,7 +158,7 @@ Result<std::vector<std::byte>> Checkpoint::read_tokenizer() const {
 }
 
 Result<void> Checkpoint::verify_unit(const TensorEntry& entry, std::uint32_t unit) const {
-  const TensorEntry* const own = manifest_.find(entry.spec.name);
+  const TensorEntry* const own = find(entry.spec.name);
   TESSERA_ENSURE(own != nullptr && unit < own->unit_crc32c.size());
   const std::size_t begin = layout_unit_offset(own->spec.layout, unit);
   const std::size_t end = layout_unit_offset(own->spec.layout, unit + 1);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/base/result.hpp"
@@ -51,6 +52,8 @@ class Checkpoint {
   const Manifest& manifest() const { return manifest_; }
   const std::string& content_id() const { return content_id_; }
   const CheckpointSource& source() const { return *source_; }
+  /// Null when there is no such tensor. Quick also where a model has tens of thousands.
+  const TensorEntry* find(const std::string& tensor) const;
 
   /// Maps some units of a tensor (a vector has one). No page is touched. Any thread.
   Result<MappedTensor> map(const std::string& tensor, SliceRange units) const;
@@ -69,7 +72,8 @@ class Checkpoint {
   std::shared_ptr<const CheckpointSource> source_;
   Manifest manifest_;
   std::string content_id_;
-  std::vector<std::uint64_t> offsets_;  // file offset of each tensor, in manifest order
+  std::vector<std::uint64_t> offsets_;                      // file offset of each tensor, in manifest order
+  std::unordered_map<std::string, std::size_t> number_of_;  // its number there
   std::uint64_t tokenizer_offset_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <openssl/evp.h>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -17,18 +18,20 @@ namespace {
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
 nlohmann::json shape_to_json(const ModelShape& shape) {
-  return {{"family", shape.family},
-          {"dim", shape.dim},
-          {"layers", shape.layers},
-          {"heads", shape.heads},
-          {"kv_heads", shape.kv_heads},
-          {"head_dim", shape.head_dim},
-          {"ffn_dim", shape.ffn_dim},
-          {"vocab_size", shape.vocab_size},
-          {"context_length", shape.context_length},
-          {"norm_eps", static_cast<double>(shape.norm_eps)},
-          {"rope_theta", shape.rope_theta},
-          {"tied_head", shape.tied_head}};
+  nlohmann::json json = {{"family", shape.family},
+                         {"dim", shape.dim},
+                         {"layers", shape.layers},
+                         {"heads", shape.heads},
+                         {"kv_heads", shape.kv_heads},
+                         {"head_dim", shape.head_dim},
+                         {"ffn_dim", shape.ffn_dim},
+                         {"vocab_size", shape.vocab_size},
+                         {"context_length", shape.context_length},
+                         {"norm_eps", static_cast<double>(shape.norm_eps)},
+                         {"rope_theta", shape.rope_theta},
+                         {"tied_head", shape.tied_head}};
+  if (nlohmann::json plan = plan_to_json(shape.plan); !plan.empty()) json["plan"] = std::move(plan);
+  return json;
 }
 
 nlohmann::json tensor_to_json(const TensorEntry& entry) {
@@ -64,6 +67,21 @@ Result<void> validate_text(const std::string& text, const char* field, std::size
   return {};
 }
 
+Result<void> validate_frequencies(const std::vector<double>& frequencies, std::uint32_t pairs,
+                                  const std::string& where) {
+  if (frequencies.size() != pairs) {
+    return Error{ErrorCode::corrupt, where + ": has " + std::to_string(frequencies.size()) +
+                                         " RoPE frequencies, but half the rotated elements of a head are " +
+                                         std::to_string(pairs) + "; import the model again"};
+  }
+  for (const double frequency : frequencies) {
+    // Positions times frequency must stay inside the range of exact::sincos.
+    if (std::isfinite(frequency) && std::fabs(frequency) <= 1.0) continue;
+    return Error{ErrorCode::corrupt, where + ": a RoPE frequency is not a number in -1..1; import the model again"};
+  }
+  return {};
+}
+
 // For texts of one line that reports print.
 Result<void> validate_label(const std::string& text, const char* field, const std::string& where) {
   TESSERA_CHECK(validate_text(text, field, manifest_name_bytes_max, where));
@@ -91,7 +109,9 @@ std::string hex_of(std::uint32_t checksum) {
 
 nlohmann::json layout_to_json(const TensorLayout& layout) {
   if (const auto* vector = std::get_if<VectorLayout>(&layout)) {
-    return {{"kind", "vector"}, {"dtype", "f32"}, {"count", vector->count}};
+    nlohmann::json json = {{"kind", "vector"}, {"dtype", "f32"}, {"count", vector->count}};
+    if (vector->slice != 0) json["slice"] = vector->slice;
+    return json;
   }
   const auto& packed = std::get<PackedLayout>(layout);
   return {{"kind", "packed16"},
@@ -117,17 +137,9 @@ Result<void> validate_header(const Manifest& manifest, const std::string& where)
   TESSERA_CHECK(validate_label(manifest.name, "name", where));
   TESSERA_CHECK(validate_label(manifest.source_format, "source_format", where));
   TESSERA_CHECK(validate_text(manifest.chat_template, "chat_template", manifest_chat_template_bytes_max, where));
-  if (manifest.rope_frequencies.size() != manifest.shape.head_dim / 2) {
-    return Error{ErrorCode::corrupt, where + ": has " + std::to_string(manifest.rope_frequencies.size()) +
-                                         " RoPE frequencies, but half the head dimension is " +
-                                         std::to_string(manifest.shape.head_dim / 2) + "; import the model again"};
-  }
-  for (const double frequency : manifest.rope_frequencies) {
-    // Positions times frequency must stay inside the range of exact::sincos.
-    if (std::isfinite(frequency) && std::fabs(frequency) <= 1.0) continue;
-    return Error{ErrorCode::corrupt, where + ": a RoPE frequency is not a number in -1..1; import the model again"};
-  }
-  return {};
+  const std::uint32_t pairs = manifest.shape.rope_width() / 2;
+  TESSERA_CHECK(validate_frequencies(manifest.rope_frequencies, pairs, where));
+  return validate_frequencies(manifest.rope_local_frequencies, manifest.shape.plan.local_rope ? pairs : 0, where);
 }
 
 std::string to_json(const Manifest& manifest) {
@@ -144,6 +156,7 @@ std::string to_json(const Manifest& manifest) {
       {"source_format", manifest.source_format},
       {"tensors", nlohmann::json::array()},
       {"tokenizer", {{"bytes", manifest.tokenizer_bytes}, {"crc32c", hex_of(manifest.tokenizer_crc32c)}}}};
+  if (!manifest.rope_local_frequencies.empty()) json["rope_local_frequencies"] = manifest.rope_local_frequencies;
   for (const TensorEntry& entry : manifest.tensors) json["tensors"].push_back(tensor_to_json(entry));
   return json.dump();
 }

@@ -29,11 +29,12 @@ struct Manifest {
   ModelShape shape;
   SliceGeometry geometry;
   DType dtype = DType::f32;
-  std::string name;                      ///< of the model, for people
-  std::string source_format;             ///< "llama2.c", "safetensors", "synthetic"
-  std::vector<double> rope_frequencies;  ///< [head_dim / 2]
-  std::vector<TensorEntry> tensors;      ///< in file order
-  std::uint64_t tokenizer_bytes = 0;     ///< 0: no tokenizer inside
+  std::string name;                            ///< of the model, for people
+  std::string source_format;                   ///< "llama2.c", "safetensors", "synthetic"
+  std::vector<double> rope_frequencies;        ///< [rope_width / 2]
+  std::vector<double> rope_local_frequencies;  ///< of windowed layers, where plan.local_rope; else empty
+  std::vector<TensorEntry> tensors;            ///< in file order
+  std::uint64_t tokenizer_bytes = 0;           ///< 0: no tokenizer inside
   std::uint32_t tokenizer_crc32c = 0;
   std::string chat_template;  ///< empty: none
 

@@ -5,8 +5,9 @@
 //    "source_format": "…", "tensors": [{"name": "embedding", "layout": {…}, "bytes": 1024, "crc32c": "e3069283",
 //    "unit_crc32c": "e3069283…"}, …], "tokenizer": {"bytes": 0, "crc32c": "00000000"}}
 //
-// Checksums are eight hexadecimal digits; those of the units of a tensor follow each other in one string, so that a
-// parsed manifest is never much larger than its text.
+// A model whose blocks are not the plain ones has "plan" in its shape and, for windowed layers that rotate otherwise,
+// "rope_local_frequencies". Checksums are eight hexadecimal digits; those of the units of a tensor follow each other in
+// one string, so that a parsed manifest is never much larger than its text.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,10 @@ inline constexpr std::size_t manifest_name_bytes_max = 1024;
 inline constexpr std::size_t manifest_chat_template_bytes_max = 1u << 20;
 
 nlohmann::json layout_to_json(const TensorLayout& layout);
+/// Without the fields that have their default; an empty object for the plain plan.
+nlohmann::json plan_to_json(const BlockPlan& plan);
+/// Errors: corrupt, or unsupported for a field of a newer build.
+Result<BlockPlan> parse_plan(const nlohmann::json& fields, const std::string& where);
 nlohmann::json geometry_to_json(const SliceGeometry& geometry);
 
 /// Eight lower-case digits.

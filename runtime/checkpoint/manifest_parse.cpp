@@ -21,9 +21,11 @@ using nlohmann::json;
 
 /// Levels of arrays and objects: the manifest itself has 4 (root, tensors, entry, layout).
 constexpr std::uint32_t depth_max = 8;
-/// JSON values in all: every tensor of the largest model has 14, so that the parsed form stays below some 30 MB besides
-/// its strings.
-constexpr std::size_t values_max = 16 * (limits::layers_max * layer_tensor_count + 64) + limits::head_dim_max;
+/// JSON values in all: every tensor of the largest model has 14, so that the parsed form stays below some 130 MB
+/// besides its strings.
+constexpr std::size_t values_max =
+    16 * (limits::layers_max * layer_tensor_count + limits::layer_experts_max * expert_tensor_count + 64) +
+    2 * limits::head_dim_max;
 
 Error damaged(const std::string& where, const std::string& what) {
   return {ErrorCode::corrupt, where + ": manifest: " + what +
@@ -154,10 +156,6 @@ Result<ModelShape> parse_shape(const Fields& root) {
   TESSERA_TRY(const Fields fields, Fields::of(root.object(), "shape", root.where()));
   ModelShape shape;
   TESSERA_TRY(shape.family, fields.text("family"));
-  if (shape.family != ModelShape{}.family) {
-    return Error{ErrorCode::unsupported,
-                 root.where() + ": manifest: this build does not know its model family; use a newer build"};
-  }
   TESSERA_TRY(shape.dim, fields.u32("dim"));
   TESSERA_TRY(shape.layers, fields.u32("layers"));
   TESSERA_TRY(shape.heads, fields.u32("heads"));
@@ -173,14 +171,17 @@ Result<ModelShape> parse_shape(const Fields& root) {
   shape.norm_eps = static_cast<float>(norm_eps);
   TESSERA_TRY(shape.rope_theta, fields.number("rope_theta"));
   TESSERA_TRY(shape.tied_head, fields.boolean("tied_head"));
+  if (const auto plan = fields.object().find("plan"); plan != fields.object().end()) {
+    TESSERA_TRY(shape.plan, parse_plan(*plan, root.where()));
+  }
   return shape;
 }
 
-Result<std::vector<double>> parse_rope_frequencies(const Fields& root, const ModelShape& shape) {
-  TESSERA_TRY(const json* const values, root.array("rope_frequencies", shape.head_dim / 2));
+Result<std::vector<double>> parse_frequencies(const Fields& root, const char* key, const ModelShape& shape) {
+  TESSERA_TRY(const json* const values, root.array(key, shape.rope_width() / 2));
   std::vector<double> frequencies;
   for (const json& value : *values) {
-    if (!value.is_number()) return root.wrong("rope_frequencies", "an array of numbers");
+    if (!value.is_number()) return root.wrong(key, "an array of numbers");
     frequencies.push_back(value.get<double>());
   }
   return frequencies;
@@ -252,7 +253,10 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
   TESSERA_TRY(manifest.name, root.text("name"));
   TESSERA_TRY(manifest.source_format, root.text("source_format"));
   TESSERA_TRY(manifest.chat_template, root.text("chat_template"));
-  TESSERA_TRY(manifest.rope_frequencies, parse_rope_frequencies(root, manifest.shape));
+  TESSERA_TRY(manifest.rope_frequencies, parse_frequencies(root, "rope_frequencies", manifest.shape));
+  if (manifest.shape.plan.local_rope) {
+    TESSERA_TRY(manifest.rope_local_frequencies, parse_frequencies(root, "rope_local_frequencies", manifest.shape));
+  }
   TESSERA_CHECK(parse_tokenizer(root, manifest));
   TESSERA_CHECK(validate_header(manifest, where + ": manifest"));
 

@@ -13,16 +13,17 @@
 namespace tessera {
 
 const char* const self_test_names[self_test_ops] = {
-    "matmul_f32", "matmul_q8",  "quantize_rows", "unpack_row",     "rms_norm",
-    "rope",       "round_bf16", "attention_f32", "attention_bf16", "swiglu",
-    "exp_sum",    "exp",        "matmul_bf16",   "matmul_q4",      "unpack_row of bf16 and q4"};
+    "matmul_f32", "matmul_q8",  "quantize_rows",        "unpack_row",     "rms_norm",
+    "rope",       "round_bf16", "attention_f32",        "attention_bf16", "swiglu",
+    "exp_sum",    "exp",        "matmul_bf16",          "matmul_q4",      "unpack_row of bf16 and q4",
+    "layer_norm", "gelu",       "attention in a window"};
 
 namespace {
 
 // Numeric profile cpu-1. A change of any of these is a new profile (docs/exactness.md).
-constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1,
-                                   0x38464c69, 0x9fa13bef, 0xda78bae4, 0x76573622, 0xc97bb873,
-                                   0x8bb7f2d5, 0xd7bf1cca, 0x654c1968, 0x0640195a, 0x5b1f9e21};
+constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1, 0x38464c69,
+                                   0x9fa13bef, 0xda78bae4, 0x76573622, 0xc97bb873, 0x8bb7f2d5, 0xd7bf1cca,
+                                   0x654c1968, 0x0640195a, 0x5b1f9e21, 0x244c6d72, 0x25fdab0f, 0xf57893fb};
 
 /// FNV-1a over bytes: enough to notice one wrong bit.
 class Hash {
@@ -199,7 +200,7 @@ std::uint32_t hash_bf16(const tessera_op_table& table) {
 }
 
 /// Three queries of different length over permuted pages, across the boundary of a softmax run.
-std::uint32_t hash_attention(const tessera_op_table& table, tessera_kv_type type) {
+std::uint32_t hash_attention(const tessera_op_table& table, tessera_kv_type type, bool windowed = false) {
   constexpr std::uint32_t head_dim = 40, page_positions = 32, pages = 7, queries = 3;
   constexpr std::size_t elements = std::size_t{pages} * page_positions * head_dim;
   const auto k_values = values(11, elements), v_values = values(12, elements),
@@ -208,7 +209,7 @@ std::uint32_t hash_attention(const tessera_op_table& table, tessera_kv_type type
   table.round_bf16(k_values.data(), elements, k_bf16.data());
   table.round_bf16(v_values.data(), elements, v_bf16.data());
   const std::uint32_t page_ids[pages] = {3, 0, 6, 2, 5, 1, 4};
-  const std::uint32_t lengths[queries] = {1, 130, 219};
+  const std::uint32_t lengths[queries] = {1, 130, 219}, starts[queries] = {0, 37, 150};
   AlignedBuffer<float> out(queries * head_dim), scratch(TESSERA_ATTENTION_SCRATCH(head_dim));
   const float* q[queries];
   float* o[queries];
@@ -230,6 +231,8 @@ std::uint32_t hash_attention(const tessera_op_table& table, tessera_kv_type type
   args.q = q;
   args.out = o;
   args.lengths = lengths;
+  if (windowed) args.starts = starts;
+  if (windowed) args.soft_cap = 0.5f;
   args.scratch = scratch.data();
   table.attention(&args);
   Hash hash;
@@ -245,6 +248,32 @@ std::uint32_t hash_swiglu(const tessera_op_table& table) {
   table.add(out, up.data(), 203, out);
   Hash hash;
   hash.add(out, 203);
+  return hash.value();
+}
+
+std::uint32_t hash_layer_norm(const tessera_op_table& table) {
+  const auto x = values(20, 203), weight = values(21, 203), bias = values(22, 203);
+  float y[203];
+  table.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, 203, y);
+  table.scale(y, 203, 0.3f, y);
+  table.mul(y, weight.data(), 203, y);
+  table.add_scaled(x.data(), 203, 0.7f, y);
+  Hash hash;
+  hash.add(y, 203);
+  return hash.value();
+}
+
+std::uint32_t hash_gelu(const tessera_op_table& table) {
+  constexpr int count = 1203;
+  std::vector<float> x(count), y(count);
+  for (int i = 0; i < count; ++i) x[static_cast<std::size_t>(i)] = static_cast<float>(i - 600) * 0.0131f;
+  Hash hash;
+  table.gelu_tanh(x.data(), count, y.data());
+  hash.add(y.data(), y.size());
+  table.gelu_erf(x.data(), count, y.data());
+  hash.add(y.data(), y.size());
+  table.soft_cap(x.data(), count, 1.7f, y.data());
+  hash.add(y.data(), y.size());
   return hash.value();
 }
 
@@ -286,7 +315,10 @@ SelfTestHashes self_test_hashes(const tessera_op_table& table) {
           hash_exp(table),
           hash_matmul_bf16(table),
           hash_matmul_blocks(table.matmul_q4, q4_tile_bytes, rows),
-          hash_unpack_bf16_and_q4(table)};
+          hash_unpack_bf16_and_q4(table),
+          hash_layer_norm(table),
+          hash_gelu(table),
+          hash_attention(table, TESSERA_KV_F32, true)};
 }
 
 Result<void> self_test(const tessera_op_table& table) {

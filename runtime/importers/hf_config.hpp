@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "runtime/base/result.hpp"
+#include "runtime/importers/hf_family.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/tensor/model_shape.hpp"
 
@@ -21,11 +22,13 @@ inline constexpr std::size_t hf_files_max = 512;
 
 struct HfConfig {
   ModelShape shape;
+  RopeTables rope;
   ModelIds ids;
+  const HfFamily* family = nullptr;  ///< of hf_families()
 };
 
-/// Llama, and Mistral where its sliding window does nothing. Errors: corrupt, or unsupported for whatever would change
-/// the mathematics (scaled RoPE, biases, other activations, quantised weights, …), by its name.
+/// Any family of hf_families(). Errors: corrupt, or unsupported for an architecture that is not in the list and for
+/// whatever would change the mathematics (other activations, quantised weights, …), by its name.
 Result<HfConfig> parse_hf_config(std::string_view json, const std::string& where);
 
 /// The file of each tensor. A file is named without any folder, since it must lie beside the index.

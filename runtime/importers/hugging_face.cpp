@@ -1,10 +1,13 @@
 #include "runtime/importers/hugging_face.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/byte_source.hpp"
 #include "runtime/importers/tensor_values.hpp"
@@ -13,28 +16,58 @@ namespace tessera {
 
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> layer_names[] = {
-    {"attn_norm", "input_layernorm"}, {"attn_q", "self_attn.q_proj"},   {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},   {"attn_out", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},    {"ffn_up", "mlp.up_proj"},        {"ffn_down", "mlp.down_proj"},
+/// "layers.3.experts.7.ffn_up" as the family's rules name it.
+struct TensorKey {
+  std::string kind;  // "experts.ffn_up"
+  std::string layer, expert;
+
+  explicit TensorKey(const std::string& name) {
+    const std::string_view layers = "layers.", experts = "experts.";
+    kind = name;
+    if (!kind.starts_with(layers)) return;
+    layer = take(layers.size());
+    if (!kind.starts_with(experts)) return;
+    expert = take(experts.size());
+    kind.insert(0, experts);
+  }
+
+ private:
+  /// Cuts off what lies before and including the number behind `begin` characters; gives the number.
+  std::string take(std::size_t begin) {
+    const std::size_t dot = kind.find('.', begin);
+    std::string number = kind.substr(begin, dot - begin);
+    kind.erase(0, dot + 1);
+    return number;
+  }
 };
 
-/// "layers.3.attn_q" → "model.layers.3.self_attn.q_proj.weight"
-std::string hf_name_of(const std::string& name) {
-  if (name == embedding_name) return "model.embed_tokens.weight";
-  if (name == final_norm_name) return "model.norm.weight";
-  if (name == head_name) return "lm_head.weight";
-  const std::size_t dot = name.rfind('.') + 1;
-  for (const auto& [ours, theirs] : layer_names) {
-    if (std::string_view(name).substr(dot) == ours)
-      return "model." + name.substr(0, dot) + std::string(theirs) + ".weight";
+/// The family's rule for a tensor; every tensor of a plan that a family can give has one.
+const HfRule& rule_of(const HfFamily& family, std::string_view kind) {
+  for (auto list = family.rules.rbegin(); list != family.rules.rend(); ++list) {
+    for (const HfRule& rule : *list) {
+      if (rule.ours == kind) return rule;
+    }
   }
-  return {};
+  TESSERA_ENSURE(false);
 }
 
-/// Tensors that old exports hold, and that no computation reads.
-bool is_ignored(const std::string& hf_name, const ModelShape& shape) {
-  return hf_name.ends_with(".rotary_emb.inv_freq") || (shape.tied_head && hf_name == "lm_head.weight");
+std::string filled(std::string_view pattern, std::string_view prefix, const TensorKey& key) {
+  std::string name;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '{') {
+      name += pattern[i];
+      continue;
+    }
+    name += pattern[i + 1] == 'P' ? prefix : pattern[i + 1] == 'L' ? std::string_view(key.layer) : key.expert;
+    i += 2;
+  }
+  return name;
+}
+
+std::string text_of(const std::vector<std::uint64_t>& shape) {
+  std::string text;
+  for (const std::uint64_t dimension : shape) text += (text.empty() ? "[" : ", ") + std::to_string(dimension);
+  return text.empty() ? "[]" : text + "]";
 }
 
 /// Where one tensor lies.
@@ -42,6 +75,8 @@ struct HfPlace {
   const SafetensorsFile* file = nullptr;
   const SafetensorsEntry* entry = nullptr;
   std::string hf_name;
+  HfPart part;
+  MatrixSize size;  // of ours; a vector is a column
 };
 
 class HfSource final : public WeightSource {
@@ -71,34 +106,36 @@ class HfSource final : public WeightSource {
     return found->second.file->name() + ": tensor " + found->second.hf_name;
   }
 
+  RopeTables rope() const override { return config_.rope; }
+
   Result<void> read_tensor(const std::string& name, std::vector<float>& out) override {
     const auto found = places_.find(name);
     if (found == places_.end()) return Error{ErrorCode::not_found, describe(name) + " does not exist"};
     const HfPlace& place = found->second;
-    TESSERA_CHECK(resize_values(out, place.entry->count(), describe(name)));
-    return place.file->read(*place.entry, out);
+    TESSERA_CHECK(resize_values(out, place.size.count(), describe(name)));
+    TESSERA_CHECK(read_part(place, describe(name), out));
+    if (place.part.added != 0) {
+      for (float& value : out) value += place.part.added;
+    }
+    return {};
   }
 
  private:
-  static Result<void> check_size(const HfPlace& place, const NamedMatrix& matrix);
+  static Result<void> check_entry(const HfPlace& place);
+  static Result<void> read_part(const HfPlace& place, const std::string& what, std::vector<float>& out);
+  std::string prefix_of(const std::map<std::string, std::size_t>& file_of) const;
+  bool is_ignored(const std::string& hf_name) const;
 
   HfConfig config_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, HfPlace> places_;
 };
 
-Result<void> HfSource::check_size(const HfPlace& place, const NamedMatrix& matrix) {
+Result<void> HfSource::check_entry(const HfPlace& place) {
   const std::string what = place.file->name() + ": tensor " + place.hf_name;
-  std::vector<std::uint64_t> expected = {matrix.size.columns};
-  if (!matrix.is_vector) expected.insert(expected.begin(), matrix.size.rows);
-  if (place.entry->shape != expected) {
-    const auto text_of = [](const std::vector<std::uint64_t>& shape) {
-      std::string text;
-      for (const std::uint64_t dimension : shape) text += (text.empty() ? "[" : ", ") + std::to_string(dimension);
-      return text.empty() ? "[]" : text + "]";
-    };
+  if (place.entry->shape != place.part.shape) {
     return Error{ErrorCode::corrupt, what + " has the shape " + text_of(place.entry->shape) +
-                                         ", but its config.json asks for " + text_of(expected) +
+                                         ", but its config.json asks for " + text_of(place.part.shape) +
                                          "; the files do not belong together"};
   }
   if (!SafetensorsFile::is_float(*place.entry)) {
@@ -108,11 +145,65 @@ Result<void> HfSource::check_size(const HfPlace& place, const NamedMatrix& matri
   return {};
 }
 
+Result<void> HfSource::read_part(const HfPlace& place, const std::string& what, std::vector<float>& out) {
+  const HfPart& part = place.part;
+  const std::size_t rows = place.size.rows, columns = place.size.columns;
+  const bool is_run = part.block == 0 && !part.transposed;
+  if (is_run) {
+    // Its rows follow each other: only they are read.
+    SafetensorsEntry run = *place.entry;
+    const std::uint64_t value_bytes = (run.end - run.begin) / run.count();
+    run.begin += part.first * columns * value_bytes;
+    run.end = run.begin + out.size() * value_bytes;
+    run.shape = {out.size()};
+    return place.file->read(run, out);
+  }
+  std::vector<float> whole;
+  TESSERA_CHECK(resize_values(whole, place.entry->count(), what));
+  TESSERA_CHECK(place.file->read(*place.entry, whole));
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t from = part.first + (part.block == 0 ? row : row / part.block * part.stride + row % part.block);
+    if (!part.transposed) {
+      std::copy_n(whole.data() + from * columns, columns, out.data() + row * columns);
+      continue;
+    }
+    const std::size_t width = whole.size() / columns;  // theirs is [columns, width]
+    for (std::size_t column = 0; column < columns; ++column) {
+      out[row * columns + column] = whole[column * width + from];
+    }
+  }
+  return {};
+}
+
+std::string HfSource::prefix_of(const std::map<std::string, std::size_t>& file_of) const {
+  const TensorKey embedding{std::string(embedding_name)};
+  for (const std::string_view prefix : config_.family->prefixes) {
+    if (file_of.contains(filled(rule_of(*config_.family, embedding.kind).theirs, prefix, embedding))) {
+      return std::string(prefix);
+    }
+  }
+  return std::string(config_.family->prefixes.front());
+}
+
+bool HfSource::is_ignored(const std::string& hf_name) const {
+  const HfFamily& family = *config_.family;
+  const auto ends_name = [&](std::string_view end) { return hf_name.ends_with(end); };
+  if (std::any_of(family.ignored.begin(), family.ignored.end(), ends_name)) return true;
+  const auto begins_name = [&](std::string_view begin) { return hf_name.starts_with(begin); };
+  if (std::any_of(family.other_parts.begin(), family.other_parts.end(), begins_name)) return true;
+  return config_.shape.tied_head && hf_name == rule_of(family, head_name).theirs;
+}
+
 Result<void> HfSource::locate(const std::map<std::string, std::size_t>& file_of, const std::string& where) {
-  std::map<std::string, std::string> known;  // their name → ours
+  const std::string prefix = prefix_of(file_of);
+  std::set<std::string> known;  // their names
   for (const NamedMatrix& matrix : model_matrices(config_.shape)) {
+    const TensorKey key(matrix.name);
+    const HfRule& rule = rule_of(*config_.family, key.kind);
     HfPlace place;
-    place.hf_name = hf_name_of(matrix.name);
+    place.hf_name = filled(rule.theirs, prefix, key);
+    place.part = rule.form(config_.shape, matrix);
+    place.size = matrix.is_vector ? MatrixSize{matrix.size.columns, 1} : matrix.size;
     if (const auto file = file_of.find(place.hf_name); file != file_of.end()) {
       place.file = &files_[file->second];
       if (const auto entry = place.file->tensors().find(place.hf_name); entry != place.file->tensors().end())
@@ -122,15 +213,15 @@ Result<void> HfSource::locate(const std::map<std::string, std::size_t>& file_of,
       return Error{ErrorCode::corrupt, (place.file ? place.file->name() : where) + ": tensor " + place.hf_name +
                                            " is missing; the model is incomplete, or config.json is another model's"};
     }
-    TESSERA_CHECK(check_size(place, matrix));
-    known.emplace(place.hf_name, matrix.name);
+    TESSERA_CHECK(check_entry(place));
+    known.insert(place.hf_name);
     places_.emplace(matrix.name, std::move(place));
   }
   for (const auto& [hf_name, file] : file_of) {
-    if (known.contains(hf_name) || is_ignored(hf_name, config_.shape)) continue;
-    return Error{ErrorCode::unsupported,
-                 files_[file].name() + ": tensor " + hf_name.substr(0, 200) +
-                     " has no place in a Llama model of this config.json; leaving it out would change the results"};
+    if (known.contains(hf_name) || is_ignored(hf_name)) continue;
+    return Error{ErrorCode::unsupported, files_[file].name() + ": tensor " + hf_name.substr(0, 200) +
+                                             " has no place in a " + std::string(config_.family->model_type) +
+                                             " model of this config.json; leaving it out would change the results"};
   }
   return {};
 }

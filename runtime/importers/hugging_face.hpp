@@ -1,6 +1,7 @@
-// A Llama in the Hugging Face layout: config.json and one or more safetensors files in a folder.
+// A model in the Hugging Face layout: config.json and one or more safetensors files in a folder; what it is called
+// there and how it is cut, its family says (hf_family.hpp).
 //
-// Its Q and K rows are in rotate-half order already, which is the canonical one. Where the head is tied, a stored
+// Q and K rows are in rotate-half order already, which is the canonical one. Where the head is tied, a stored
 // lm_head is not used: that is what the model's own code does.
 #pragma once
 
@@ -23,7 +24,7 @@ struct HfTensors {
   std::map<std::string, std::size_t> file_of;
 };
 
-/// Checks that every tensor is there with its size and a float dtype, and none that a Llama does not have. `where`
+/// Checks that every tensor is there with its size and a float dtype, and none that its family does not have. `where`
 /// names the model.
 Result<std::unique_ptr<WeightSource>> make_hf_source(HfConfig config, HfTensors tensors, const std::string& where);
 

@@ -78,8 +78,13 @@ class TensorPacker {
     TESSERA_CHECK(source_.read_tensor(name, values_));
     TESSERA_CHECK(check_values(packed ? packed->dtype : DType::f32, values_, size, source_.describe(name)));
     if (packed) return write_units(number, *packed, MatrixView{values_.data(), size.rows, size.columns});
-    TESSERA_CHECK(writer_.write_unit(number, 0, std::as_bytes(std::span(values_))));
-    return meter_.add(values_.size() * sizeof(float), destination_);
+    const auto bytes = std::as_bytes(std::span(values_));
+    const TensorLayout& layout = entry.spec.layout;
+    for (std::uint32_t unit = 0; unit < layout_units(layout); ++unit) {
+      const std::size_t begin = layout_unit_offset(layout, unit), end = layout_unit_offset(layout, unit + 1);
+      TESSERA_CHECK(writer_.write_unit(number, unit, bytes.subspan(begin, end - begin)));
+    }
+    return meter_.add(bytes.size(), destination_);
   }
 
  private:
@@ -110,7 +115,9 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   header.dtype = options.dtype.value_or(source.natural_dtype());
   header.name = options.name;
   header.source_format = source.format();
-  header.rope_frequencies = rope_frequencies(header.shape);
+  RopeTables rope = source.rope();
+  header.rope_frequencies = std::move(rope.frequencies);
+  header.rope_local_frequencies = std::move(rope.local_frequencies);
   header.chat_template = source.chat_template();
   return header;
 }

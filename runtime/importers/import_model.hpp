@@ -15,6 +15,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
+#include "runtime/tensor/model_tensors.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera {
@@ -58,6 +59,9 @@ class WeightSource {
   /// Where has_blocks(): fills `out` with the rows in canonical order, each of Q8Block or Q4Block
   /// (runtime/tensor/quantise.hpp). Scales as they are in the source.
   virtual Result<void> read_blocks(const std::string& name, DType dtype, std::vector<std::byte>& out);
+
+  /// Plain RoPE, unless the format says otherwise.
+  virtual RopeTables rope() const { return {rope_frequencies(shape()), {}}; }
 };
 
 /// Detects the format: a GGUF file (or the first of a split model), a llama2.c .bin file, a .safetensors file

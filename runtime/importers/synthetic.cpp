@@ -75,13 +75,20 @@ class SyntheticSource final : public WeightSource {
 
   const ModelShape& shape() const override { return shape_; }
   const char* format() const override { return "synthetic"; }
+  RopeTables rope() const override {
+    RopeTables tables{rope_frequencies(shape_), {}};
+    if (shape_.plan.local_rope) tables.local_frequencies = rope_frequencies(100.0, shape_.rope_width());
+    return tables;
+  }
 
   Result<void> read_tensor(const std::string& name, std::vector<float>& out) override {
     const auto found = matrices_.find(name);
     if (found == matrices_.end()) return Error{ErrorCode::not_found, describe(name) + " does not exist"};
     const NamedMatrix& matrix = found->second;
     TESSERA_CHECK(resize_values(out, matrix.size.count(), describe(name)));
-    if (matrix.is_vector) {
+    if (matrix.is_vector && name.ends_with("_bias")) {
+      fill_uniform(key_, hash_of(name), 0.0f, 0.3f, out);
+    } else if (matrix.is_vector) {
       fill_uniform(key_, hash_of(name), 1.0f, 0.1f, out);
     } else {
       const float bound = gain_of(name) * std::sqrt(3.0f / static_cast<float>(matrix.size.columns));

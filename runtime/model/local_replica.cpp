@@ -20,7 +20,7 @@ namespace {
 /// A shard with its pool and, except for the root, the thread that runs its steps.
 class ShardExecutor {
  public:
-  ShardExecutor(std::unique_ptr<ThreadPool> pool, std::unique_ptr<LlamaShard> shard)
+  ShardExecutor(std::unique_ptr<ThreadPool> pool, std::unique_ptr<ModelShard> shard)
       : pool_(std::move(pool)), shard_(std::move(shard)) {}
   ~ShardExecutor() {
     if (!thread_.joinable()) return;
@@ -32,7 +32,7 @@ class ShardExecutor {
     thread_.join();
   }
 
-  LlamaShard& shard() { return *shard_; }
+  ModelShard& shard() { return *shard_; }
 
   /// `on_failure` is called on that thread, with the message, when a step fails.
   void start_thread(std::function<void(const std::string&)> on_failure) {
@@ -69,7 +69,7 @@ class ShardExecutor {
   }
 
   std::unique_ptr<ThreadPool> pool_;
-  std::unique_ptr<LlamaShard> shard_;
+  std::unique_ptr<ModelShard> shard_;
   std::mutex mutex_;
   std::condition_variable changed_;
   const Step* step_ = nullptr;
@@ -154,7 +154,7 @@ Result<std::unique_ptr<LocalReplica>> LocalReplica::create(std::shared_ptr<const
                              &state.links.link(stage, ShardRank{rank})};
       TESSERA_TRY(auto pool, ThreadPool::create(std::max(1u, options.threads / shards)));
       TESSERA_TRY(auto shard,
-                  LlamaShard::create(state.checkpoint, assignment, links, {options.ops, pool.get()}, pages));
+                  ModelShard::create(state.checkpoint, assignment, links, {options.ops, pool.get()}, pages));
       state.executors.push_back(std::make_unique<ShardExecutor>(std::move(pool), std::move(shard)));
     }
   }
@@ -172,7 +172,7 @@ const Manifest& LocalReplica::manifest() const { return state_->checkpoint->mani
 const tessera_op_table& LocalReplica::ops() const { return *state_->ops; }
 PageAllocator& LocalReplica::pages() { return state_->allocator; }
 std::uint32_t LocalReplica::shards() const { return static_cast<std::uint32_t>(state_->executors.size()); }
-LlamaShard& LocalReplica::shard(std::uint32_t index) { return state_->executors[index]->shard(); }
+ModelShard& LocalReplica::shard(std::uint32_t index) { return state_->executors[index]->shard(); }
 
 template <typename Out>
 Result<void> LocalReplica::forward_to(const Step& step, Out&& out) {

@@ -13,8 +13,8 @@
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/result.hpp"
 #include "runtime/model/kv_cache.hpp"
-#include "runtime/model/llama_shard.hpp"
 #include "runtime/model/local_collective.hpp"
+#include "runtime/model/model_shard.hpp"
 #include "runtime/model/shard_weights.hpp"
 #include "runtime/model/step.hpp"
 
@@ -54,9 +54,9 @@ class LocalReplica {
   PageAllocator& pages();
   std::uint32_t shards() const;
   /// Stage by stage, in rank order. For looking at, and for KV pages between steps.
-  LlamaShard& shard(std::uint32_t index);
+  ModelShard& shard(std::uint32_t index);
 
-  /// One step on all shards; `logits` and `sink` as at the root in LlamaShard::run. After an error the replica is
+  /// One step on all shards; `logits` and `sink` as at the root in ModelShard::run. After an error the replica is
   /// broken: later calls fail too.
   Result<void> forward(const Step& step, std::span<float> logits);
   Result<void> forward(const Step& step, LogitsSink& sink);

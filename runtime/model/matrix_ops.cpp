@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/base/ensure.hpp"
+#include "runtime/model/matmul_call.hpp"
 #include "runtime/tensor/shard_memory.hpp"
 
 namespace tessera {
@@ -12,93 +13,7 @@ namespace {
 
 constexpr std::uint32_t lanes = TESSERA_LANES;
 
-/// Tasks per thread: more than one, so that a core that other programs use delays only its share.
-constexpr std::uint32_t tasks_per_thread = 4;
-/// Weights below this are not worth a second task.
-constexpr std::size_t task_bytes_min = 64 << 10;
-
 std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
-
-/// In how many tasks to cut `tiles` tiles of `tile_bytes` each for `rows` tokens.
-std::uint32_t task_count(const ThreadPool& pool, std::uint32_t tiles, std::size_t tile_bytes, std::uint32_t rows) {
-  if (pool.threads() == 1) return 1;
-  const std::size_t work = tiles * tile_bytes * std::min(rows, 16u);
-  const auto worthwhile = static_cast<std::uint32_t>(std::clamp<std::size_t>(work / task_bytes_min, 1, 1u << 20));
-  return std::min({tiles, worthwhile, pool.threads() * tasks_per_thread});
-}
-
-struct MatmulCall {
-  const MappedTensor* weights;
-  std::uint32_t unit;
-  std::uint32_t tile_begin, tile_end;
-  std::size_t x_column;
-  float* y;
-  std::size_t ldy;
-  const void* next = nullptr;  ///< what this thread reads afterwards
-  bool accumulate = false;
-};
-
-void matmul_f32(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
-  const PackedLayout& layout = call.weights->packed();
-  const tessera_matmul_f32_args args{call.weights->unit(call.unit),
-                                     layout.tile_bytes(),
-                                     call.tile_begin,
-                                     call.tile_end,
-                                     layout.unit_k(),
-                                     x.rows(),
-                                     x.f32(call.x_column),
-                                     x.ldx(),
-                                     call.y,
-                                     call.ldy,
-                                     call.accumulate,
-                                     call.next};
-  ops.matmul_f32(&args);
-}
-
-void matmul_bf16(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
-  const PackedLayout& layout = call.weights->packed();
-  const tessera_matmul_bf16_args args{call.weights->unit(call.unit),
-                                      layout.tile_bytes(),
-                                      call.tile_begin,
-                                      call.tile_end,
-                                      layout.unit_k(),
-                                      x.rows(),
-                                      x.bf16(call.x_column),
-                                      call.y,
-                                      call.ldy,
-                                      call.accumulate,
-                                      call.next};
-  ops.matmul_bf16(&args);
-}
-
-void matmul_blocks(void (*multiply)(const tessera_matmul_q8_args*), const Activations& x, const MatmulCall& call) {
-  const PackedLayout& layout = call.weights->packed();
-  const tessera_matmul_q8_args args{call.weights->unit(call.unit),
-                                    layout.tile_bytes(),
-                                    call.tile_begin,
-                                    call.tile_end,
-                                    layout.unit_blocks(),
-                                    x.rows(),
-                                    x.q8(call.x_column),
-                                    call.y,
-                                    call.ldy,
-                                    call.accumulate,
-                                    call.next};
-  multiply(&args);
-}
-
-void matmul(const tessera_op_table& ops, const Activations& x, const MatmulCall& call) {
-  switch (call.weights->packed().dtype) {
-    case DType::f32:
-      return matmul_f32(ops, x, call);
-    case DType::bf16:
-      return matmul_bf16(ops, x, call);
-    case DType::q8:
-      return matmul_blocks(ops.matmul_q8, x, call);
-    case DType::q4:
-      return matmul_blocks(ops.matmul_q4, x, call);
-  }
-}
 
 }  // namespace
 
@@ -174,14 +89,76 @@ void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix
   });
 }
 
-void GatedColumns::run(const ComputeContext& context, const MappedTensor& gate, const MappedTensor& up,
-                       SliceRange units, const Activations& x, Activations& out) {
-  const std::uint32_t tiles = tiles_of(gate, units), rows = x.rows();
-  TESSERA_ENSURE(tiles == tiles_of(up, units) && tiles * lanes <= out.columns());
+namespace {
+
+/// Adds a bias to the columns [begin, begin + width) of rows of products, as far as it goes.
+void add_bias(const tessera_op_table& ops, std::span<const float> bias, std::size_t begin, std::size_t width,
+              std::uint32_t rows, float* products, std::size_t ld) {
+  if (begin >= bias.size()) return;  // none, or padding
+  const std::span<const float> own = bias.subspan(begin, std::min(width, bias.size() - begin));
+  for (std::size_t row = 0; row < rows; ++row)
+    ops.add(products + row * ld, own.data(), own.size(), products + row * ld);
+}
+
+/// What becomes of `n` products of both matrices, or of one; in the place of the first.
+using Combine = void (*)(const tessera_op_table& ops, float* gates, const float* ups, std::size_t n);
+
+Combine combination(bool gated, Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      TESSERA_ENSURE(gated);
+      return [](const tessera_op_table& ops, float* gates, const float* ups, std::size_t n) {
+        ops.swiglu(gates, ups, n, gates);
+      };
+    case Activation::gelu_tanh:
+      if (!gated) {
+        return [](const tessera_op_table& ops, float* gates, const float*, std::size_t n) {
+          ops.gelu_tanh(gates, n, gates);
+        };
+      }
+      return [](const tessera_op_table& ops, float* gates, const float* ups, std::size_t n) {
+        ops.gelu_tanh(gates, n, gates);
+        ops.mul(gates, ups, n, gates);
+      };
+    case Activation::gelu_erf:
+      if (!gated) {
+        return [](const tessera_op_table& ops, float* gates, const float*, std::size_t n) {
+          ops.gelu_erf(gates, n, gates);
+        };
+      }
+      return [](const tessera_op_table& ops, float* gates, const float* ups, std::size_t n) {
+        ops.gelu_erf(gates, n, gates);
+        ops.mul(gates, ups, n, gates);
+      };
+  }
+  TESSERA_ENSURE(false);
+}
+
+/// Real columns of some units.
+std::size_t columns_of(const PackedLayout& layout, SliceRange units) {
+  return layout.unit_begin(units.end - 1) + layout.unit_extent(units.end - 1) - layout.unit_begin(units.begin);
+}
+
+}  // namespace
+
+void GatedColumns::run(const ComputeContext& context, const FeedForwardMatrices& matrices, SliceRange units,
+                       const Activations& x, Activations& out) {
+  // Without a gate the products of `up` take its place.
+  const MappedTensor& first = matrices.gate != nullptr ? *matrices.gate : *matrices.up;
+  const MappedTensor* const second = matrices.gate != nullptr ? matrices.up : nullptr;
+  const float* const first_bias = matrices.gate != nullptr ? matrices.gate_bias : matrices.up_bias;
+  const float* const second_bias = second != nullptr ? matrices.up_bias : nullptr;
+  const Combine combine = combination(second != nullptr, matrices.activation);
+  const std::uint32_t tiles = tiles_of(first, units), rows = x.rows();
+  TESSERA_ENSURE((second == nullptr || tiles == tiles_of(*second, units)) && tiles * lanes <= out.columns());
   out.begin(context, rows);
   if (tiles == 0) return;
+  const std::size_t columns = columns_of(first.packed(), units);
+  const auto bias_of = [&](const float* bias) {
+    return bias != nullptr ? std::span<const float>(bias, columns) : std::span<const float>();
+  };
   // Many tokens: so few tiles to a task that their products stay in the cache until they meet.
-  const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * gate.packed().tile_bytes(), rows),
+  const std::uint32_t tasks = std::max(task_count(*context.pool, tiles, 2 * first.packed().tile_bytes(), rows),
                                        divide_up(tiles, gated_tiles_max(rows)));
   // Shares begin at even tiles; behind the last one comes the padding of the last unit. shard_memory.cpp counts on
   // this.
@@ -194,16 +171,20 @@ void GatedColumns::run(const ComputeContext& context, const MappedTensor& gate, 
   context.pool->run(tasks, [&](std::uint32_t task, std::uint32_t worker) {
     const std::uint32_t begin = cut(tiles, task, tasks), end = cut(tiles, task + 1, tasks);
     if (begin == end) return;
-    const std::size_t products = std::size_t{end - begin} * lanes;
+    const std::size_t products = std::size_t{end - begin} * lanes, column = std::size_t{begin} * lanes;
     const std::size_t padding = end == tiles ? padded * lanes : 0, width = products + padding;
     float* const gates = pieces_.data() + 2 * piece * worker;
     float* const ups = gates + rows * width;
-    const Tiles up_tiles{up, units, begin, end};
-    multiply_tiles(*context.ops, {gate, units, begin, end}, x, gates, width, up_tiles.address(begin));
-    multiply_tiles(*context.ops, up_tiles, x, ups, width, nullptr);
+    const std::byte* const next = second != nullptr ? Tiles{*second, units, begin, end}.address(begin) : nullptr;
+    multiply_tiles(*context.ops, {first, units, begin, end}, x, gates, width, next);
+    add_bias(*context.ops, bias_of(first_bias), column, products, rows, gates, width);
+    if (second != nullptr) {
+      multiply_tiles(*context.ops, {*second, units, begin, end}, x, ups, width, nullptr);
+      add_bias(*context.ops, bias_of(second_bias), column, products, rows, ups, width);
+    }
     for (std::size_t row = 0; row < rows; ++row) {
       float* const products_of_row = gates + row * width;
-      context.ops->swiglu(products_of_row, ups + row * width, products, products_of_row);
+      combine(*context.ops, products_of_row, ups + row * width, products);
       std::fill_n(products_of_row + products, padding, 0.0f);
     }
     out.put(*context.ops, gates, width, begin * lanes, static_cast<std::uint32_t>(width));

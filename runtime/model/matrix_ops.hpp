@@ -8,6 +8,7 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/device/aligned_buffer.hpp"
 #include "runtime/model/activations.hpp"
+#include "runtime/tensor/block_plan.hpp"
 #include "runtime/tensor/canonical_tree.hpp"
 
 namespace tessera {
@@ -28,13 +29,22 @@ struct ColumnMatrix {
 /// Column-parallel matrices of one dtype and one number of columns times the same activations, as one operation.
 void column_parallel(const ComputeContext& context, std::span<const ColumnMatrix> matrices, const Activations& x);
 
-/// The feed-forward network up to its last matrix: out = silu(gate · x) * (up · x), piece by piece, so that products
-/// meet in the cache and nothing of them is written to memory but `out`.
+/// The matrices of a feed-forward network before its last one.
+struct FeedForwardMatrices {
+  const MappedTensor* gate = nullptr;  ///< null: out = activation(up)
+  const MappedTensor* up = nullptr;
+  const float* gate_bias = nullptr;  ///< of the first unit that is multiplied, and on; null: none
+  const float* up_bias = nullptr;
+  Activation activation = Activation::silu;
+};
+
+/// The feed-forward network up to its last matrix: out = activation(gate · x) * (up · x), piece by piece, so that
+/// products meet in the cache and nothing of them is written to memory but `out`.
 class GatedColumns {
  public:
   /// `gate` and `up` have one shape; `units` of each are multiplied. out has the columns of those units.
-  void run(const ComputeContext& context, const MappedTensor& gate, const MappedTensor& up, SliceRange units,
-           const Activations& x, Activations& out);
+  void run(const ComputeContext& context, const FeedForwardMatrices& matrices, SliceRange units, const Activations& x,
+           Activations& out);
   std::size_t bytes() const { return pieces_.size() * sizeof(float); }
 
  private:

@@ -1,12 +1,13 @@
-// LlamaShard::Buffers: everything that a step writes. Only for the files that implement LlamaShard.
+// ModelShard::Buffers: everything that a step writes. Only for the files that implement ModelShard.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "runtime/device/aligned_buffer.hpp"
-#include "runtime/model/llama_shard.hpp"
+#include "runtime/model/experts.hpp"
 #include "runtime/model/matrix_ops.hpp"
+#include "runtime/model/model_shard.hpp"
 #include "runtime/model/partial_sums.hpp"
 #include "runtime/tensor/shard_memory.hpp"
 
@@ -24,7 +25,7 @@ struct RowRun {
   std::uint32_t begin, count;
 };
 
-struct LlamaShard::Buffers {
+struct ModelShard::Buffers {
   Buffers(const ShardAssignment& assignment, const ModelShape& shape, const SliceGeometry& geometry,
           Collective& collective)
       : strides(ShardStrides::of(shape, geometry, assignment.slices())),
@@ -36,16 +37,19 @@ struct LlamaShard::Buffers {
   PartialSums attention_sums, ffn_sums;
 
   AlignedBuffer<float> x, normed, q, k, v, attention;
-  AlignedBuffer<float> cos, sin;  ///< [rows][head_dim / 2]
-  AlignedBuffer<float> nodes;     ///< partial sums of one matrix, see PartialSums
+  AlignedBuffer<float> delta;                 ///< [rows][dim], where sums are changed before they are added to x
+  AlignedBuffer<float> cos, sin;              ///< [rows][rope_width / 2]
+  AlignedBuffer<float> local_cos, local_sin;  ///< of windowed layers that rotate otherwise
+  AlignedBuffer<float> nodes;                 ///< partial sums of one matrix, see PartialSums
   AlignedBuffer<float> attention_scratch;
   std::vector<std::vector<const float*>> query_pointers;  ///< per worker
   std::vector<std::vector<float*>> output_pointers;
-  std::vector<std::vector<std::uint32_t>> lengths;
+  std::vector<std::vector<std::uint32_t>> lengths, starts;
   std::vector<RowRun> attention_runs;
   Activations normed_activations, attention_activations, ffn_activations;
   RowParallel row_parallel;
   GatedColumns gated_columns;
+  Experts experts;  ///< of models that have them
 
   // Logits of one block of rows.
   AlignedBuffer<float> own_logits_padded;  ///< as the matrix gives them, whole tiles
@@ -54,6 +58,11 @@ struct LlamaShard::Buffers {
   AlignedBuffer<float> logits;             ///< [rows][vocab_size]
   std::vector<std::uint64_t> logits_counts;
 };
+
+/// The floats of a vector, from the first unit that is mapped; null when nothing is.
+inline const float* vector_of(const MappedTensor& tensor) {
+  return tensor.bytes() == 0 ? nullptr : reinterpret_cast<const float*>(tensor.unit(tensor.units().begin));
+}
 
 /// Makes room for `count` elements; what was in the buffer is lost when it grows.
 template <typename T>

@@ -11,17 +11,19 @@ namespace {
 /// Calls visit(tensor) for every tensor of a layer.
 template <typename Visit>
 void for_each_tensor(const LayerWeights& layer, const Visit& visit) {
-  for (const MappedTensor* tensor : {&layer.attn_norm, &layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_out,
-                                     &layer.ffn_norm, &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
-    visit(*tensor);
+  for (const MappedTensor& tensor : layer.tensors) visit(tensor);
+  for (const ExpertWeights& expert : layer.experts) {
+    for (const MappedTensor* tensor : {&expert.gate, &expert.up, &expert.down}) visit(*tensor);
   }
 }
 
 template <typename Visit>
 void for_each_tensor(const ShardWeights& weights, const Visit& visit) {
   visit(weights.embedding);
+  visit(weights.positions);
   for (const LayerWeights& layer : weights.layers) for_each_tensor(layer, visit);
   visit(weights.final_norm);
+  visit(weights.final_norm_bias);
   visit(weights.head);
 }
 
@@ -36,7 +38,7 @@ bool any_failed(const Weights& weights) {
 struct WantedUnits {
   SliceRange layers;
   ShardSlices slices;
-  SliceRange embedding, final_norm, head;
+  SliceRange embedding, positions, final_norm, head;
 };
 
 Result<void> map_units(const Checkpoint& checkpoint, const std::string& name, SliceRange units, MappedTensor& tensor) {
@@ -46,19 +48,24 @@ Result<void> map_units(const Checkpoint& checkpoint, const std::string& name, Sl
 }
 
 Result<LayerWeights> map_layer(const Checkpoint& checkpoint, std::uint32_t layer, const ShardSlices& slices) {
-  constexpr std::pair<LayerTensor, MappedTensor LayerWeights::*> tensors[] = {
-      {LayerTensor::attn_norm, &LayerWeights::attn_norm}, {LayerTensor::attn_q, &LayerWeights::attn_q},
-      {LayerTensor::attn_k, &LayerWeights::attn_k},       {LayerTensor::attn_v, &LayerWeights::attn_v},
-      {LayerTensor::attn_out, &LayerWeights::attn_out},   {LayerTensor::ffn_norm, &LayerWeights::ffn_norm},
-      {LayerTensor::ffn_gate, &LayerWeights::ffn_gate},   {LayerTensor::ffn_up, &LayerWeights::ffn_up},
-      {LayerTensor::ffn_down, &LayerWeights::ffn_down},
-  };
-  static_assert(std::size(tensors) == layer_tensor_count);
+  constexpr MappedTensor ExpertWeights::*expert_members[] = {&ExpertWeights::gate, &ExpertWeights::up,
+                                                             &ExpertWeights::down};
+  static_assert(std::size(expert_members) == expert_tensor_count);
   const Manifest& manifest = checkpoint.manifest();
   LayerWeights weights;
-  for (const auto& [tensor, member] : tensors) {
+  for (int i = 0; i < layer_tensor_count; ++i) {
+    const auto tensor = static_cast<LayerTensor>(i);
+    if (!has_tensor(manifest.shape.plan, tensor)) continue;
     const SliceRange units = layer_units(manifest.shape, manifest.geometry, slices, tensor);
-    TESSERA_CHECK(map_units(checkpoint, layer_tensor_name(layer, tensor), units, weights.*member));
+    TESSERA_CHECK(
+        map_units(checkpoint, layer_tensor_name(layer, tensor), units, weights.tensors[static_cast<std::size_t>(i)]));
+  }
+  weights.experts.resize(manifest.shape.plan.experts);
+  for (std::uint32_t expert = 0; expert < weights.experts.size(); ++expert) {
+    for (int i = 0; i < expert_tensor_count; ++i) {
+      TESSERA_CHECK(map_units(checkpoint, expert_tensor_name(layer, expert, static_cast<ExpertTensor>(i)),
+                              expert_units(slices), weights.experts[expert].*expert_members[i]));
+    }
   }
   return weights;
 }
@@ -66,11 +73,15 @@ Result<LayerWeights> map_layer(const Checkpoint& checkpoint, std::uint32_t layer
 Result<ShardWeights> map_wanted(const Checkpoint& checkpoint, const WantedUnits& wanted) {
   ShardWeights weights;
   TESSERA_CHECK(map_units(checkpoint, embedding_name, wanted.embedding, weights.embedding));
+  TESSERA_CHECK(map_units(checkpoint, positions_name, wanted.positions, weights.positions));
   for (std::uint32_t layer = wanted.layers.begin; layer < wanted.layers.end; ++layer) {
     TESSERA_TRY(auto mapped, map_layer(checkpoint, layer, wanted.slices));
     weights.layers.push_back(std::move(mapped));
   }
   TESSERA_CHECK(map_units(checkpoint, final_norm_name, wanted.final_norm, weights.final_norm));
+  if (checkpoint.manifest().shape.plan.norm == NormKind::layer) {
+    TESSERA_CHECK(map_units(checkpoint, final_norm_bias_name, wanted.final_norm, weights.final_norm_bias));
+  }
   TESSERA_CHECK(map_units(checkpoint, head_name, wanted.head, weights.head));
   return weights;
 }
@@ -94,29 +105,41 @@ std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssign
     if (!units.empty()) runs.push_back({std::move(tensor), units});
   };
   add(embedding_name, embedding_units(shape, manifest.geometry, assignment));
+  add(positions_name, position_units(shape, manifest.geometry, assignment));
   for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
+      if (!has_tensor(shape.plan, tensor)) continue;
       add(layer_tensor_name(layer, tensor), layer_units(shape, manifest.geometry, assignment.slices(), tensor));
+    }
+    for (std::uint32_t expert = 0; expert < shape.plan.experts; ++expert) {
+      for (int i = 0; i < expert_tensor_count; ++i) {
+        add(expert_tensor_name(layer, expert, static_cast<ExpertTensor>(i)), expert_units(assignment.slices()));
+      }
     }
   }
   add(final_norm_name, final_norm_units(shape, assignment));
+  if (shape.plan.norm == NormKind::layer) add(final_norm_bias_name, final_norm_units(shape, assignment));
   add(head_name, head_units(shape, assignment));
   return runs;
 }
 
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardAssignment& assignment) {
-  const ModelShape& shape = checkpoint.manifest().shape;
-  return map_wanted(checkpoint, {assignment.layers, assignment.slices(),
-                                 embedding_units(shape, checkpoint.manifest().geometry, assignment),
-                                 final_norm_units(shape, assignment), head_units(shape, assignment)});
+  const Manifest& manifest = checkpoint.manifest();
+  const ModelShape& shape = manifest.shape;
+  return map_wanted(checkpoint,
+                    {assignment.layers, assignment.slices(), embedding_units(shape, manifest.geometry, assignment),
+                     position_units(shape, manifest.geometry, assignment), final_norm_units(shape, assignment),
+                     head_units(shape, assignment)});
 }
 
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardSlices& slices) {
   const Manifest& manifest = checkpoint.manifest();
+  const bool learned = manifest.shape.plan.positions == PositionKind::learned;
   return map_wanted(checkpoint, {{0, manifest.shape.layers},
                                  slices,
                                  {0, manifest.geometry.vocab_slices},
+                                 {0, learned ? positions_layout(manifest.shape, manifest.geometry).units() : 0},
                                  {0, 1},
                                  manifest.shape.tied_head ? SliceRange{} : slices.vocab});
 }

@@ -2,6 +2,7 @@
 // be touched.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -13,18 +14,24 @@
 
 namespace tessera {
 
-struct LayerWeights {
-  MappedTensor attn_norm, attn_q, attn_k, attn_v, attn_out;
-  MappedTensor ffn_norm, ffn_gate, ffn_up, ffn_down;
+struct ExpertWeights {
+  MappedTensor gate, up, down;
+};
 
+struct LayerWeights {
+  std::array<MappedTensor, layer_tensor_count> tensors;
+  std::vector<ExpertWeights> experts;
+
+  const MappedTensor& operator[](LayerTensor tensor) const { return tensors[static_cast<std::size_t>(tensor)]; }
   bool failed() const;
 };
 
 /// Immutable after load; any thread may read. Tensors of which the shard has no unit stay empty.
 struct ShardWeights {
   MappedTensor embedding;            ///< what embedding_units() says
+  MappedTensor positions;            ///< of models with learned positions, in the first stage
   std::vector<LayerWeights> layers;  ///< of the shard's run, its first layer first
-  MappedTensor final_norm;
+  MappedTensor final_norm, final_norm_bias;
   MappedTensor head;  ///< the shard's vocabulary slices; empty when tied: then the embedding is the head
 
   const MappedTensor& head_or_embedding() const { return head.bytes() == 0 ? embedding : head; }

@@ -40,6 +40,9 @@ Result<void> validate(const Step& step, const ModelShape& shape, std::uint32_t k
     if (row.sequence >= step.sequences.size()) {
       return bad_row(step, i, "sequence " + std::to_string(row.sequence) + " is not in the step");
     }
+    if (shape.plan.positions == PositionKind::learned && row.position >= shape.context_length) {
+      return bad_row(step, i, "position " + std::to_string(row.position) + " is beyond those that the model learned");
+    }
     if (row.position / kv_page_positions >= step.sequences[row.sequence].pages.size()) {
       return bad_row(step, i, "position " + std::to_string(row.position) + " has no KV page");
     }

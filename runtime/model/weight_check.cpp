@@ -23,7 +23,7 @@ void CheckedUnits::add(const std::string& tensor, std::uint32_t unit) {
 
 Result<void> check_units(OpenCheckpoint& open, std::span<const TensorUnits> units, const std::function<bool()>& go_on) {
   for (const TensorUnits& run : units) {
-    const TensorEntry* const entry = open.checkpoint->manifest().find(run.tensor);
+    const TensorEntry* const entry = open.checkpoint->find(run.tensor);
     TESSERA_ENSURE(entry != nullptr);
     for (std::uint32_t unit = run.units.begin; unit < run.units.end; ++unit) {
       if (open.checked.contains(run.tensor, unit)) continue;

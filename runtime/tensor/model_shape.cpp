@@ -17,13 +17,23 @@ Result<void> in_range(const std::string& where, const char* field, std::uint32_t
   return bad_field(where, field, std::to_string(value), "it must lie in 1.." + std::to_string(maximum));
 }
 
+Result<void> check_family(const ModelShape& shape, const std::string& where) {
+  constexpr std::size_t name_bytes_max = 32;
+  const std::string& name = shape.family;
+  if (name.empty() || name.size() > name_bytes_max ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string::npos) {
+    return Error{ErrorCode::corrupt, where + ": the model family must be a name of at most " +
+                                         std::to_string(name_bytes_max) + " lower-case letters, digits, - and _"};
+  }
+  if ((name == "llama") == (shape.plan == BlockPlan{})) return {};
+  return Error{ErrorCode::corrupt, where + ": model family '" + name +
+                                       "' does not fit its plan: the plain plan is 'llama', and no other is"};
+}
+
 }  // namespace
 
 Result<void> validate(const ModelShape& shape, const std::string& where) {
-  if (shape.family != "llama") {
-    return Error{ErrorCode::unsupported,
-                 where + ": model family '" + shape.family + "' is not supported; supported: llama"};
-  }
+  TESSERA_CHECK(check_family(shape, where));
   TESSERA_CHECK(in_range(where, "dim", shape.dim, limits::model_dim_max));
   TESSERA_CHECK(in_range(where, "layers", shape.layers, limits::layers_max));
   TESSERA_CHECK(in_range(where, "heads", shape.heads, limits::heads_max));
@@ -43,7 +53,7 @@ Result<void> validate(const ModelShape& shape, const std::string& where) {
   if (!std::isfinite(shape.rope_theta) || shape.rope_theta < 1 || shape.rope_theta > 1e12) {
     return bad_field(where, "rope_theta", std::to_string(shape.rope_theta), "it must lie in 1..1e12");
   }
-  return {};
+  return validate(shape.plan, shape.layers, shape.head_dim, where);
 }
 
 }  // namespace tessera

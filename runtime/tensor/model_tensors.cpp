@@ -1,5 +1,7 @@
 #include "runtime/tensor/model_tensors.hpp"
 
+#include <algorithm>
+
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/exact_math.hpp"
 
@@ -8,20 +10,75 @@ namespace tessera {
 namespace {
 
 constexpr const char* layer_tensor_names[layer_tensor_count] = {
-    "attn_norm", "attn_q", "attn_k", "attn_v", "attn_out", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"};
+    "attn_norm",     "attn_q",      "attn_k",        "attn_v",         "attn_out",       "ffn_norm",
+    "ffn_gate",      "ffn_up",      "ffn_down",      "attn_norm_bias", "attn_q_bias",    "attn_k_bias",
+    "attn_v_bias",   "attn_q_norm", "attn_k_norm",   "attn_out_bias",  "attn_post_norm", "ffn_norm_bias",
+    "ffn_gate_bias", "ffn_up_bias", "ffn_down_bias", "ffn_post_norm",  "router"};
+constexpr LayerTensor of_expert[expert_tensor_count] = {LayerTensor::ffn_gate, LayerTensor::ffn_up,
+                                                        LayerTensor::ffn_down};
 
 }  // namespace
 
 std::size_t layout_bytes(const TensorLayout& layout) { return layout_unit_offset(layout, layout_units(layout)); }
 
 std::uint32_t layout_units(const TensorLayout& layout) {
-  const auto* packed = std::get_if<PackedLayout>(&layout);
-  return packed ? packed->units() : 1;
+  if (const auto* packed = std::get_if<PackedLayout>(&layout)) return packed->units();
+  const auto& vector = std::get<VectorLayout>(layout);
+  return vector.slice == 0 ? 1 : (vector.count + vector.slice - 1) / vector.slice;
 }
 
 std::size_t layout_unit_offset(const TensorLayout& layout, std::uint32_t unit) {
   if (const auto* packed = std::get_if<PackedLayout>(&layout)) return packed->unit_offset(unit);
-  return unit * sizeof(float) * std::get<VectorLayout>(layout).count;
+  const auto& vector = std::get<VectorLayout>(layout);
+  const std::uint64_t elements = std::uint64_t{unit} * (vector.slice == 0 ? vector.count : vector.slice);
+  return sizeof(float) * std::min<std::uint64_t>(elements, vector.count);
+}
+
+bool has_tensor(const BlockPlan& plan, LayerTensor tensor) {
+  const bool layer_norm = plan.norm == NormKind::layer, dense = plan.experts == 0;
+  switch (tensor) {
+    case LayerTensor::attn_norm:
+    case LayerTensor::attn_q:
+    case LayerTensor::attn_k:
+    case LayerTensor::attn_v:
+    case LayerTensor::attn_out:
+    case LayerTensor::ffn_norm:
+      return true;
+    case LayerTensor::ffn_gate:
+      return dense && plan.gated_ffn;
+    case LayerTensor::ffn_up:
+    case LayerTensor::ffn_down:
+      return dense;
+    case LayerTensor::attn_norm_bias:
+    case LayerTensor::ffn_norm_bias:
+      return layer_norm;
+    case LayerTensor::attn_q_bias:
+    case LayerTensor::attn_k_bias:
+    case LayerTensor::attn_v_bias:
+      return plan.attn_in_bias;
+    case LayerTensor::attn_q_norm:
+    case LayerTensor::attn_k_norm:
+      return plan.qk_norm;
+    case LayerTensor::attn_out_bias:
+      return plan.attn_out_bias;
+    case LayerTensor::attn_post_norm:
+    case LayerTensor::ffn_post_norm:
+      return plan.post_norms;
+    case LayerTensor::ffn_gate_bias:
+      return plan.ffn_bias && plan.gated_ffn;
+    case LayerTensor::ffn_up_bias:
+    case LayerTensor::ffn_down_bias:
+      return plan.ffn_bias;
+    case LayerTensor::router:
+      return !dense;
+  }
+  TESSERA_ENSURE(false);
+}
+
+std::string expert_tensor_name(std::uint32_t layer, std::uint32_t expert, ExpertTensor tensor) {
+  const LayerTensor as_layer = of_expert[static_cast<int>(tensor)];
+  return "layers." + std::to_string(layer) + ".experts." + std::to_string(expert) + "." +
+         layer_tensor_names[static_cast<int>(as_layer)];
 }
 
 std::string layer_tensor_name(std::uint32_t layer, LayerTensor tensor) {
@@ -35,7 +92,26 @@ TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& g
   switch (tensor) {
     case LayerTensor::attn_norm:
     case LayerTensor::ffn_norm:
+    case LayerTensor::attn_norm_bias:
+    case LayerTensor::ffn_norm_bias:
+    case LayerTensor::attn_out_bias:
+    case LayerTensor::ffn_down_bias:
+    case LayerTensor::attn_post_norm:
+    case LayerTensor::ffn_post_norm:
       return VectorLayout{shape.dim};
+    case LayerTensor::attn_q_norm:
+    case LayerTensor::attn_k_norm:
+      return VectorLayout{shape.head_dim};
+    case LayerTensor::attn_q_bias:
+      return VectorLayout{shape.attention_width(), attention_width};
+    case LayerTensor::attn_k_bias:
+    case LayerTensor::attn_v_bias:
+      return VectorLayout{kv_rows, shape.head_dim};
+    case LayerTensor::ffn_gate_bias:
+    case LayerTensor::ffn_up_bias:
+      return VectorLayout{shape.ffn_dim, geometry.ffn_columns};
+    case LayerTensor::router:
+      return PackedLayout{DType::f32, SplitAxis::rows, shape.plan.experts, shape.dim, shape.plan.experts};
     case LayerTensor::attn_q:
       return PackedLayout{dtype, SplitAxis::rows, shape.attention_width(), shape.dim, attention_width};
     case LayerTensor::attn_k:
@@ -52,6 +128,15 @@ TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& g
   TESSERA_ENSURE(false);
 }
 
+TensorLayout expert_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                                  ExpertTensor tensor) {
+  return layer_tensor_layout(shape, geometry, dtype, of_expert[static_cast<int>(tensor)]);
+}
+
+PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geometry) {
+  return PackedLayout{DType::f32, SplitAxis::rows, shape.context_length, shape.dim, geometry.vocab_rows};
+}
+
 PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype) {
   return PackedLayout{dtype, SplitAxis::rows, shape.vocab_size, shape.dim, geometry.vocab_rows};
 }
@@ -59,23 +144,39 @@ PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geo
 std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, DType dtype) {
   std::vector<TensorSpec> tensors;
   tensors.push_back({embedding_name, vocabulary_layout(shape, geometry, dtype)});
+  if (shape.plan.positions == PositionKind::learned) {
+    tensors.push_back({positions_name, positions_layout(shape, geometry)});
+  }
   for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
+      if (!has_tensor(shape.plan, tensor)) continue;
       tensors.push_back({layer_tensor_name(layer, tensor), layer_tensor_layout(shape, geometry, dtype, tensor)});
+    }
+    for (std::uint32_t expert = 0; expert < shape.plan.experts; ++expert) {
+      for (int i = 0; i < expert_tensor_count; ++i) {
+        const auto tensor = static_cast<ExpertTensor>(i);
+        tensors.push_back(
+            {expert_tensor_name(layer, expert, tensor), expert_tensor_layout(shape, geometry, dtype, tensor)});
+      }
     }
   }
   tensors.push_back({final_norm_name, VectorLayout{shape.dim}});
+  if (shape.plan.norm == NormKind::layer) tensors.push_back({final_norm_bias_name, VectorLayout{shape.dim}});
   if (!shape.tied_head) tensors.push_back({head_name, vocabulary_layout(shape, geometry, dtype)});
   return tensors;
 }
 
-std::vector<double> rope_frequencies(const ModelShape& shape) {
-  std::vector<double> frequencies(shape.head_dim / 2);
+std::vector<double> rope_frequencies(double theta, std::uint32_t width) {
+  std::vector<double> frequencies(width / 2);
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    frequencies[i] = exact::pow(shape.rope_theta, -2.0 * static_cast<double>(i) / shape.head_dim);
+    frequencies[i] = exact::pow(theta, -2.0 * static_cast<double>(i) / width);
   }
   return frequencies;
+}
+
+std::vector<double> rope_frequencies(const ModelShape& shape) {
+  return rope_frequencies(shape.rope_theta, shape.rope_width());
 }
 
 }  // namespace tessera

@@ -13,9 +13,10 @@
 
 namespace tessera {
 
-/// A plain vector of f32 (norm weights).
+/// A plain vector of f32 (norm weights, biases).
 struct VectorLayout {
   std::uint32_t count = 0;
+  std::uint32_t slice = 0;  ///< elements per unit, the last may have fewer; 0: one unit
   bool operator==(const VectorLayout&) const = default;
 };
 
@@ -23,7 +24,7 @@ using TensorLayout = std::variant<PackedLayout, VectorLayout>;
 
 /// Bytes of the dataset without padding.
 std::size_t layout_bytes(const TensorLayout& layout);
-/// Units of a matrix; 1 for a vector.
+/// Units of a matrix, or of a vector that is cut like one; 1 for other vectors.
 std::uint32_t layout_units(const TensorLayout& layout);
 /// Byte offset of a unit; `unit` may be layout_units(): the end.
 std::size_t layout_unit_offset(const TensorLayout& layout, std::uint32_t unit);
@@ -33,7 +34,7 @@ struct TensorSpec {
   TensorLayout layout;
 };
 
-/// Matrices of one layer, in file order.
+/// What a layer can have, in file order; has_tensor() says what it has.
 enum class LayerTensor : std::uint8_t {
   attn_norm,
   attn_q,
@@ -43,25 +44,62 @@ enum class LayerTensor : std::uint8_t {
   ffn_norm,
   ffn_gate,
   ffn_up,
-  ffn_down
+  ffn_down,
+  attn_norm_bias,
+  attn_q_bias,
+  attn_k_bias,
+  attn_v_bias,
+  attn_q_norm,
+  attn_k_norm,
+  attn_out_bias,
+  attn_post_norm,
+  ffn_norm_bias,
+  ffn_gate_bias,
+  ffn_up_bias,
+  ffn_down_bias,
+  ffn_post_norm,
+  router  ///< [experts][dim], always f32
 };
-inline constexpr int layer_tensor_count = 9;
+inline constexpr int layer_tensor_count = 23;
+
+/// Matrices of one expert, in file order.
+enum class ExpertTensor : std::uint8_t { gate, up, down };
+inline constexpr int expert_tensor_count = 3;
+
+bool has_tensor(const BlockPlan& plan, LayerTensor tensor);
 
 /// "layers.3.attn_q"
 std::string layer_tensor_name(std::uint32_t layer, LayerTensor tensor);
+/// "layers.3.experts.7.ffn_up"
+std::string expert_tensor_name(std::uint32_t layer, std::uint32_t expert, ExpertTensor tensor);
 inline constexpr const char* embedding_name = "embedding";
+inline constexpr const char* positions_name = "positions";
 inline constexpr const char* final_norm_name = "final_norm";
+inline constexpr const char* final_norm_bias_name = "final_norm_bias";
 inline constexpr const char* head_name = "head";
 
 TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                                  LayerTensor tensor);
+TensorLayout expert_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                                  ExpertTensor tensor);
+/// Learned positions: a row per position, always f32.
+PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geometry);
 /// Embedding and head have the same layout.
 PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
 
-/// Every tensor of the model in file order: embedding, layers, final_norm, head (absent when tied).
+/// Every tensor of the model in file order: embedding, positions, layers (each with its experts), final_norm, head
+/// (absent when tied).
 std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
 
-/// RoPE frequencies of the plain (unscaled) kind: theta^(-2i / head_dim), i < head_dim / 2, by exact::pow.
+/// What a checkpoint stores of RoPE.
+struct RopeTables {
+  std::vector<double> frequencies;        ///< [rope_width / 2]
+  std::vector<double> local_frequencies;  ///< of windowed layers, where plan.local_rope; else empty
+};
+
+/// RoPE frequencies of the plain (unscaled) kind: theta^(-2i / width), i < width / 2, of the rotated elements of a
+/// head, by exact::pow.
 std::vector<double> rope_frequencies(const ModelShape& shape);
+std::vector<double> rope_frequencies(double theta, std::uint32_t width);
 
 }  // namespace tessera

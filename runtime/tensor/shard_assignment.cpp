@@ -26,19 +26,34 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
   const auto whole_vector = [](SliceRange reader) { return reader.empty() ? SliceRange{} : SliceRange{0, 1}; };
   switch (tensor) {
     case LayerTensor::attn_norm:
+    case LayerTensor::attn_norm_bias:
+    case LayerTensor::attn_q_norm:
+    case LayerTensor::attn_k_norm:
       return whole_vector(slices.attention);
     case LayerTensor::attn_q:
+    case LayerTensor::attn_q_bias:
     case LayerTensor::attn_out:
       return slices.attention;
     case LayerTensor::attn_k:
+    case LayerTensor::attn_k_bias:
     case LayerTensor::attn_v:
+    case LayerTensor::attn_v_bias:
       return slices.kv_heads(shape, geometry);
     case LayerTensor::ffn_norm:
+    case LayerTensor::ffn_norm_bias:
+    case LayerTensor::router:
       return whole_vector(slices.ffn);
     case LayerTensor::ffn_gate:
+    case LayerTensor::ffn_gate_bias:
     case LayerTensor::ffn_up:
+    case LayerTensor::ffn_up_bias:
     case LayerTensor::ffn_down:
       return slices.ffn;
+    case LayerTensor::attn_out_bias:
+    case LayerTensor::attn_post_norm:
+    case LayerTensor::ffn_down_bias:
+    case LayerTensor::ffn_post_norm:
+      return {0, 1};
   }
   TESSERA_ENSURE(false);
 }
@@ -46,6 +61,13 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
 SliceRange embedding_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment) {
   if (assignment.first()) return {0, geometry.vocab_slices};
   return shape.tied_head && assignment.last(shape) ? assignment.slices().vocab : SliceRange{};
+}
+
+SliceRange expert_units(const ShardSlices& slices) { return slices.ffn; }
+
+SliceRange position_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment) {
+  if (!assignment.first() || shape.plan.positions != PositionKind::learned) return {};
+  return {0, positions_layout(shape, geometry).units()};
 }
 
 SliceRange final_norm_units(const ModelShape& shape, const ShardAssignment& assignment) {

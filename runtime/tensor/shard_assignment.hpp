@@ -33,12 +33,17 @@ struct ShardAssignment {
 /// Layers inside the model and not empty, rank inside the stage.
 Result<void> validate(const ShardAssignment& assignment, const ModelShape& shape);
 
-/// Units of a tensor of each of its layers that the shard reads; empty: none.
+/// Units of a tensor of each of its layers that the shard reads; empty: none. Of a tensor that the plan has. What is
+/// done to whole rows of the residual stream, each shard does for itself.
 SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices,
                        LayerTensor tensor);
+/// Of a matrix of each expert.
+SliceRange expert_units(const ShardSlices& slices);
 /// Of the embedding: all in the first stage, where every shard looks tokens up by itself; in the last stage of a model
 /// with a tied head the shard's vocabulary slices.
 SliceRange embedding_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment);
+/// Of learned positions: all in the first stage.
+SliceRange position_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment);
 /// Of the final norm: only for vocabulary slices in the last stage.
 SliceRange final_norm_units(const ModelShape& shape, const ShardAssignment& assignment);
 /// Of the head; always empty when it is tied.

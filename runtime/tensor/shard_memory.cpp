@@ -39,13 +39,20 @@ std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometr
   std::uint64_t per_layer = 0;
   for (int i = 0; i < layer_tensor_count; ++i) {
     const auto tensor = static_cast<LayerTensor>(i);
+    if (!has_tensor(shape.plan, tensor)) continue;
     per_layer += bytes_of_units(layer_tensor_layout(shape, geometry, dtype, tensor),
                                 layer_units(shape, geometry, assignment.slices(), tensor));
   }
+  for (int i = 0; i < expert_tensor_count; ++i) {
+    per_layer +=
+        shape.plan.experts * bytes_of_units(expert_tensor_layout(shape, geometry, dtype, static_cast<ExpertTensor>(i)),
+                                            expert_units(assignment.slices()));
+  }
+  const std::uint64_t final_norm = bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment));
   return bytes_of_units(vocabulary, embedding_units(shape, geometry, assignment)) +
+         bytes_of_units(positions_layout(shape, geometry), position_units(shape, geometry, assignment)) +
          bytes_of_units(vocabulary, head_units(shape, assignment)) +
-         bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment)) +
-         per_layer * assignment.layers.count();
+         final_norm * (shape.plan.norm == NormKind::layer ? 2 : 1) + per_layer * assignment.layers.count();
 }
 
 /// Of activations in the form that the weights multiply.
@@ -93,18 +100,40 @@ std::uint64_t gated_piece_bytes(const ModelShape& shape, const SliceGeometry& ge
   return std::uint64_t{std::min(tiles, gated_tiles_max(rows) + tiles % 2) + padded} * rows * lanes * 2 * sizeof(float);
 }
 
+/// What a mixture of experts takes besides: see runtime/model/experts.cpp.
+std::uint64_t expert_bytes(const ModelShape& shape, DType dtype, const ShardStrides& strides, std::uint64_t rows,
+                           std::uint32_t threads, std::uint32_t depth) {
+  if (shape.plan.experts == 0) return 0;
+  const std::uint64_t pairs = rows * shape.plan.experts_used, router = round_up(shape.plan.experts, lanes);
+  // Rows of one expert lie in groups, of which the last may have one row.
+  const std::uint64_t hidden =
+      dtype == DType::f32 ? pairs * strides.ffn * sizeof(float) : activation_bytes(dtype, 2 * pairs, strides.ffn);
+  const std::uint64_t tile = (depth + 1) * rows * lanes * sizeof(float);
+  const std::uint64_t stack =
+      std::min(std::max<std::uint64_t>(partial_stack_bytes, 2 * tile), tile * round_up(strides.dim / lanes, 2));
+  // Of fewer rows than all, an expert's products fill the buffer of gated_bytes more closely.
+  const std::uint64_t pieces = gated_bytes + 4 * rows * lanes * 2 * sizeof(float);
+  return (rows * (2 * router + strides.dim) + pairs * 2) * sizeof(float) + activation_bytes(dtype, rows, shape.dim) +
+         hidden + threads * (stack + pieces);
+}
+
 std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                            const ShardAssignment& assignment, const ShardMemoryOptions& options) {
   const ShardStrides strides = ShardStrides::of(shape, geometry, assignment.slices());
   const std::uint64_t rows = reserved_rows(options.rows_max);
-  const std::uint64_t per_row = 2 * std::uint64_t{strides.dim} + strides.query + 2 * std::uint64_t{strides.kv} +
-                                strides.attention + shape.head_dim + (dtype == DType::f32 ? strides.ffn : 0);
+  const bool changes = shape.plan.changes_attention_output() || shape.plan.changes_ffn_output();
+  const std::uint64_t per_row = (changes ? 3 : 2) * std::uint64_t{strides.dim} + strides.query +
+                                2 * std::uint64_t{strides.kv} + strides.attention +
+                                (shape.plan.local_rope ? 2 : 1) * std::uint64_t{shape.rope_width()} +
+                                (dtype == DType::f32 ? strides.ffn : 0);
   std::uint64_t bytes = rows * per_row * sizeof(float);
   bytes += activation_bytes(dtype, rows, shape.dim) + activation_bytes(dtype, rows, strides.attention) +
            activation_bytes(dtype, rows, strides.ffn);
   const ExchangeBytes attention(assignment, geometry.attention_slices, &ShardSlices::attention, rows, strides.dim);
   const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
   bytes += std::max(attention.nodes, ffn.nodes);
+  bytes += expert_bytes(shape, dtype, strides, rows, options.threads,
+                        schedule_run(geometry.ffn_slices, assignment.slices().ffn).depth_max);
   bytes +=
       options.threads * (std::max(attention.stack, ffn.stack) +
                          gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +

@@ -31,6 +31,7 @@ HfConfig small_llama(bool tied_head) {
   config.shape.vocab_size = 20;
   config.shape.context_length = 64;
   config.shape.tied_head = tied_head;
+  config.family = &hf_families().front();
   return config;
 }
 
@@ -62,6 +63,7 @@ void read_model(SafetensorsFile file, bool tied_head) {
 void read_json(std::string_view text) {
   if (const auto config = parse_hf_config(text, "input")) {
     TESSERA_ENSURE(validate(config->shape, "input"));
+    TESSERA_ENSURE(config->family != nullptr && config->rope.frequencies.size() == config->shape.rope_width() / 2);
     for (const TokenId id : config->ids.eos) {
       TESSERA_ENSURE(id >= 0 && static_cast<std::uint32_t>(id) < config->shape.vocab_size);
     }

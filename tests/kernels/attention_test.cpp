@@ -25,11 +25,14 @@ struct Problem {
   std::vector<float> k, v;              // [positions][head_dim]
   std::vector<GuardedBuffer<float>> q;  // [queries] of [head_dim]
   std::vector<std::uint32_t> lengths;   // [queries]
+  std::vector<std::uint32_t> starts;    // [queries], or empty
+  float soft_cap = 0;
 
   std::string text(std::uint64_t seed) const {
     return "seed " + std::to_string(seed) + ", head_dim " + std::to_string(head_dim) + ", positions " +
            std::to_string(positions) + ", queries " + std::to_string(q.size()) +
-           (type == TESSERA_KV_BF16 ? ", bf16" : ", f32");
+           (type == TESSERA_KV_BF16 ? ", bf16" : ", f32") + (starts.empty() ? "" : ", windows") +
+           (soft_cap == 0 ? "" : ", capped");
   }
 };
 
@@ -125,6 +128,8 @@ std::vector<float> attend(const tessera_op_table& table, const Problem& problem,
   args.q = q_rows.data();
   args.out = out_rows.data();
   args.lengths = problem.lengths.data() + begin;
+  args.starts = problem.starts.empty() ? nullptr : problem.starts.data() + begin;
+  args.soft_cap = problem.soft_cap;
   args.scratch = scratch.data();
   table.attention(&args);
   std::vector<float> result;
@@ -149,6 +154,31 @@ KERNEL_TEST(attention_agrees_with_the_reference_to_the_bit) {
     const Pages pages(problem, random.pick(kPageSizes), random);
     require_same_bits<float>(attend_all(scalar(), problem, pages), attend_all(table, problem, pages),
                              problem.text(seed));
+  }
+}
+
+KERNEL_TEST(attention_in_windows_and_with_capped_scores_agrees_with_the_reference_to_the_bit) {
+  for (std::uint64_t seed = 0; seed < 250; ++seed) {
+    Random random(seed + 1000);
+    const std::uint32_t queries = random.chance(16)  ? random.between(120, 150)
+                                  : random.chance(3) ? random.between(10, 35)
+                                                     : random.between(1, 9);
+    Problem problem =
+        make_problem(random, queries, random.chance(3) ? random.between(129, 700) : random.between(1, 140));
+    const bool neighbours = random.chance(2);  // as a prompt's rows lie, and with one window
+    const std::uint32_t window = random.between(1, 300);
+    for (std::uint32_t i = 0; i < queries; ++i) {
+      if (neighbours) problem.lengths[i] = problem.positions - std::min(problem.positions - 1, i);
+      const std::uint32_t length = problem.lengths[i];
+      problem.starts.push_back(neighbours ? length - std::min(length, window) : random.between(0, length - 1));
+    }
+    if (random.chance(2)) problem.soft_cap = 1.5f;
+    const Pages pages(problem, random.pick(kPageSizes), random);
+    const std::vector<float> together = attend_all(table, problem, pages);
+    require_same_bits<float>(attend_all(scalar(), problem, pages), together, problem.text(seed));
+    const std::size_t one = random.between(0, queries - 1);
+    require_same_bits<float>(std::span<const float>(together.data() + one * problem.head_dim, problem.head_dim),
+                             attend(table, problem, pages, one, one + 1), "alone, " + problem.text(seed));
   }
 }
 
@@ -211,6 +241,10 @@ BOOST_FIXTURE_TEST_CASE(reference_attention_is_accurate, FlushDenormals) {
     random.fill(problem.k, Values::plain);
     random.fill(problem.v, Values::plain);
     for (auto& q : problem.q) random.fill(q, Values::plain);
+    if (seed % 2 == 1) {
+      for (const std::uint32_t length : problem.lengths) problem.starts.push_back(random.between(0, length - 1));
+      problem.soft_cap = 0.8f;
+    }
     const Pages pages(problem, 64, random);
     const std::vector<float> actual = attend_all(scalar(), problem, pages);
     for (std::size_t i = 0; i < problem.q.size(); ++i) {
@@ -219,7 +253,11 @@ BOOST_FIXTURE_TEST_CASE(reference_attention_is_accurate, FlushDenormals) {
       for (std::size_t p = 0; p < scores.size(); ++p) {
         for (std::size_t d = 0; d < problem.head_dim; ++d)
           scores[p] += double{problem.q[i][d]} * double{problem.k[p * problem.head_dim + d]};
-        scores[p] = std::exp(scores[p] / std::sqrt(double{problem.head_dim * 1.0}));
+        scores[p] /= std::sqrt(double{problem.head_dim * 1.0});
+        const double cap = double{problem.soft_cap};
+        if (cap != 0) scores[p] = std::tanh(scores[p] / cap) * cap;
+        scores[p] = std::exp(scores[p]);
+        if (!problem.starts.empty() && p < problem.starts[i]) scores[p] = 0;
         sum += scores[p];
       }
       for (std::size_t d = 0; d < problem.head_dim; ++d) {

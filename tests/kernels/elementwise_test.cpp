@@ -1,4 +1,5 @@
 // Norm, RoPE, activation, rounding and softmax pieces: every module against the reference, accuracy.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -97,6 +98,108 @@ KERNEL_TEST(swiglu_and_addition_agree_with_the_reference_to_the_bit) {
     table.add(a.data(), b.data(), n, a.data());
     require_same_bits<float>(expected, a, "add in place, " + at(seed, n));
   }
+}
+
+KERNEL_TEST(layer_norm_agrees_with_the_reference_to_the_bit) {
+  for (std::uint64_t seed = 0; seed < kCases; ++seed) {
+    Random random(seed);
+    const std::uint32_t n = random_length(random);
+    auto x = random_row(random, n);
+    if (random.chance(4)) {  // far from zero: the mean is most of it
+      for (float& value : x) value += 100.0f;
+    }
+    const auto weight = random_row(random, n), bias = random_row(random, n);
+    GuardedBuffer<float> expected(n), actual(n);
+    scalar().layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, n, expected.data());
+    table.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, n, actual.data());
+    require_same_bits<float>(expected, actual, at(seed, n));
+    table.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, n, x.data());
+    require_same_bits<float>(expected, x, "in place, " + at(seed, n));
+  }
+}
+
+KERNEL_TEST(gelu_and_soft_caps_agree_with_the_reference_to_the_bit) {
+  for (std::uint64_t seed = 0; seed < kCases; ++seed) {
+    Random random(seed);
+    const std::uint32_t n = random_length(random);
+    auto x = random_row(random, n, random.chance(2) ? 1.0f : 60.0f);
+    if (random.chance(3)) {
+      for (float& value : x) value += random.chance(2) ? 3.9f : -0.6f;  // around the places where something changes
+    }
+    x[random.between(0, n - 1)] = random.chance(2) ? kInfinity : -kInfinity;
+    const auto check = [&](const char* name, const auto& op) {
+      GuardedBuffer<float> expected(n), actual(n);
+      op(scalar(), x.data(), expected.data());
+      op(table, x.data(), actual.data());
+      require_same_bits<float>(expected, actual, name + (", " + at(seed, n)));
+      auto in_place = x;
+      op(table, in_place.data(), in_place.data());
+      require_same_bits<float>(expected, in_place, name + (" in place, " + at(seed, n)));
+    };
+    check("gelu_tanh", [n](const tessera_op_table& ops, const float* in, float* out) { ops.gelu_tanh(in, n, out); });
+    check("gelu_erf", [n](const tessera_op_table& ops, const float* in, float* out) { ops.gelu_erf(in, n, out); });
+    for (float& value : x) value = std::isinf(value) ? 1.0f : value;
+    check("soft_cap",
+          [n](const tessera_op_table& ops, const float* in, float* out) { ops.soft_cap(in, n, 2.5f, out); });
+    check("scale", [n](const tessera_op_table& ops, const float* in, float* out) { ops.scale(in, n, -0.3f, out); });
+  }
+}
+
+KERNEL_TEST(products_and_scaled_sums_agree_with_the_reference_to_the_bit) {
+  for (std::uint64_t seed = 0; seed < kCases; ++seed) {
+    Random random(seed);
+    const std::uint32_t n = random_length(random);
+    auto a = random_row(random, n);
+    const auto b = random_row(random, n);
+    GuardedBuffer<float> expected(n), actual(n);
+    scalar().mul(a.data(), b.data(), n, expected.data());
+    table.mul(a.data(), b.data(), n, actual.data());
+    require_same_bits<float>(expected, actual, "mul, " + at(seed, n));
+    auto expected_sum = b, sum = b;
+    scalar().add_scaled(a.data(), n, 0.37f, expected_sum.data());
+    table.add_scaled(a.data(), n, 0.37f, sum.data());
+    require_same_bits<float>(expected_sum, sum, "add_scaled, " + at(seed, n));
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(reference_layer_norm_gelu_and_soft_caps_are_accurate, FlushDenormals) {
+  for (int i = -200000; i <= 200000; ++i) {
+    const float x = static_cast<float>(i) * 6e-5f;
+    float tanh_kind = 0.0f, erf_kind = 0.0f, capped = 0.0f;
+    scalar().gelu_tanh(&x, 1, &tanh_kind);
+    scalar().gelu_erf(&x, 1, &erf_kind);
+    scalar().soft_cap(&x, 1, 3.0f, &capped);
+    const double u = std::sqrt(2.0 / std::acos(-1.0)) * (double{x} + 0.044715 * std::pow(double{x}, 3));
+    const double size = std::max(1.0, std::abs(double{x}));
+    BOOST_REQUIRE_SMALL(double{tanh_kind} - 0.5 * double{x} * (1 + std::tanh(u)), 4e-7 * size);
+    BOOST_REQUIRE_SMALL(double{erf_kind} - 0.5 * double{x} * (1 + std::erf(double{x} / std::sqrt(2.0))), 4e-7 * size);
+    BOOST_REQUIRE_SMALL(double{capped} - 3 * std::tanh(double{x} / 3), 4e-7 * std::abs(double{capped}));
+  }
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    Random random(seed);
+    const std::uint32_t n = random.between(2, 3000);
+    GuardedBuffer<float> x(n), w(n), b(n), y(n);
+    random.fill(x, Values::plain);
+    random.fill(w, Values::plain);
+    random.fill(b, Values::plain);
+    for (float& value : x) value += 0.5f;
+    scalar().layer_norm(x.data(), w.data(), b.data(), 1e-5f, n, y.data());
+    double mean = 0.0, variance = 0.0;
+    for (const float value : std::span<const float>(x)) mean += double{value} / n;
+    for (const float value : std::span<const float>(x)) variance += std::pow(double{value} - mean, 2) / n;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double exact = (double{x[i]} - mean) / std::sqrt(variance + double{1e-5f}) * double{w[i]} + double{b[i]};
+      BOOST_REQUIRE_SMALL(double{y[i]} - exact, 3e-5);
+    }
+  }
+  const float far[] = {kInfinity, -1e30f, 1e30f};
+  float result[3];
+  scalar().gelu_erf(far, 3, result);
+  BOOST_TEST(result[1] == 0.0f);
+  BOOST_TEST(result[2] == 1e30f);
+  const float low = -1000.0f;
+  scalar().gelu_tanh(&low, 1, result);
+  BOOST_REQUIRE_SMALL(result[0], 1e-30f);
 }
 
 KERNEL_TEST(the_largest_value_agrees_with_the_reference_to_the_bit) {

@@ -16,7 +16,7 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 
 HashGeometry HashGeometry::small() {
   HashGeometry geometry;
-  geometry.shape = {"llama", 64, 2, 8, 4, 32, 128, 1024, 128, 1e-5f, 10000.0, true};
+  geometry.shape = {"llama", 64, 2, 8, 4, 32, 128, 1024, 128, 1e-5f, 10000.0, true, {}};
   geometry.slices = SliceGeometry::of(geometry.shape);
   return geometry;
 }

@@ -101,6 +101,45 @@ BOOST_AUTO_TEST_CASE(doubles_and_floats_come_back_with_the_same_bits) {
              std::bit_cast<std::uint64_t>(before.shape.rope_theta));
 }
 
+BOOST_AUTO_TEST_CASE(a_plan_comes_back_and_only_what_differs_from_the_plain_one_is_stored) {
+  ModelShape shape = smallest_shape();
+  BOOST_TEST(!json::parse(to_json(complete_manifest(shape, DType::q8)))["shape"].contains("plan"));
+  shape.family = "other";
+  BlockPlan& plan = shape.plan;
+  plan.activation = Activation::gelu_tanh;
+  plan.attn_in_bias = plan.qk_norm = plan.post_norms = true;
+  plan.rope_magnitude = 1.1;
+  plan.window = 7;
+  plan.local_rope = true;
+  plan.windowed_layers = std::string(shape.layers, '1');
+  plan.attention_soft_cap = 0.1f;
+  Manifest before = complete_manifest(shape, DType::q8);
+  before.rope_local_frequencies = before.rope_frequencies;
+  const json written = json::parse(to_json(before));
+  BOOST_TEST(written["shape"]["plan"].size() == 9u);
+  const auto after = parse_manifest(to_json(before), "some.h5");
+  BOOST_REQUIRE_MESSAGE(after, message_of(after));
+  BOOST_TEST((after->shape == shape));
+  BOOST_TEST((after->rope_local_frequencies == before.rope_frequencies));
+  BOOST_TEST(to_json(*after) == to_json(before));
+  const auto check = [&](const std::string& named, const std::function<void(json&)>& change) {
+    json changed = written;
+    change(changed);
+    check_refused(changed.dump(), named);
+  };
+  check("wobble", [](json& m) { m["shape"]["plan"]["wobble"] = 1; });
+  check("newer build", [](json& m) { m["shape"]["plan"]["wobble"] = 1; });
+  check("qk_norm", [](json& m) { m["shape"]["plan"]["qk_norm"] = false; });  // its default
+  check("activation", [](json& m) { m["shape"]["plan"]["activation"] = "relu"; });
+  check("window", [](json& m) { m["shape"]["plan"]["window"] = -1; });
+  check("windowed_layers", [](json& m) { m["shape"]["plan"]["windowed_layers"] = "10101"; });
+  check("attention_soft_cap", [](json& m) { m["shape"]["plan"]["attention_soft_cap"] = 0.1; });  // no float
+  check("shape.plan", [](json& m) { m["shape"]["plan"] = json::array(); });
+  check("family", [](json& m) { m["shape"]["family"] = "llama"; });
+  check("rope_local_frequencies", [](json& m) { m.erase("rope_local_frequencies"); });
+  check("tensors", [](json& m) { m["shape"]["plan"].erase("qk_norm"); });
+}
+
 BOOST_AUTO_TEST_CASE(the_content_id_is_the_sha256_of_the_text) {
   BOOST_TEST(content_id_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2
 }

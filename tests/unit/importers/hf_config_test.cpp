@@ -61,8 +61,12 @@ BOOST_AUTO_TEST_CASE(what_means_the_same_is_accepted) {
       [](json& c) {
         c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = nullptr;
       },
-      [](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 16; },
-      [](json& c) { c["model_type"] = "mistral"; },  // its default window of 4096 covers the context of 16
+      [](json& c) {
+        c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = 16;
+      },
+      [](json& c) {
+        c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"};
+      },  // its default window of 4096 covers the context of 16
   };
   for (const Change& change : harmless) {
     const auto config = parse(change);
@@ -100,35 +104,77 @@ BOOST_AUTO_TEST_CASE(special_ids_are_one_number_or_a_list) {
 
 BOOST_AUTO_TEST_CASE(what_changes_the_mathematics_is_refused_by_name) {
   const std::pair<Change, const char*> cases[] = {
-      {[](json& c) { c["model_type"] = "qwen2"; }, "model_type is 'qwen2'"},
+      {[](json& c) { c["model_type"] = "falcon"; }, "model_type is 'falcon'"},
       {[](json& c) { c.erase("model_type"); }, "model_type is ''"},
       {[](json& c) { c["architectures"] = {"LlamaForSequenceClassification"}; }, "LlamaForSequenceClassification"},
       {[](json& c) {
-         c["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}};
+         c["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 8.0}};
        },
-       "rope_scaling"},
+       "dynamic scaling makes a token depend"},
       {[](json& c) {
-         c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+         c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}, {"wobble", 1}};
        },
-       "rope_scaling"},
+       "'wobble' is 1"},
       {[](json& c) {
-         c["rope_parameters"] = {{"rope_type", "yarn"}};
+         c["rope_parameters"] = {{"rope_type", "spiral"}};
        },
-       "rope_parameters"},
-      {[](json& c) { c["attention_bias"] = true; }, "attention_bias is true"},
-      {[](json& c) { c["mlp_bias"] = true; }, "mlp_bias is true"},
+       "'spiral'"},
       {[](json& c) { c["hidden_act"] = "gelu"; }, "hidden_act is 'gelu'"},
       {[](json& c) { c["partial_rotary_factor"] = 0.5; }, "partial_rotary_factor"},
       {[](json& c) {
          c["quantization_config"] = {{"quant_method", "gptq"}};
        },
        "gptq"},
-      {[](json& c) { c["model_type"] = "mistral", c["sliding_window"] = 15; }, "sliding_window is 15"},
   };
   for (const auto& [change, part] : cases) {
     const auto config = parse(change);
     BOOST_TEST(fails_with(config, ErrorCode::unsupported, part), message_of(config) << " lacks: " << part);
     BOOST_TEST(fails_with(config, ErrorCode::unsupported, "config.json: "));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_window_shorter_than_the_context_is_part_of_the_plan) {
+  const auto config = parse([](json& c) {
+    c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"}, c["sliding_window"] = 15;
+  });
+  BOOST_REQUIRE_MESSAGE(config, message_of(config));
+  BOOST_TEST(config->shape.plan.window == 15u);
+  BOOST_TEST(config->shape.family == "mistral");
+}
+
+BOOST_AUTO_TEST_CASE(scaled_frequencies_keep_the_plain_plan_and_a_magnitude_does_not) {
+  const auto linear = parse([](json& c) { c["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}}; });
+  BOOST_REQUIRE_MESSAGE(linear, message_of(linear));
+  BOOST_TEST((linear->shape == small_shape()));
+  const std::vector<double> plain = rope_frequencies(small_shape());
+  for (std::size_t i = 0; i < plain.size(); ++i) BOOST_TEST(linear->rope.frequencies[i] == plain[i] / 2);
+  const auto yarn = parse([](json& c) {
+    c["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}, {"attention_factor", 1.25}};
+  });
+  BOOST_REQUIRE_MESSAGE(yarn, message_of(yarn));
+  BOOST_TEST(yarn->shape.plan.rope_magnitude == 1.25);
+  BOOST_TEST(yarn->shape.family == "llama-variant");
+}
+
+BOOST_AUTO_TEST_CASE(fields_of_rope_scaling_are_checked) {
+  const std::pair<json, const char*> cases[] = {
+      {{{"rope_type", "linear"}}, "has no factor"},
+      {{{"rope_type", "linear"}, {"factor", 0.5}}, "factor is 0.5"},
+      {{{"rope_type", "linear"}, {"factor", "2"}}, "factor is"},
+      {{{"rope_type", "llama3"}, {"factor", 8.0}}, "has no low_freq_factor"},
+      {{{"rope_type", "llama3"},
+        {"factor", 8.0},
+        {"low_freq_factor", 4.0},
+        {"high_freq_factor", 4.0},
+        {"original_max_position_embeddings", 8}},
+       "high_freq_factor"},
+      {{{"rope_type", "yarn"}, {"factor", 4.0}, {"attention_factor", -1.0}}, "attention_factor is -1"},
+      {{{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {1.0}}}, "short_factor"},
+      {{{"rope_type", 3}}, "rope_type is 3"},
+  };
+  for (const auto& [scaling, part] : cases) {
+    const auto config = parse([&](json& c) { c["rope_scaling"] = scaling; });
+    BOOST_TEST(fails_with(config, ErrorCode::corrupt, part), message_of(config) << " lacks: " << part);
   }
 }
 
@@ -150,7 +196,10 @@ BOOST_AUTO_TEST_CASE(missing_and_senseless_fields_are_refused_by_name) {
   BOOST_TEST(!parse([](json& c) { c["rope_theta"] = "10000"; }));
   BOOST_TEST(!parse([](json& c) { c["tie_word_embeddings"] = 1; }));
   BOOST_TEST(!parse([](json& c) { c["num_attention_heads"] = 3; }));
-  BOOST_TEST(fails_with(parse([](json& c) { c["model_type"] = "mistral", c.erase("num_key_value_heads"); }),
+  BOOST_TEST(fails_with(parse([](json& c) {
+                          c["model_type"] = "mistral", c["architectures"] = {"MistralForCausalLM"};
+                          c.erase("num_key_value_heads");
+                        }),
                         ErrorCode::corrupt, "num_key_value_heads"));
   BOOST_TEST(fails_with(parse_hf_config("[]", "config.json"), ErrorCode::corrupt, "no JSON object"));
   BOOST_TEST(fails_with(parse_hf_config("", "config.json"), ErrorCode::corrupt, "no valid JSON"));

@@ -59,6 +59,29 @@ BOOST_DATA_TEST_CASE(every_isa_shard_count_thread_count_and_chunk_gives_the_same
   }
 }
 
+BOOST_DATA_TEST_CASE(every_block_of_a_plan_gives_the_same_bits_in_every_execution,
+                     data::xrange(planned_shapes().size()) * data::make(all_dtypes), which, dtype) {
+  const TemporaryFolder folder;
+  const ModelShape shape = planned_shapes()[which];
+  const auto checkpoint = make_checkpoint(folder, shape, dtype);
+  const std::vector<TokenId> tokens = random_tokens(140, 1100, 3);
+  const std::vector<float> expected = all_logits(checkpoint, {}, tokens);
+  std::vector<Execution> executions;
+  for (const Isa isa : available_isas()) {
+    executions.push_back({isa, 1, {}, 1, 140});
+    executions.push_back({isa, 2, {}, 2, 37});
+    executions.push_back({isa, 6, {}, 1, 9});
+  }
+  const Isa fastest = available_isas().back();
+  executions.push_back({fastest, 3, {1.0, 7.0, 2.0}, 5, 50, {}, 1});
+  executions.push_back({fastest, 2, {0.01, 5.0}, 2, 140});  // rank 0 gets no slice of some matrix
+  executions.push_back({fastest, 1, {}, 1, 33, {StageOptions{1, 2, {}}, StageOptions{2, 1, {}}}});
+  for (const Execution& execution : executions) {
+    BOOST_TEST(same_bits(all_logits(checkpoint, execution, tokens), expected),
+               shape.family << ", " << describe(execution));
+  }
+}
+
 BOOST_DATA_TEST_CASE(random_shapes_agree_to_the_bit, data::xrange(12) * data::make(all_dtypes), seed, dtype) {
   const TemporaryFolder folder;
   const auto shape_seed = static_cast<std::uint32_t>(seed);

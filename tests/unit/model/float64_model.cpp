@@ -57,7 +57,9 @@ class Model {
       : manifest_(checkpoint.manifest()), shape_(manifest_.shape), keys_(shape_.layers), values_(shape_.layers) {
     for (std::uint32_t layer = 0; layer < shape_.layers; ++layer) {
       for (int i = 0; i < layer_tensor_count; ++i) {
-        layers_.push_back(read_matrix(checkpoint, layer_tensor_name(layer, static_cast<LayerTensor>(i))));
+        const auto tensor = static_cast<LayerTensor>(i);
+        layers_.push_back(has_tensor(shape_.plan, tensor) ? read_matrix(checkpoint, layer_tensor_name(layer, tensor))
+                                                          : Matrix{});
       }
     }
     embedding_ = read_matrix(checkpoint, embedding_name);

@@ -27,6 +27,57 @@ ModelShape awkward_shape() {
   return shape;
 }
 
+std::vector<ModelShape> planned_shapes() {
+  std::vector<ModelShape> shapes;
+  const auto add = [&](const char* label, const auto& change) {
+    ModelShape shape = awkward_shape();
+    shape.layers = 3;
+    shape.family = label;
+    change(shape.plan);
+    shapes.push_back(shape);
+  };
+  add("biases", [](BlockPlan& p) { p.attn_in_bias = p.attn_out_bias = p.ffn_bias = true; });
+  add("layer-norm", [](BlockPlan& p) {
+    p.norm = NormKind::layer;
+    p.activation = Activation::gelu_erf;
+    p.gated_ffn = false;
+    p.ffn_bias = true;
+    p.positions = PositionKind::learned;
+  });
+  add("parallel", [](BlockPlan& p) {
+    p.norm = NormKind::layer;
+    p.parallel_residual = true;
+    p.rope_dims = 4;
+    p.attn_out_bias = true;
+    p.activation = Activation::gelu_erf;
+  });
+  add("windows", [](BlockPlan& p) {
+    p.window = 13;
+    p.windowed_layers = "101";
+    p.rotated_layers = "110";
+    p.rope_magnitude = 1.2;
+  });
+  add("caps", [](BlockPlan& p) {
+    p.activation = Activation::gelu_tanh;
+    p.window = 130;
+    p.local_rope = true;
+    p.qk_norm = p.post_norms = true;
+    p.attention_scalar = 20;
+    p.attention_soft_cap = 3;
+    p.logits_soft_cap = 2;
+    p.embedding_scale = 3;
+  });
+  add("experts", [](BlockPlan& p) {
+    p.experts = 7;
+    p.experts_used = 3;
+  });
+  add("one-expert", [](BlockPlan& p) {
+    p.experts = p.experts_used = 1;
+    p.experts_normalised = p.post_norms = true;
+  });
+  return shapes;
+}
+
 void damage_copy(const Checkpoint& good, const std::string& tensor, std::uint32_t unit, const std::string& path) {
   const auto mapped = good.map(tensor, {unit, unit + 1});
   TESSERA_ENSURE(mapped);
@@ -50,7 +101,7 @@ std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path) {
 
 std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder, const ModelShape& shape, DType dtype,
                                                   std::uint64_t seed) {
-  const std::string path = folder.file(std::string("model-") + to_string(dtype) + "-" + std::to_string(seed) + ".h5");
+  const std::string path = folder.file(shape.family + "-" + to_string(dtype) + "-" + std::to_string(seed) + ".h5");
   auto source = synthetic_source(shape, seed);
   auto data = synthetic_byte_tokenizer(shape.vocab_size);
   TESSERA_ENSURE(data);

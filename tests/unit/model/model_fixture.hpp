@@ -27,6 +27,9 @@ namespace tessera::test {
 /// The awkward shape of the golden model: nine heads of width 8 in groups of three, FFN 172, two vocabulary slices.
 ModelShape awkward_shape();
 
+/// The awkward shape with blocks of other families: one plan for each block, and some together.
+std::vector<ModelShape> planned_shapes();
+
 /// A seeded synthetic model, written to `folder` and opened.
 std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder, const ModelShape& shape, DType dtype,
                                                   std::uint64_t seed = 1);

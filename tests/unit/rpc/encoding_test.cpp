@@ -83,6 +83,43 @@ BOOST_AUTO_TEST_CASE(a_plan_keeps_every_field) {
   BOOST_TEST((decoded->check_first && plan.check_first));
 }
 
+BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {
+  const auto check = [](const BlockPlan& plan) {
+    ModelFacts facts = some_facts();
+    facts.shape.plan = plan;
+    facts.shape.family = plan == BlockPlan{} ? "llama" : "other";
+    const auto decoded = decode_record(encode_record(DeploymentRecord{{}, facts, {9}}), "the deployment");
+    BOOST_REQUIRE(succeeded(decoded));
+    BOOST_TEST((std::get<DeploymentRecord>(*decoded).facts.shape == facts.shape));
+  };
+  check({});
+  BlockPlan plan;
+  plan.activation = Activation::gelu_tanh;
+  plan.attn_in_bias = plan.attn_out_bias = plan.ffn_bias = plan.qk_norm = plan.post_norms = plan.local_rope = true;
+  plan.rope_dims = 4;
+  plan.rope_magnitude = 1.25;
+  plan.window = 9;
+  plan.windowed_layers = "010101";
+  plan.rotated_layers = "110111";
+  plan.attention_scalar = 3;
+  plan.attention_soft_cap = 50;
+  plan.logits_soft_cap = 30;
+  plan.embedding_scale = 2;
+  check(plan);
+  BlockPlan gpt;
+  gpt.norm = NormKind::layer;
+  gpt.activation = Activation::gelu_erf;
+  gpt.positions = PositionKind::learned;
+  gpt.gated_ffn = false;
+  gpt.parallel_residual = true;
+  check(gpt);
+  BlockPlan mixture;
+  mixture.experts = 8;
+  mixture.experts_used = 2;
+  mixture.experts_normalised = true;
+  check(mixture);
+}
+
 BOOST_AUTO_TEST_CASE(a_job_keeps_every_field) {
   const JobRecord job = some_job();
   const auto decoded = decode_record(encode_record(job), "the job");

@@ -15,7 +15,7 @@ std::size_t rows_reserved(std::uint32_t rows) { return std::min(std::bit_ceil(ro
 
 }  // namespace
 
-Result<void> LlamaShard::compute_logits(const Step& step, LogitsSink& sink) {
+Result<void> ModelShard::compute_logits(const Step& step, LogitsSink& sink) {
   Buffers& b = *buffers_;
   const std::uint32_t wanted = step.logits_rows();
   if (wanted == 0) return {};
@@ -33,11 +33,12 @@ Result<void> LlamaShard::compute_logits(const Step& step, LogitsSink& sink) {
   return {};
 }
 
-Result<void> LlamaShard::gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink) {
+Result<void> ModelShard::gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink) {
   Buffers& b = *buffers_;
   const ShardPlan& stage = assignment_.stage;
   std::span<const float> all = own_logits(first, rows);
-  if (weights_.final_norm.failed() || weights_.head_or_embedding().failed()) return lost_page();
+  if (weights_.final_norm.failed() || weights_.final_norm_bias.failed() || weights_.head_or_embedding().failed())
+    return lost_page();
   if (stage.shards() > 1) {
     b.logits_counts.clear();
     for (std::uint32_t rank = 0; rank < stage.shards(); ++rank) {
@@ -78,15 +79,25 @@ Result<void> LlamaShard::gather_logits(const Step& step, std::uint32_t first, st
   return {};
 }
 
-std::span<const float> LlamaShard::own_logits(std::uint32_t first, std::uint32_t rows) {
+std::span<const float> ModelShard::own_logits(std::uint32_t first, std::uint32_t rows) {
   Buffers& b = *buffers_;
   if (slices_.vocab.empty()) return {};
   const std::size_t stride = b.strides.vocab, columns = vocabulary_rows(shape_, geometry_, slices_.vocab);
-  normalise(weights_.final_norm, b.x.data() + std::size_t{first} * b.strides.dim, rows);
+  normalise(weights_.final_norm, weights_.final_norm_bias, b.x.data() + std::size_t{first} * b.strides.dim, rows);
   grow(b.own_logits_padded, rows_reserved(rows) * stride);
   float* const padded = b.own_logits_padded.data();
   const ColumnMatrix head{weights_.head_or_embedding(), slices_.vocab, padded, stride};
   column_parallel(context_, {&head, 1}, b.normed_activations);
+  if (const float cap = shape_.plan.logits_soft_cap; cap != 0) {
+    constexpr std::size_t floats_per_task = 16 << 10;
+    const std::size_t floats = rows * stride;
+    context_.pool->run(static_cast<std::uint32_t>((floats + floats_per_task - 1) / floats_per_task),
+                       [&](std::uint32_t task, std::uint32_t) {
+                         float* const part = padded + task * floats_per_task;
+                         const std::size_t left = floats - task * floats_per_task;
+                         context_.ops->soft_cap(part, std::min(left, floats_per_task), cap, part);
+                       });
+  }
   if (columns == stride) return {padded, rows * columns};
   grow(b.own_logits, rows_reserved(rows) * columns);
   for (std::size_t row = 0; row < rows; ++row) {

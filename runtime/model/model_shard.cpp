@@ -1,8 +1,9 @@
-#include "runtime/model/llama_shard.hpp"
+#include "runtime/model/model_shard.hpp"
 
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/exact_math.hpp"
@@ -47,7 +48,7 @@ void (*row_unpacker(const tessera_op_table& ops, DType dtype))(const void*, std:
 
 }  // namespace
 
-Result<std::unique_ptr<LlamaShard>> LlamaShard::create(std::shared_ptr<const Checkpoint> checkpoint,
+Result<std::unique_ptr<ModelShard>> ModelShard::create(std::shared_ptr<const Checkpoint> checkpoint,
                                                        const ShardAssignment& assignment, ShardLinks links,
                                                        ComputeContext context, std::uint32_t kv_pages) {
   const Manifest& manifest = checkpoint->manifest();
@@ -59,11 +60,11 @@ Result<std::unique_ptr<LlamaShard>> LlamaShard::create(std::shared_ptr<const Che
   const SliceRange kv_heads = assignment.slices().kv_heads(manifest.shape, manifest.geometry);
   TESSERA_TRY(auto kv, KvCache::create({assignment.layers, kv_heads, manifest.shape.head_dim,
                                         kv_dtype_for(manifest.dtype), kv_pages}));
-  return std::unique_ptr<LlamaShard>(
-      new LlamaShard(std::move(checkpoint), assignment, links, context, std::move(weights), std::move(kv)));
+  return std::unique_ptr<ModelShard>(
+      new ModelShard(std::move(checkpoint), assignment, links, context, std::move(weights), std::move(kv)));
 }
 
-LlamaShard::LlamaShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardAssignment& assignment,
+ModelShard::ModelShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardAssignment& assignment,
                        ShardLinks links, ComputeContext context, ShardWeights weights, KvCache kv)
     : checkpoint_(std::move(checkpoint)),
       shape_(checkpoint_->manifest().shape),
@@ -81,9 +82,9 @@ LlamaShard::LlamaShard(std::shared_ptr<const Checkpoint> checkpoint, const Shard
   heads_.end = std::max(heads_.begin, heads_.end);
 }
 
-LlamaShard::~LlamaShard() = default;
+ModelShard::~ModelShard() = default;
 
-void LlamaShard::reserve_rows(std::uint32_t rows) {
+void ModelShard::reserve_rows(std::uint32_t rows) {
   Buffers& b = *buffers_;
   if (b.rows >= rows) return;
   rows = reserved_rows(rows);
@@ -98,8 +99,12 @@ void LlamaShard::reserve_rows(std::uint32_t rows) {
   matrix(b.k, strides.kv);
   matrix(b.v, strides.kv);
   matrix(b.attention, strides.attention);
-  matrix(b.cos, shape_.head_dim / 2);
-  matrix(b.sin, shape_.head_dim / 2);
+  const BlockPlan& plan = shape_.plan;
+  if (plan.changes_attention_output() || plan.changes_ffn_output()) matrix(b.delta, strides.dim);
+  for (AlignedBuffer<float>* const table : {&b.cos, &b.sin}) matrix(*table, shape_.rope_width() / 2);
+  if (plan.local_rope) {
+    for (AlignedBuffer<float>* const table : {&b.local_cos, &b.local_sin}) matrix(*table, shape_.rope_width() / 2);
+  }
   const std::uint32_t workers = context_.pool->threads();
   static_assert(attention_scratch_floats(64) == TESSERA_ATTENTION_SCRATCH(64));
   grow(b.attention_scratch, workers * attention_scratch_floats(shape_.head_dim));
@@ -108,31 +113,36 @@ void LlamaShard::reserve_rows(std::uint32_t rows) {
   b.query_pointers.assign(workers, std::vector<const float*>(queries));
   b.output_pointers.assign(workers, std::vector<float*>(queries));
   b.lengths.assign(workers, std::vector<std::uint32_t>(queries));
+  b.starts.assign(workers, std::vector<std::uint32_t>(queries));
   const DType dtype = checkpoint_->manifest().dtype;
   b.normed_activations = Activations(dtype, rows, shape_.dim);
   b.attention_activations = Activations(dtype, rows, strides.attention);
-  b.ffn_activations = Activations(dtype, rows, strides.ffn);
+  if (plan.experts == 0) {
+    b.ffn_activations = Activations(dtype, rows, strides.ffn);
+  } else {
+    b.experts = Experts(plan, dtype, rows, shape_.dim, strides.dim, strides.ffn);
+  }
 }
 
-std::size_t LlamaShard::buffer_bytes() const {
+std::size_t ModelShard::buffer_bytes() const {
   const Buffers& b = *buffers_;
   std::size_t floats = 0;
   for (const AlignedBuffer<float>* buffer :
-       {&b.x, &b.normed, &b.q, &b.k, &b.v, &b.attention, &b.cos, &b.sin, &b.nodes, &b.attention_scratch,
-        &b.own_logits_padded, &b.own_logits, &b.gathered_logits, &b.logits}) {
+       {&b.x, &b.normed, &b.q, &b.k, &b.v, &b.attention, &b.delta, &b.cos, &b.sin, &b.local_cos, &b.local_sin, &b.nodes,
+        &b.attention_scratch, &b.own_logits_padded, &b.own_logits, &b.gathered_logits, &b.logits}) {
     floats += buffer->size();
   }
   return floats * sizeof(float) + b.normed_activations.bytes() + b.attention_activations.bytes() +
-         b.ffn_activations.bytes() + b.row_parallel.bytes() + b.gated_columns.bytes();
+         b.ffn_activations.bytes() + b.row_parallel.bytes() + b.gated_columns.bytes() + b.experts.bytes();
 }
 
-Result<void> LlamaShard::run(const Step& step, std::span<float> logits) {
+Result<void> ModelShard::run(const Step& step, std::span<float> logits) {
   TESSERA_ENSURE(logits.size() == (root() ? std::size_t{step.logits_rows()} * shape_.vocab_size : 0));
   LogitsMemory memory(logits, shape_.vocab_size);
   return run(step, memory);
 }
 
-Result<void> LlamaShard::run(const Step& step, LogitsSink& sink) {
+Result<void> ModelShard::run(const Step& step, LogitsSink& sink) {
   TESSERA_ENSURE(!step.rows.empty() && step.rows.size() <= limits::step_rows_max);
   reserve_rows(static_cast<std::uint32_t>(step.rows.size()));
   find_attention_runs(step);
@@ -146,38 +156,74 @@ Result<void> LlamaShard::run(const Step& step, LogitsSink& sink) {
                             {buffers_->x.data(), step.rows.size() * buffers_->strides.dim});
 }
 
-Result<void> LlamaShard::begin_rows(const Step& step) {
+Result<void> ModelShard::begin_rows(const Step& step) {
   if (!assignment_.first()) {
     return links_.stage->receive({step.number, assignment_.layers.begin, ExchangeOp::stage_input},
                                  {buffers_->x.data(), step.rows.size() * buffers_->strides.dim});
   }
   embed(step);
-  if (weights_.embedding.failed()) return lost_page();
+  if (weights_.embedding.failed() || weights_.positions.failed()) return lost_page();
   return {};
 }
 
-Result<void> LlamaShard::run_layer(const Step& step, std::uint32_t layer) {
+Result<void> ModelShard::run_layer(const Step& step, std::uint32_t layer) {
   Buffers& b = *buffers_;
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
   // Nothing that was computed from a lost page leaves the shard: every exchange comes after a look at the layer.
   float* const attention = b.attention_sums.begin(rows, b.strides.dim, b.nodes);
   attention_block(step, layer, attention);
+  const bool parallel = shape_.plan.parallel_residual;
+  if (parallel) feed_forward_columns(step, layer);
   if (layer_weights(layer).failed()) return lost_page();
-  TESSERA_CHECK(b.attention_sums.finish(context_, {step.number, layer, ExchangeOp::attention_out}, b.x.data()));
+  TESSERA_CHECK(add_sums(step, layer, ExchangeOp::attention_out));
   float* const ffn = b.ffn_sums.begin(rows, b.strides.dim, b.nodes);
-  feed_forward_block(step, layer, ffn);
+  if (!parallel) feed_forward_columns(step, layer);
+  if (!slices_.ffn.empty() && shape_.plan.experts != 0) {
+    b.experts.rows(context_, layer_weights(layer).experts, b.ffn_sums.own_schedule(), ffn);
+  } else if (!slices_.ffn.empty()) {
+    b.row_parallel.run(context_, layer_weights(layer)[LayerTensor::ffn_down], b.ffn_sums.own_schedule(),
+                       b.ffn_activations, ffn);
+  }
   if (layer_weights(layer).failed()) return lost_page();
-  return b.ffn_sums.finish(context_, {step.number, layer, ExchangeOp::ffn_down}, b.x.data());
+  return add_sums(step, layer, ExchangeOp::ffn_down);
 }
 
-Error LlamaShard::lost_page() const {
+Result<void> ModelShard::add_sums(const Step& step, std::uint32_t layer, ExchangeOp op) {
+  Buffers& b = *buffers_;
+  const bool of_attention = op == ExchangeOp::attention_out;
+  const BlockPlan& plan = shape_.plan;
+  PartialSums& sums = of_attention ? b.attention_sums : b.ffn_sums;
+  const ExchangeTag tag{step.number, layer, op};
+  if (!(of_attention ? plan.changes_attention_output() : plan.changes_ffn_output())) {
+    return sums.finish(context_, tag, b.x.data());
+  }
+  const LayerWeights& weights = layer_weights(layer);
+  const MappedTensor& bias = weights[of_attention ? LayerTensor::attn_out_bias : LayerTensor::ffn_down_bias];
+  const MappedTensor& norm = weights[of_attention ? LayerTensor::attn_post_norm : LayerTensor::ffn_post_norm];
+  const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  const std::size_t stride = b.strides.dim;
+  std::fill_n(b.delta.data(), rows * stride, 0.0f);
+  TESSERA_CHECK(sums.finish(context_, tag, b.delta.data()));
+  context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
+    for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
+      float* const delta = b.delta.data() + row * stride;
+      float* const x = b.x.data() + row * stride;
+      if (bias.bytes() != 0) context_.ops->add(delta, vector_of(bias), shape_.dim, delta);
+      if (norm.bytes() != 0) context_.ops->rms_norm(delta, vector_of(norm), shape_.norm_eps, shape_.dim, delta);
+      context_.ops->add(x, delta, shape_.dim, x);
+    }
+  });
+  return weights.failed() ? Result<void>(lost_page()) : Result<void>{};
+}
+
+Error ModelShard::lost_page() const {
   return Error{ErrorCode::io,
                checkpoint_->source().uri() +
                    ": a mapped page could not be read: the file was truncated, or its storage was lost, while "
                    "the model ran; restore the file and start again"};
 }
 
-void LlamaShard::find_attention_runs(const Step& step) {
+void ModelShard::find_attention_runs(const Step& step) {
   constexpr std::uint32_t tasks_per_thread = 4;
   const std::uint32_t many = attention_queries_per_task / shape_.queries_per_kv_head();
   const std::size_t tasks_of_many = many == 0 ? 0 : step.rows.size() / many * kv_heads_.count();
@@ -194,41 +240,64 @@ void LlamaShard::find_attention_runs(const Step& step) {
   }
 }
 
-void LlamaShard::embed(const Step& step) {
+void ModelShard::embed(const Step& step) {
   Buffers& b = *buffers_;
-  const PackedLayout& layout = weights_.embedding.packed();
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  const auto unpack = row_unpacker(*context_.ops, layout.dtype);
+  const auto unpack_row = [&](const MappedTensor& table, std::uint32_t index, float* out) {
+    const PackedLayout& layout = table.packed();
+    const std::uint32_t local = index % layout.slice;
+    const auto unpack = row_unpacker(*context_.ops, layout.dtype);
+    unpack(table.unit(index / layout.slice) + local / lanes * layout.tile_bytes(), local % lanes, shape_.dim, out);
+  };
+  const float scale = shape_.plan.embedding_scale;
+  const bool learned = shape_.plan.positions == PositionKind::learned;
   context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
     for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
       const auto token = static_cast<std::uint32_t>(step.rows[row].token);
       TESSERA_ENSURE(token < shape_.vocab_size);
-      const std::uint32_t unit = token / layout.slice, local = token % layout.slice;
-      const std::byte* const tile = weights_.embedding.unit(unit) + local / lanes * layout.tile_bytes();
-      unpack(tile, local % lanes, shape_.dim, b.x.data() + std::size_t{row} * b.strides.dim);
+      float* const x = b.x.data() + std::size_t{row} * b.strides.dim;
+      unpack_row(weights_.embedding, token, x);
+      if (scale != 1) context_.ops->scale(x, shape_.dim, scale, x);
+      if (!learned) continue;
+      TESSERA_ENSURE(step.rows[row].position < shape_.context_length);
+      float* const position = b.normed.data() + std::size_t{row} * b.strides.dim;
+      unpack_row(weights_.positions, step.rows[row].position, position);
+      context_.ops->add(x, position, shape_.dim, x);
     }
   });
 }
 
-void LlamaShard::rope_tables(const Step& step) {
+void ModelShard::rope_tables(const Step& step) {
   Buffers& b = *buffers_;
-  const std::vector<double>& frequencies = checkpoint_->manifest().rope_frequencies;
+  const Manifest& manifest = checkpoint_->manifest();
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
+  const auto fill_row = [&](std::uint32_t row, const std::vector<double>& frequencies, double magnitude, float* cos,
+                            float* sin) {
+    for (std::size_t i = 0; i < frequencies.size(); ++i) {
+      const exact::SinCos angle = exact::sincos(static_cast<double>(step.rows[row].position) * frequencies[i]);
+      cos[row * frequencies.size() + i] = static_cast<float>(angle.cos * magnitude);
+      sin[row * frequencies.size() + i] = static_cast<float>(angle.sin * magnitude);
+    }
+  };
   context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
     for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
-      for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        const exact::SinCos angle = exact::sincos(static_cast<double>(step.rows[row].position) * frequencies[i]);
-        b.cos[row * frequencies.size() + i] = static_cast<float>(angle.cos);
-        b.sin[row * frequencies.size() + i] = static_cast<float>(angle.sin);
-      }
+      fill_row(row, manifest.rope_frequencies, shape_.plan.rope_magnitude, b.cos.data(), b.sin.data());
+      fill_row(row, manifest.rope_local_frequencies, 1, b.local_cos.data(), b.local_sin.data());
     }
   });
 }
 
-void LlamaShard::normalise(const MappedTensor& weight, const float* x, std::uint32_t rows) {
-  const auto* const w = reinterpret_cast<const float*>(weight.unit(0));
+void ModelShard::normalise(const MappedTensor& weight, const MappedTensor& bias, const float* x, std::uint32_t rows) {
+  const float* const w = vector_of(weight);
   const std::size_t stride = buffers_->strides.dim;
   float* const out = buffers_->normed.data();
+  if (shape_.plan.norm == NormKind::layer) {
+    const float* const shift = vector_of(bias);
+    buffers_->normed_activations.prepare(context_, out, stride, rows, [&](std::uint32_t row) {
+      context_.ops->layer_norm(x + row * stride, w, shift, shape_.norm_eps, shape_.dim, out + row * stride);
+    });
+    return;
+  }
   buffers_->normed_activations.prepare(context_, out, stride, rows, [&](std::uint32_t row) {
     context_.ops->rms_norm(x + row * stride, w, shape_.norm_eps, shape_.dim, out + row * stride);
   });

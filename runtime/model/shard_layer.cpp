@@ -14,40 +14,59 @@ std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) /
 
 }  // namespace
 
-float* LlamaShard::query(std::uint32_t row, std::uint32_t head) const {
+float* ModelShard::query(std::uint32_t row, std::uint32_t head) const {
   const std::uint32_t local = head - heads_.begin, stride = buffers_->strides.query;
   return buffers_->q.data() + std::size_t{row} * stride +
          local / geometry_.attention_heads * (stride / slices_.attention.count()) +
          local % geometry_.attention_heads * shape_.head_dim;
 }
 
-float* LlamaShard::attention_output(std::uint32_t row, std::uint32_t head) const {
+float* ModelShard::attention_output(std::uint32_t row, std::uint32_t head) const {
   const std::uint32_t local = head - heads_.begin, stride = buffers_->strides.attention;
   return buffers_->attention.data() + std::size_t{row} * stride +
          local / geometry_.attention_heads * (stride / slices_.attention.count()) +
          local % geometry_.attention_heads * shape_.head_dim;
 }
 
-void LlamaShard::attention_block(const Step& step, std::uint32_t layer, float* partials) {
+void ModelShard::attention_block(const Step& step, std::uint32_t layer, float* partials) {
   if (slices_.attention.empty()) return;
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights.attn_norm, b.x.data(), rows);
-  const ColumnMatrix projections[] = {{weights.attn_q, slices_.attention, b.q.data(), b.strides.query},
-                                      {weights.attn_k, kv_heads_, b.k.data(), b.strides.kv},
-                                      {weights.attn_v, kv_heads_, b.v.data(), b.strides.kv}};
+  normalise(weights[LayerTensor::attn_norm], weights[LayerTensor::attn_norm_bias], b.x.data(), rows);
+  const ColumnMatrix projections[] = {{weights[LayerTensor::attn_q], slices_.attention, b.q.data(), b.strides.query},
+                                      {weights[LayerTensor::attn_k], kv_heads_, b.k.data(), b.strides.kv},
+                                      {weights[LayerTensor::attn_v], kv_heads_, b.v.data(), b.strides.kv}};
   column_parallel(context_, projections, b.normed_activations);
   rotate_and_store(step, layer);
   attend(step, layer);
   b.attention_activations.prepare(context_, b.attention.data(), b.strides.attention, rows);
-  b.row_parallel.run(context_, weights.attn_out, b.attention_sums.own_schedule(), b.attention_activations, partials);
+  b.row_parallel.run(context_, weights[LayerTensor::attn_out], b.attention_sums.own_schedule(), b.attention_activations,
+                     partials);
 }
 
-void LlamaShard::rotate_and_store(const Step& step, std::uint32_t layer) {
+void ModelShard::rotate_and_store(const Step& step, std::uint32_t layer) {
   Buffers& b = *buffers_;
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  const std::uint32_t half = shape_.head_dim / 2;
+  const BlockPlan& plan = shape_.plan;
+  const LayerWeights& weights = layer_weights(layer);
+  const std::uint32_t head_dim = shape_.head_dim, half = plan.is_rotated(layer) ? shape_.rope_width() / 2 : 0;
+  const bool local = plan.local_rope && plan.is_windowed(layer);
+  const float* const cos_table = local ? b.local_cos.data() : b.cos.data();
+  const float* const sin_table = local ? b.local_sin.data() : b.sin.data();
+  const float* const q_bias = vector_of(weights[LayerTensor::attn_q_bias]);
+  const float* const k_bias = vector_of(weights[LayerTensor::attn_k_bias]);
+  const float* const v_bias = vector_of(weights[LayerTensor::attn_v_bias]);
+  const float* const q_norm = vector_of(weights[LayerTensor::attn_q_norm]);
+  const float* const k_norm = vector_of(weights[LayerTensor::attn_k_norm]);
+  const auto finish_head = [&](float* x, const float* bias, const float* norm, const float* cos, const float* sin) {
+    if (bias != nullptr) context_.ops->add(x, bias, head_dim, x);
+    if (norm != nullptr) context_.ops->rms_norm(x, norm, shape_.norm_eps, head_dim, x);
+    if (half != 0) context_.ops->rope(x, cos, sin, half);
+  };
+  const auto of_head = [&](const float* bias, std::uint32_t local_head) {
+    return bias != nullptr ? bias + std::size_t{local_head} * head_dim : nullptr;
+  };
   const std::size_t element_bytes = bytes_per_element(kv_.shape().dtype);
   const auto store = [&](const float* values, std::byte* place) {
     if (kv_.shape().dtype == KvDType::f32) {
@@ -58,10 +77,10 @@ void LlamaShard::rotate_and_store(const Step& step, std::uint32_t layer) {
   };
   context_.pool->run(divide_up(rows, rows_per_task), [&](std::uint32_t task, std::uint32_t) {
     for (std::uint32_t row = task * rows_per_task; row < std::min(rows, (task + 1) * rows_per_task); ++row) {
-      const float* const cos = b.cos.data() + std::size_t{row} * half;
-      const float* const sin = b.sin.data() + std::size_t{row} * half;
+      const float* const cos = cos_table + std::size_t{row} * half;
+      const float* const sin = sin_table + std::size_t{row} * half;
       for (std::uint32_t head = heads_.begin; head < heads_.end; ++head)
-        context_.ops->rope(query(row, head), cos, sin, half);
+        finish_head(query(row, head), of_head(q_bias, head - heads_.begin), q_norm, cos, sin);
       const std::uint32_t position = step.rows[row].position;
       const auto pages = step.sequences[step.rows[row].sequence].pages;
       TESSERA_ENSURE(position / kv_page_positions < pages.size());
@@ -72,8 +91,9 @@ void LlamaShard::rotate_and_store(const Step& step, std::uint32_t layer) {
       for (std::uint32_t head = kv_heads_.begin; head < kv_heads_.end; ++head) {
         const std::size_t column = std::size_t{row} * b.strides.kv + (head - kv_heads_.begin) * b.strides.kv_head;
         float* const k = b.k.data() + column;
-        const float* const v = b.v.data() + column;
-        context_.ops->rope(k, cos, sin, half);
+        float* const v = b.v.data() + column;
+        finish_head(k, of_head(k_bias, head - kv_heads_.begin), k_norm, cos, sin);
+        if (v_bias != nullptr) context_.ops->add(v, of_head(v_bias, head - kv_heads_.begin), head_dim, v);
         store(k, kv_.k(layer, head) + place);
         store(v, kv_.v(layer, head) + place);
       }
@@ -81,11 +101,14 @@ void LlamaShard::rotate_and_store(const Step& step, std::uint32_t layer) {
   });
 }
 
-void LlamaShard::attend(const Step& step, std::uint32_t layer) {
+void ModelShard::attend(const Step& step, std::uint32_t layer) {
   static_assert(sizeof(PageId) == sizeof(std::uint32_t));
   Buffers& b = *buffers_;
   const std::uint32_t group = shape_.queries_per_kv_head(), kv_heads = kv_heads_.count();
-  const float scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
+  const BlockPlan& plan = shape_.plan;
+  const float scalar = plan.attention_scalar != 0 ? plan.attention_scalar : static_cast<float>(shape_.head_dim);
+  const float scale = 1.0f / std::sqrt(scalar);
+  const std::uint32_t window = plan.is_windowed(layer) ? plan.window : 0;
   context_.pool->run(static_cast<std::uint32_t>(b.attention_runs.size()) * kv_heads, [&](std::uint32_t task,
                                                                                          std::uint32_t worker) {
     const RowRun run = b.attention_runs[task / kv_heads];
@@ -97,7 +120,9 @@ void LlamaShard::attend(const Step& step, std::uint32_t layer) {
       for (std::uint32_t head = head_begin; head < head_end; ++head, ++queries) {
         b.query_pointers[worker][queries] = query(row, head);
         b.output_pointers[worker][queries] = attention_output(row, head);
-        b.lengths[worker][queries] = step.rows[row].position + 1;
+        const std::uint32_t length = step.rows[row].position + 1;
+        b.lengths[worker][queries] = length;
+        b.starts[worker][queries] = length - std::min(length, window);
       }
     }
     tessera_attention_args args{};
@@ -113,19 +138,28 @@ void LlamaShard::attend(const Step& step, std::uint32_t layer) {
     args.q = b.query_pointers[worker].data();
     args.out = b.output_pointers[worker].data();
     args.lengths = b.lengths[worker].data();
+    args.starts = window != 0 ? b.starts[worker].data() : nullptr;
+    args.soft_cap = plan.attention_soft_cap;
     args.scratch = b.attention_scratch.data() + worker * TESSERA_ATTENTION_SCRATCH(shape_.head_dim);
     context_.ops->attention(&args);
   });
 }
 
-void LlamaShard::feed_forward_block(const Step& step, std::uint32_t layer, float* partials) {
+void ModelShard::feed_forward_columns(const Step& step, std::uint32_t layer) {
   if (slices_.ffn.empty()) return;
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights.ffn_norm, b.x.data(), rows);
-  b.gated_columns.run(context_, weights.ffn_gate, weights.ffn_up, slices_.ffn, b.normed_activations, b.ffn_activations);
-  b.row_parallel.run(context_, weights.ffn_down, b.ffn_sums.own_schedule(), b.ffn_activations, partials);
+  normalise(weights[LayerTensor::ffn_norm], weights[LayerTensor::ffn_norm_bias], b.x.data(), rows);
+  if (shape_.plan.experts != 0) {
+    b.experts.route(context_, weights[LayerTensor::router], b.normed.data(), rows);
+    b.experts.columns(context_, weights.experts, slices_.ffn, b.normed.data(), b.gated_columns);
+    return;
+  }
+  const FeedForwardMatrices matrices{shape_.plan.gated_ffn ? &weights[LayerTensor::ffn_gate] : nullptr,
+                                     &weights[LayerTensor::ffn_up], vector_of(weights[LayerTensor::ffn_gate_bias]),
+                                     vector_of(weights[LayerTensor::ffn_up_bias]), shape_.plan.activation};
+  b.gated_columns.run(context_, matrices, slices_.ffn, b.normed_activations, b.ffn_activations);
 }
 
 }  // namespace tessera

@@ -1,14 +1,17 @@
-// LlamaShard: one shard of a Llama-architecture model. Runs steps; knows nothing of networks, batching policy or
-// sampling.
+// ModelShard: one shard of a model, whose blocks the plan of its shape describes (runtime/tensor/block_plan.hpp). Runs
+// steps; knows nothing of networks, batching policy or sampling.
 //
-// One step, per layer of the shard's stage (x is the residual stream [rows][dim], whole on every shard; everything else
-// only for the shard's slices):
+// One step of the plain plan, per layer of the shard's stage (x is the residual stream [rows][dim], whole on every
+// shard; everything else only for the shard's slices):
 //
 //   first stage: x = embedding; others: x from the stage before (StageLink)
 //   n = rms_norm(x);  q, k, v = W·n;  rope;  k, v → KV pages;  a = attention(q, pages)
 //   x += all shards' Σ W_out·a      (canonical tree, Collective)
 //   n = rms_norm(x);  g = swiglu(W_gate·n, W_up·n)
 //   x += all shards' Σ W_down·g     (canonical tree, Collective)
+//
+// What a plan adds is done by each shard for its own slices (biases, norms of heads) or, after the tree, for whole rows
+// (biases and norms of what is added to x): no order of additions depends on the number of shards.
 //
 // and at the end x goes to the next stage, or, in the last one, the logits of the rows that want them are gathered on
 // rank 0, the root.
@@ -37,16 +40,16 @@ struct ShardLinks {
 /// Confined to the shard's executor thread; computes on that thread and its pool. Everything passed by reference
 /// outlives it. It is destroyed when no run() is under way: whoever wants it to end while its thread is blocked in an
 /// exchange breaks that exchange first and joins the thread.
-class LlamaShard {
+class ModelShard {
  public:
   /// Maps the weights of the assignment and reserves `kv_pages` pages. `corrupt` when the assignment does not fit the
   /// model.
-  static Result<std::unique_ptr<LlamaShard>> create(std::shared_ptr<const Checkpoint> checkpoint,
+  static Result<std::unique_ptr<ModelShard>> create(std::shared_ptr<const Checkpoint> checkpoint,
                                                     const ShardAssignment& assignment, ShardLinks links,
                                                     ComputeContext context, std::uint32_t kv_pages);
-  ~LlamaShard();
-  LlamaShard(const LlamaShard&) = delete;
-  LlamaShard& operator=(const LlamaShard&) = delete;
+  ~ModelShard();
+  ModelShard(const ModelShard&) = delete;
+  ModelShard& operator=(const ModelShard&) = delete;
 
   const ShardAssignment& assignment() const { return assignment_; }
   const ShardWeights& weights() const { return weights_; }
@@ -68,7 +71,7 @@ class LlamaShard {
 
  private:
   struct Buffers;
-  LlamaShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardAssignment& assignment, ShardLinks links,
+  ModelShard(std::shared_ptr<const Checkpoint> checkpoint, const ShardAssignment& assignment, ShardLinks links,
              ComputeContext context, ShardWeights weights, KvCache kv);
 
   void reserve_rows(std::uint32_t rows);
@@ -80,9 +83,12 @@ class LlamaShard {
   void attention_block(const Step& step, std::uint32_t layer, float* partials);
   void rotate_and_store(const Step& step, std::uint32_t layer);
   void attend(const Step& step, std::uint32_t layer);
-  void feed_forward_block(const Step& step, std::uint32_t layer, float* partials);
-  /// Into `normed`, and prepared for the matrices.
-  void normalise(const MappedTensor& weight, const float* x, std::uint32_t rows);
+  /// Up to the activations of the last matrix.
+  void feed_forward_columns(const Step& step, std::uint32_t layer);
+  /// Finishes the sums of a row-parallel matrix and adds them to x, with the bias and the norm of the plan between.
+  Result<void> add_sums(const Step& step, std::uint32_t layer, ExchangeOp op);
+  /// Into `normed`, and prepared for the matrices. `bias` is empty for RMSNorm.
+  void normalise(const MappedTensor& weight, const MappedTensor& bias, const float* x, std::uint32_t rows);
   Result<void> compute_logits(const Step& step, LogitsSink& sink);
   /// Logits of the rows [first, first + rows) of `normed`, on the root as [rows][vocab_size].
   Result<void> gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink);

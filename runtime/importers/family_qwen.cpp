@@ -1,0 +1,93 @@
+// Qwen2 and 2.5 (biases of Q, K and V), Qwen3 (norms of queries and keys) and its mixtures of experts.
+#include "runtime/importers/hf_family.hpp"
+
+namespace tessera {
+
+namespace {
+
+constexpr HfRule expert_rules[] = {
+    {"router", "{P}layers.{L}.mlp.gate.weight"},
+    {"experts.ffn_gate", "{P}layers.{L}.mlp.experts.{E}.gate_proj.weight"},
+    {"experts.ffn_up", "{P}layers.{L}.mlp.experts.{E}.up_proj.weight"},
+    {"experts.ffn_down", "{P}layers.{L}.mlp.experts.{E}.down_proj.weight"},
+};
+
+bool from_layer(std::uint32_t layer, std::uint32_t first) { return layer >= first; }
+
+/// use_sliding_window: in the layers from max_window_layers on.
+Result<void> read_qwen_windows(const ConfigReader& config, std::uint32_t first_default, ModelShape& shape) {
+  TESSERA_TRY(const bool windowed, config.flag_or("use_sliding_window", false));
+  if (!windowed || (config.contains("sliding_window") && !config.find("sliding_window"))) return {};
+  TESSERA_TRY(const std::uint32_t positions, config.count_or("sliding_window", 4096));
+  TESSERA_TRY(const std::uint32_t first, config.count_or("max_window_layers", first_default));
+  return read_windows(config, positions, from_layer, first, shape);
+}
+
+Result<HfModel> read_qwen2(const ConfigReader& config) {
+  HfModel model;
+  TESSERA_CHECK(require_silu(config));
+  LlamaDefaults defaults;
+  defaults.needs_kv_heads = true;
+  TESSERA_TRY(model.shape, read_llama_shape(config, defaults));
+  model.shape.plan.attn_in_bias = true;
+  TESSERA_CHECK(read_qwen_windows(config, 28, model.shape));
+  TESSERA_CHECK(read_llama_rope(config, 10000, model));
+  return model;
+}
+
+Result<void> read_qwen3_plan(const ConfigReader& config, BlockPlan& plan) {
+  plan.qk_norm = true;
+  TESSERA_TRY(plan.attn_in_bias, config.flag_or("attention_bias", false));
+  plan.attn_out_bias = plan.attn_in_bias;
+  return {};
+}
+
+Result<HfModel> read_qwen3(const ConfigReader& config) {
+  HfModel model;
+  TESSERA_CHECK(require_silu(config));
+  LlamaDefaults defaults;
+  defaults.needs_kv_heads = true;
+  defaults.head_dim = 128;
+  TESSERA_TRY(model.shape, read_llama_shape(config, defaults));
+  TESSERA_CHECK(read_qwen3_plan(config, model.shape.plan));
+  TESSERA_CHECK(read_qwen_windows(config, 28, model.shape));
+  TESSERA_CHECK(read_llama_rope(config, 10000, model));
+  return model;
+}
+
+Result<HfModel> read_qwen3_moe(const ConfigReader& config) {
+  HfModel model;
+  TESSERA_CHECK(require_silu(config));
+  LlamaDefaults defaults;
+  defaults.needs_kv_heads = true;
+  defaults.ffn_dim = "moe_intermediate_size";
+  TESSERA_TRY(model.shape, read_llama_shape(config, defaults));
+  BlockPlan& plan = model.shape.plan;
+  TESSERA_CHECK(read_qwen3_plan(config, plan));
+  TESSERA_CHECK(read_qwen_windows(config, 28, model.shape));
+  TESSERA_TRY(plan.experts, config.required_count("num_experts"));
+  TESSERA_TRY(plan.experts_used, config.required_count("num_experts_per_tok"));
+  TESSERA_TRY(plan.experts_normalised, config.flag_or("norm_topk_prob", false));
+  TESSERA_TRY(const std::uint32_t step, config.count_or("decoder_sparse_step", 1));
+  if (step != 1) return config.unsupported("decoder_sparse_step", std::to_string(step), "1");
+  if (const nlohmann::json* const dense = config.find("mlp_only_layers"); dense && *dense != nlohmann::json::array()) {
+    return config.unsupported("mlp_only_layers", ConfigReader::shown(*dense), "an empty list");
+  }
+  TESSERA_CHECK(read_llama_rope(config, 10000, model));
+  return model;
+}
+
+}  // namespace
+
+HfFamily qwen2_family() { return {"qwen2", "Qwen2ForCausalLM", read_qwen2, {llama_rules(), llama_bias_rules()}}; }
+HfFamily qwen3_family() {
+  return {"qwen3", "Qwen3ForCausalLM", read_qwen3, {llama_rules(), llama_bias_rules(), qk_norm_rules()}};
+}
+HfFamily qwen3_moe_family() {
+  return {"qwen3_moe",
+          "Qwen3MoeForCausalLM",
+          read_qwen3_moe,
+          {llama_rules(), llama_bias_rules(), qk_norm_rules(), expert_rules}};
+}
+
+}  // namespace tessera

@@ -1,0 +1,103 @@
+#include "runtime/tensor/block_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+
+#include "runtime/base/limits.hpp"
+
+namespace tessera {
+
+namespace {
+
+constexpr std::array norm_kinds = {"rms", "layer"};
+constexpr std::array activations = {"silu", "gelu_tanh", "gelu_erf"};
+constexpr std::array position_kinds = {"rotary", "learned"};
+
+template <typename Kind, std::size_t N>
+std::optional<Kind> parse(const std::array<const char*, N>& names, std::string_view name) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Kind>(found - names.begin());
+}
+
+Error bad(const std::string& where, const std::string& field, const std::string& rule) {
+  return {ErrorCode::corrupt, where + ": " + field + " " + rule};
+}
+
+Result<void> check_pattern(const std::string& pattern, const char* field, std::uint32_t layers,
+                           const std::string& where) {
+  const bool good = pattern.empty() || (pattern.size() == layers && pattern.find_first_not_of("01") == pattern.npos);
+  if (good) return {};
+  return bad(where, field, "must have a 0 or a 1 for each of the " + std::to_string(layers) + " layers");
+}
+
+Result<void> check_factor(double value, const char* field, bool zero_is_good, const std::string& where) {
+  if (std::isfinite(value) && value <= 1e6 && (value > 0 || (value == 0 && zero_is_good))) return {};
+  return bad(where, field, "is " + std::to_string(value) + "; it must be positive and at most a million");
+}
+
+Result<void> check_rope(const BlockPlan& plan, std::uint32_t head_dim, const std::string& where) {
+  if (plan.rope_dims % 2 != 0 || plan.rope_dims > head_dim) {
+    return bad(where, "rope_dims",
+               "is " + std::to_string(plan.rope_dims) + "; it must be even and at most the " +
+                   std::to_string(head_dim) + " elements of a head");
+  }
+  if (plan.local_rope && plan.window == 0) return bad(where, "local_rope", "needs a window");
+  const bool rotary = plan.positions == PositionKind::rotary;
+  if (!rotary && (plan.rope_dims != 0 || plan.rope_magnitude != 1 || plan.local_rope || !plan.rotated_layers.empty())) {
+    return bad(where, "positions", "are learned, and there is something of RoPE as well");
+  }
+  return check_factor(plan.rope_magnitude, "rope_magnitude", false, where);
+}
+
+Result<void> check_experts(const BlockPlan& plan, std::uint32_t layers, const std::string& where) {
+  if (plan.experts == 0) {
+    if (plan.experts_used == 0 && !plan.experts_normalised) return {};
+    return bad(where, "experts_used", "is set, but there are no experts");
+  }
+  if (plan.experts > limits::experts_max || std::uint64_t{plan.experts} * layers > limits::layer_experts_max) {
+    return bad(where, "experts",
+               "is " + std::to_string(plan.experts) + "; at most " + std::to_string(limits::experts_max) +
+                   " per layer and " + std::to_string(limits::layer_experts_max) + " in all are possible");
+  }
+  if (plan.experts_used == 0 || plan.experts_used > std::min(plan.experts, limits::experts_used_max)) {
+    return bad(where, "experts_used",
+               "is " + std::to_string(plan.experts_used) + "; it must lie in 1.." +
+                   std::to_string(std::min(plan.experts, limits::experts_used_max)));
+  }
+  if (plan.ffn_bias || !plan.gated_ffn || plan.parallel_residual) {
+    return bad(where, "experts", "need gated matrices without biases, after attention");
+  }
+  return {};
+}
+
+}  // namespace
+
+const char* to_string(NormKind kind) { return norm_kinds[static_cast<std::size_t>(kind)]; }
+const char* to_string(Activation activation) { return activations[static_cast<std::size_t>(activation)]; }
+const char* to_string(PositionKind kind) { return position_kinds[static_cast<std::size_t>(kind)]; }
+std::optional<NormKind> parse_norm_kind(std::string_view name) { return parse<NormKind>(norm_kinds, name); }
+std::optional<Activation> parse_activation(std::string_view name) { return parse<Activation>(activations, name); }
+std::optional<PositionKind> parse_position_kind(std::string_view name) {
+  return parse<PositionKind>(position_kinds, name);
+}
+
+Result<void> validate(const BlockPlan& plan, std::uint32_t layers, std::uint32_t head_dim, const std::string& where) {
+  TESSERA_CHECK(check_pattern(plan.windowed_layers, "windowed_layers", layers, where));
+  TESSERA_CHECK(check_pattern(plan.rotated_layers, "rotated_layers", layers, where));
+  if (plan.window == 0 && !plan.windowed_layers.empty()) return bad(where, "windowed_layers", "needs a window");
+  if (plan.post_norms && (plan.norm != NormKind::rms || plan.parallel_residual)) {
+    return bad(where, "post_norms", "need RMSNorm and attention before the FFN");
+  }
+  if (!plan.gated_ffn && plan.activation == Activation::silu) return bad(where, "activation", "silu needs a gate");
+  TESSERA_CHECK(check_rope(plan, head_dim, where));
+  TESSERA_CHECK(check_factor(static_cast<double>(plan.attention_scalar), "attention_scalar", true, where));
+  TESSERA_CHECK(check_factor(static_cast<double>(plan.attention_soft_cap), "attention_soft_cap", true, where));
+  TESSERA_CHECK(check_factor(static_cast<double>(plan.logits_soft_cap), "logits_soft_cap", true, where));
+  TESSERA_CHECK(check_factor(static_cast<double>(plan.embedding_scale), "embedding_scale", false, where));
+  return check_experts(plan, layers, where);
+}
+
+}  // namespace tessera
