@@ -1,7 +1,7 @@
 // C = A B for training: both operands are packed, so that one kernel serves every transposition, and each element of C
-// is one accumulator that takes K in order. Blocking after K. Goto, R. van de Geijn, "Anatomy of high-performance matrix
-// multiplication", ACM TOMS 34(3), 2008: a panel of B stays in the second-level cache, rows of A in the first, a tile of C in registers.
-// A tile that waits between two panels of K is parked in C, which does not change a bit of it.
+// is one accumulator that takes K in order. Blocking after K. Goto, R. van de Geijn, "Anatomy of high-performance
+// matrix multiplication", ACM TOMS 34(3), 2008: a panel of B stays in the second-level cache, rows of A in the first, a
+// tile of C in registers. A tile that waits between two panels of K is parked in C, which does not change a bit of it.
 #include "kernels/cpu/ops.hpp"
 #include "kernels/cpu/vec.hpp"
 
@@ -9,7 +9,7 @@ namespace tessera::TESSERA_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kRows = 14;   // of a tile
+constexpr int kRows = 14;    // of a tile
 constexpr int kVectors = 2;  // of kLanes columns
 #else
 constexpr int kRows = 6;

@@ -52,8 +52,7 @@ void softmax_backward(const float* p, const float* dp, float scale, size_t n, fl
   for (; i + kLanes <= n; i += kLanes) sum = fma(load(p + i), load(dp + i), sum);
   if (i < n) sum = first_of(n - i, fma(load_first(p + i, n - i), load_first(dp + i, n - i), sum), sum);
   const Lanes mean = broadcast(fold(sum)), factor = broadcast(scale);
-  each(n, [&](auto read, auto write)
-              TESSERA_LAMBDA { write(dx, mul(mul(read(p), sub(read(dp), mean)), factor)); });
+  each(n, [&](auto read, auto write) TESSERA_LAMBDA { write(dx, mul(mul(read(p), sub(read(dp), mean)), factor)); });
 }
 
 float rms_norm_backward(const float* x, const float* weight, const float* dy, float eps, uint32_t n, float* dx) {

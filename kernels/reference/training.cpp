@@ -55,8 +55,7 @@ float rms_norm_backward(const float* x, const float* weight, const float* dy, fl
 void rms_norm_weight_backward(const float* x, const float* dy, size_t ld, const float* r, uint32_t rows, uint32_t n,
                               float* dweight) {
   for (size_t i = 0; i < n; ++i) {
-    for (size_t row = 0; row < rows; ++row)
-      dweight[i] = fma(dy[row * ld + i], x[row * ld + i] * r[row], dweight[i]);
+    for (size_t row = 0; row < rows; ++row) dweight[i] = fma(dy[row * ld + i], x[row * ld + i] * r[row], dweight[i]);
   }
 }
 

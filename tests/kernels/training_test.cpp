@@ -35,10 +35,20 @@ void check_gemm(const tessera_op_table& table, Random& random, std::uint32_t m, 
   random.fill(expected, Values::plain);
   GuardedBuffer<float> got = expected;
   tessera::AlignedBuffer<float> scratch(TESSERA_GEMM_SCRATCH);
-  tessera_gemm_args args{a.values.data(), a.row, a.column, b.values.data(),
-                         b.row,           b.column, expected.data(), ldc,
-                         m,               n, k, random.chance(2),
-                         random.chance(3), scratch.data()};
+  tessera_gemm_args args{a.values.data(),
+                         a.row,
+                         a.column,
+                         b.values.data(),
+                         b.row,
+                         b.column,
+                         expected.data(),
+                         ldc,
+                         m,
+                         n,
+                         k,
+                         random.chance(2),
+                         random.chance(3),
+                         scratch.data()};
   scalar().training->gemm(&args);
   args.c = got.data();
   table.training->gemm(&args);
@@ -90,15 +100,16 @@ KERNEL_TEST(the_gradient_of_a_norm_agrees_with_the_reference) {
     const std::uint32_t n = length(random), rows = random.between(1, 9);
     const Values kind = random.pick(all_values);
     const GuardedBuffer<float> x = random_row(random, std::size_t{n} * rows, kind);
-    const GuardedBuffer<float> dy = random_row(random, std::size_t{n} * rows, kind), weight = random_row(random, n, kind);
+    const GuardedBuffer<float> dy = random_row(random, std::size_t{n} * rows, kind),
+                               weight = random_row(random, n, kind);
     GuardedBuffer<float> expected = random_row(random, std::size_t{n} * rows, kind), got = expected;
     GuardedBuffer<float> expected_weight = random_row(random, n, kind), got_weight = expected_weight;
     std::vector<float> r(rows);
     for (std::size_t row = 0; row < rows; ++row) {
-      r[row] = scalar().training->rms_norm_backward(&x[row * n], weight.data(), &dy[row * n], 1e-5f, n,
-                                                    &expected[row * n]);
-      const float same = table.training->rms_norm_backward(&x[row * n], weight.data(), &dy[row * n], 1e-5f, n,
-                                                           &got[row * n]);
+      r[row] =
+          scalar().training->rms_norm_backward(&x[row * n], weight.data(), &dy[row * n], 1e-5f, n, &expected[row * n]);
+      const float same =
+          table.training->rms_norm_backward(&x[row * n], weight.data(), &dy[row * n], 1e-5f, n, &got[row * n]);
       BOOST_REQUIRE(same == r[row]);
     }
     require_same_bits<float>(expected, got, "gradient of x, " + std::to_string(n));
