@@ -62,8 +62,8 @@ struct LossAndGradient {
   std::vector<float> gradient;
 };
 
-LossAndGradient gradient_of(const ModelShape& shape, const std::vector<float>& weights, const MicroBatch& batch, Isa isa,
-                   std::uint32_t threads, bool bf16 = false) {
+LossAndGradient gradient_of(const ModelShape& shape, const std::vector<float>& weights, const MicroBatch& batch,
+                            Isa isa, std::uint32_t threads, bool bf16 = false) {
   const auto table = select_kernels(isa);
   const auto pool = ThreadPool::create(threads);
   BOOST_REQUIRE(table && pool);
