@@ -12,11 +12,14 @@
 extern "C" {
 #endif
 
-/** Columns of B and elements along K that one pass of gemm packs. */
-#define TESSERA_GEMM_COLUMNS 256
-#define TESSERA_GEMM_DEPTH 256
-/** Floats of scratch that one gemm call needs: a packed panel of B, and packed rows of A. */
-#define TESSERA_GEMM_SCRATCH (TESSERA_GEMM_DEPTH * (TESSERA_GEMM_COLUMNS + 16u))
+/** Rows of A, columns of B and elements along K that one pass of gemm packs. */
+#define TESSERA_GEMM_ROWS 336u
+#define TESSERA_GEMM_COLUMNS 256u
+#define TESSERA_GEMM_DEPTH 256u
+/** Floats of scratch that one gemm call needs: packed A and, where the caller has not packed it, B. */
+#define TESSERA_GEMM_SCRATCH (TESSERA_GEMM_DEPTH * (TESSERA_GEMM_COLUMNS + TESSERA_GEMM_ROWS))
+/** Columns of a packed B count up to a multiple of this: a packed B has k * columns floats. */
+#define TESSERA_GEMM_TILE 32u
 
 /**
  * C = A B, or C + A B: c[i][j] = fma(A[i][k], B[k][j], c[i][j]) for k = 0, 1, 2, …, from +0 or from what C holds.
@@ -29,7 +32,8 @@ typedef struct tessera_gemm_args {
   size_t a_row, a_column;
   const float* b;
   size_t b_row, b_column;
-  float* c; /**< [m][ldc] */
+  const float* packed_b; /**< what gemm_pack made of B, 64-byte aligned; null: B is packed on the way */
+  float* c;              /**< [m][ldc] */
   size_t ldc;
   uint32_t m, n, k;    /**< k may be 0: C is then zero, or stays */
   uint32_t accumulate; /**< 0: from zero; else from what C holds */
@@ -55,6 +59,11 @@ typedef struct tessera_adamw_args {
 
 typedef struct tessera_training_ops {
   void (*gemm)(const tessera_gemm_args* args);
+  /**
+   * Packs the columns column_begin .. column_end - 1 of B (its other fields are not looked at but n, k and round_bf16)
+   * into their place in `packed`; column_begin is a multiple of TESSERA_GEMM_TILE, and so is column_end unless it is n.
+   */
+  void (*gemm_pack)(const tessera_gemm_args* args, uint32_t column_begin, uint32_t column_end, float* packed);
 
   /** x[i] * scale = z[i]; out[i] = exp(z[i] - max z) / sum; out may be x. n >= 1. */
   tessera_softmax_sums (*softmax)(const float* x, float scale, size_t n, float* out);

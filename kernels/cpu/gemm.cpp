@@ -17,8 +17,10 @@ constexpr int kVectors = 1;
 #endif
 constexpr uint32_t kColumns = kVectors * kLanes;
 constexpr uint32_t kDepth = TESSERA_GEMM_DEPTH;
+constexpr uint32_t kPanelRows = TESSERA_GEMM_ROWS;
 constexpr uint32_t kPanelColumns = TESSERA_GEMM_COLUMNS;
-static_assert(kRows <= 16 && kPanelColumns % kColumns == 0 && kDepth % kLanes == 0);
+static_assert(kRows <= 16 && kPanelRows % kRows == 0 && kPanelColumns % kColumns == 0 && kDepth % kLanes == 0);
+static_assert(TESSERA_GEMM_TILE % kColumns == 0);
 
 TESSERA_INLINE Lanes round_if(bool round, Lanes x) { return round ? round_to_bf16(x) : x; }
 
@@ -114,40 +116,66 @@ void multiply_edge(const float* a, const float* b, uint32_t depth, float* c, siz
     for (uint32_t j = 0; j < columns; ++j) c[i * ldc + j] = tile[i * kColumns + j];
 }
 
+/// Columns of B from `column` on, one tile, for `depth` elements of K from `k` on.
+TESSERA_INLINE void pack_columns(const tessera_gemm_args& g, uint32_t column, uint32_t k, uint32_t depth, float* out) {
+  const uint32_t there = g.n - column < kColumns ? g.n - column : kColumns;
+  pack(g.b + k * g.b_row + column * g.b_column, g.b_column, g.b_row, there, kColumns, depth, g.round_bf16 != 0, out);
+}
+
+/// Rows [row, row + rows) of C, columns [column, column + columns); b is the first tile of columns, the next ones
+/// follow b_stride floats apart.
+void multiply_panel(const tessera_gemm_args& g, const float* packed_a, uint32_t row, uint32_t rows, const float* b,
+                    size_t b_stride, uint32_t column, uint32_t columns, uint32_t depth, bool resume) {
+  for (uint32_t i = 0; i < rows; i += kRows, packed_a += size_t{depth} * kRows) {
+    const uint32_t height = rows - i < kRows ? rows - i : kRows;
+    const float* tile = b;
+    for (uint32_t j = 0; j < columns; j += kColumns, tile += b_stride) {
+      const uint32_t width = columns - j < kColumns ? columns - j : kColumns;
+      float* const c = g.c + (row + i) * g.ldc + column + j;
+      if (height == kRows && width == kColumns) {
+        multiply(packed_a, tile, depth, c, g.ldc, resume);
+      } else {
+        multiply_edge(packed_a, tile, depth, c, g.ldc, resume, height, width);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+void gemm_pack(const tessera_gemm_args* args, uint32_t column_begin, uint32_t column_end, float* packed) {
+  for (uint32_t column = column_begin; column < column_end; column += kColumns)
+    pack_columns(*args, column, 0, args->k, packed + size_t{column} * args->k);
+}
 
 void gemm(const tessera_gemm_args* args) {
   const tessera_gemm_args g = *args;
-  const bool round = g.round_bf16 != 0;
   if (g.k == 0) {
     for (uint32_t i = 0; i < g.m && g.accumulate == 0; ++i)
       for (uint32_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0.0f;
     return;
   }
-  float* const packed_b = g.scratch;
+  float* const own_b = g.scratch;
   float* const packed_a = g.scratch + size_t{kDepth} * kPanelColumns;
-  for (uint32_t n = 0; n < g.n; n += kPanelColumns) {
-    const uint32_t columns = g.n - n < kPanelColumns ? g.n - n : kPanelColumns;
+  for (uint32_t row = 0; row < g.m; row += kPanelRows) {
+    const uint32_t rows = g.m - row < kPanelRows ? g.m - row : kPanelRows;
     for (uint32_t k = 0; k < g.k; k += kDepth) {
       const uint32_t depth = g.k - k < kDepth ? g.k - k : kDepth;
       const bool resume = g.accumulate != 0 || k != 0;
-      for (uint32_t j = 0; j < columns; j += kColumns) {
-        pack(g.b + k * g.b_row + (n + j) * g.b_column, g.b_column, g.b_row,
-             columns - j < kColumns ? columns - j : kColumns, kColumns, depth, round, packed_b + size_t{j} * kDepth);
+      for (uint32_t i = 0; i < rows; i += kRows) {
+        pack(g.a + (row + i) * g.a_row + k * g.a_column, g.a_row, g.a_column, rows - i < kRows ? rows - i : kRows,
+             kRows, depth, g.round_bf16 != 0, packed_a + size_t{i} * depth);
       }
-      for (uint32_t i = 0; i < g.m; i += kRows) {
-        const uint32_t rows = g.m - i < kRows ? g.m - i : kRows;
-        pack(g.a + i * g.a_row + k * g.a_column, g.a_row, g.a_column, rows, kRows, depth, round, packed_a);
-        for (uint32_t j = 0; j < columns; j += kColumns) {
-          const uint32_t width = columns - j < kColumns ? columns - j : kColumns;
-          float* const c = g.c + i * g.ldc + n + j;
-          const float* const b = packed_b + size_t{j} * kDepth;
-          if (rows == kRows && width == kColumns) {
-            multiply(packed_a, b, depth, c, g.ldc, resume);
-          } else {
-            multiply_edge(packed_a, b, depth, c, g.ldc, resume, rows, width);
-          }
+      for (uint32_t column = 0; column < g.n; column += kPanelColumns) {
+        const uint32_t columns = g.n - column < kPanelColumns ? g.n - column : kPanelColumns;
+        if (g.packed_b != nullptr) {
+          multiply_panel(g, packed_a, row, rows, g.packed_b + size_t{column} * g.k + size_t{k} * kColumns,
+                         size_t{kColumns} * g.k, column, columns, depth, resume);
+          continue;
         }
+        for (uint32_t j = 0; j < columns; j += kColumns)
+          pack_columns(g, column + j, k, depth, own_b + size_t{j} * depth);
+        multiply_panel(g, packed_a, row, rows, own_b, size_t{kColumns} * depth, column, columns, depth, resume);
       }
     }
   }

@@ -21,6 +21,7 @@ const tessera_op_table* TESSERA_TABLE(void) {
   namespace ops = tessera::TESSERA_ISA;
   static constexpr tessera_training_ops kTraining = {
       .gemm = ops::gemm,
+      .gemm_pack = ops::gemm_pack,
       .softmax = ops::softmax,
       .softmax_backward = ops::softmax_backward,
       .rms_norm_backward = ops::rms_norm_backward,

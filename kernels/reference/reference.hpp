@@ -27,6 +27,7 @@ float exp_sum(const float* x, size_t n, float shift);
 void exp(const float* x, size_t n, float* y);
 
 void gemm(const tessera_gemm_args* args);
+void gemm_pack(const tessera_gemm_args* args, uint32_t column_begin, uint32_t column_end, float* packed);
 tessera_softmax_sums softmax(const float* x, float scale, size_t n, float* out);
 void softmax_backward(const float* p, const float* dp, float scale, size_t n, float* dx);
 float rms_norm_backward(const float* x, const float* weight, const float* dy, float eps, uint32_t n, float* dx);

@@ -5,6 +5,7 @@ const tessera_op_table* tessera_scalar_table(void) {
   namespace ops = tessera::reference;
   static constexpr tessera_training_ops kTraining = {
       .gemm = ops::gemm,
+      .gemm_pack = ops::gemm_pack,
       .softmax = ops::softmax,
       .softmax_backward = ops::softmax_backward,
       .rms_norm_backward = ops::rms_norm_backward,

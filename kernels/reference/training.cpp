@@ -4,14 +4,21 @@
 
 namespace tessera::reference {
 
+void gemm_pack(const tessera_gemm_args* args, uint32_t column_begin, uint32_t column_end, float* packed) {
+  for (size_t j = column_begin; j < column_end; ++j)
+    for (size_t k = 0; k < args->k; ++k) packed[j * args->k + k] = args->b[k * args->b_row + j * args->b_column];
+}
+
 void gemm(const tessera_gemm_args* args) {
   const tessera_gemm_args& g = *args;
   const auto value = [&](float x) { return g.round_bf16 != 0 ? widen_bf16(narrow_bf16(x)) : x; };
   for (size_t i = 0; i < g.m; ++i) {
     for (size_t j = 0; j < g.n; ++j) {
       float acc = g.accumulate != 0 ? g.c[i * g.ldc + j] : 0.0f;
-      for (size_t k = 0; k < g.k; ++k)
-        acc = fma(value(g.a[i * g.a_row + k * g.a_column]), value(g.b[k * g.b_row + j * g.b_column]), acc);
+      for (size_t k = 0; k < g.k; ++k) {
+        const float b = g.packed_b != nullptr ? g.packed_b[j * g.k + k] : g.b[k * g.b_row + j * g.b_column];
+        acc = fma(value(g.a[i * g.a_row + k * g.a_column]), value(b), acc);
+      }
       g.c[i * g.ldc + j] = acc;
     }
   }

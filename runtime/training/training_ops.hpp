@@ -55,6 +55,7 @@ class TrainingOps {
   const tessera_op_table& table_;
   ThreadPool& pool_;
   std::uint32_t round_bf16_;
+  AlignedBuffer<float> packed_;                ///< B of the product under way
   std::vector<AlignedBuffer<float>> scratch_;  ///< per thread
 };
 

@@ -1,4 +1,5 @@
 // Training's ops: every module against the reference by bits, the reference against double precision.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -24,7 +25,8 @@ struct Matrix {
 
 std::string shape_of(const tessera_gemm_args& g) {
   return std::to_string(g.m) + " x " + std::to_string(g.n) + " x " + std::to_string(g.k) + ", strides " +
-         std::to_string(g.a_row) + " and " + std::to_string(g.b_row) + (g.accumulate ? ", accumulated" : "");
+         std::to_string(g.a_row) + " and " + std::to_string(g.b_row) + (g.packed_b != nullptr ? ", packed" : "") +
+         (g.accumulate != 0 ? ", accumulated" : "");
 }
 
 void check_gemm(const tessera_op_table& table, Random& random, std::uint32_t m, std::uint32_t n, std::uint32_t k) {
@@ -35,22 +37,32 @@ void check_gemm(const tessera_op_table& table, Random& random, std::uint32_t m, 
   random.fill(expected, Values::plain);
   GuardedBuffer<float> got = expected;
   tessera::AlignedBuffer<float> scratch(TESSERA_GEMM_SCRATCH);
-  tessera_gemm_args args{a.values.data(),
-                         a.row,
-                         a.column,
-                         b.values.data(),
-                         b.row,
-                         b.column,
-                         expected.data(),
-                         ldc,
-                         m,
-                         n,
-                         k,
-                         random.chance(2),
-                         random.chance(3),
-                         scratch.data()};
+  tessera_gemm_args args{};
+  args.a = a.values.data();
+  args.a_row = a.row;
+  args.a_column = a.column;
+  args.b = b.values.data();
+  args.b_row = b.row;
+  args.b_column = b.column;
+  args.c = expected.data();
+  args.ldc = ldc;
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.accumulate = random.chance(2);
+  args.round_bf16 = random.chance(3);
+  args.scratch = scratch.data();
   scalar().training->gemm(&args);
   args.c = got.data();
+  const std::uint32_t tiles = (n + TESSERA_GEMM_TILE - 1) / TESSERA_GEMM_TILE;
+  tessera::AlignedBuffer<float> packed(std::size_t{tiles} * TESSERA_GEMM_TILE * k);
+  if (random.chance(2)) {
+    const std::uint32_t middle = random.between(0, tiles) * TESSERA_GEMM_TILE;
+    table.training->gemm_pack(&args, 0, std::min(middle, n), packed.data());
+    if (middle < n) table.training->gemm_pack(&args, middle, n, packed.data());
+    args.packed_b = packed.data();
+    args.b = nullptr;
+  }
   table.training->gemm(&args);
   require_same_bits<float>(expected, got, shape_of(args));
 }
@@ -73,6 +85,7 @@ KERNEL_TEST(products_of_matrices_agree_with_the_reference) {
     check_gemm(table, random, 15, 33, edge);
     check_gemm(table, random, 29, edge, 17);
     check_gemm(table, random, edge, 31, 9);
+    check_gemm(table, random, 340, 20, edge);
   }
 }
 
