@@ -9,13 +9,15 @@
  *   - performs every floating-point reduction in the order written in docs/exactness.md, so that all modules agree
  *     to the bit.
  *
- * Plain C, no includes beyond the fixed-width integers: a module can be opened with dlopen and written in any language.
+ * Plain C, nothing but the fixed-width integers: a module can be opened with dlopen and written in any language.
  */
 #ifndef TESSERA_KERNEL_ABI_H
 #define TESSERA_KERNEL_ABI_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/abi/training_abi.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -219,6 +221,8 @@ typedef struct tessera_op_table {
   float (*exp_sum)(const float* x, size_t n, float shift);
   /** y[i] = exp(x[i]); for tests and the self-test. */
   void (*exp)(const float* x, size_t n, float* y);
+
+  const tessera_training_ops* training; /**< null: the module cannot train */
 } tessera_op_table;
 
 #ifdef __cplusplus

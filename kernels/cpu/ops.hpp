@@ -33,4 +33,16 @@ float max_of(const float* x, size_t n);
 float exp_sum(const float* x, size_t n, float shift);
 void exp_rows(const float* x, size_t n, float* y);
 
+void gemm(const tessera_gemm_args* args);
+void gemm_pack(const tessera_gemm_args* args, uint32_t column_begin, uint32_t column_end, float* packed);
+tessera_softmax_sums softmax(const float* x, float scale, size_t n, float* out);
+void softmax_backward(const float* p, const float* dp, float scale, size_t n, float* dx);
+float rms_norm_backward(const float* x, const float* weight, const float* dy, float eps, uint32_t n, float* dx);
+void rms_norm_weight_backward(const float* x, const float* dy, size_t ld, const float* r, uint32_t rows, uint32_t n,
+                              float* dweight);
+void swiglu_backward(const float* gate, const float* up, const float* dout, size_t n, float* dgate, float* dup);
+float sum_of_squares(const float* x, size_t n);
+void scale_row(const float* x, float factor, size_t n, float* out);
+void adamw(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m, float* v);
+
 }  // namespace tessera::TESSERA_ISA

@@ -19,6 +19,18 @@
 // on any machine, and decides afterwards whether the functions can be used.
 const tessera_op_table* TESSERA_TABLE(void) {
   namespace ops = tessera::TESSERA_ISA;
+  static constexpr tessera_training_ops kTraining = {
+      .gemm = ops::gemm,
+      .gemm_pack = ops::gemm_pack,
+      .softmax = ops::softmax,
+      .softmax_backward = ops::softmax_backward,
+      .rms_norm_backward = ops::rms_norm_backward,
+      .rms_norm_weight_backward = ops::rms_norm_weight_backward,
+      .swiglu_backward = ops::swiglu_backward,
+      .sum_of_squares = ops::sum_of_squares,
+      .scale = ops::scale_row,
+      .adamw = ops::adamw,
+  };
   static constexpr tessera_op_table kTable = {
       .abi_version = TESSERA_KERNEL_ABI_VERSION,
       .name = TESSERA_TABLE_NAME,
@@ -49,6 +61,7 @@ const tessera_op_table* TESSERA_TABLE(void) {
       .max = ops::max_of,
       .exp_sum = ops::exp_sum,
       .exp = ops::exp_rows,
+      .training = &kTraining,
   };
   return &kTable;
 }

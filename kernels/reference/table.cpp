@@ -3,6 +3,18 @@
 
 const tessera_op_table* tessera_scalar_table(void) {
   namespace ops = tessera::reference;
+  static constexpr tessera_training_ops kTraining = {
+      .gemm = ops::gemm,
+      .gemm_pack = ops::gemm_pack,
+      .softmax = ops::softmax,
+      .softmax_backward = ops::softmax_backward,
+      .rms_norm_backward = ops::rms_norm_backward,
+      .rms_norm_weight_backward = ops::rms_norm_weight_backward,
+      .swiglu_backward = ops::swiglu_backward,
+      .sum_of_squares = ops::sum_of_squares,
+      .scale = ops::scale,
+      .adamw = ops::adamw,
+  };
   static constexpr tessera_op_table kTable = {
       .abi_version = TESSERA_KERNEL_ABI_VERSION,
       .name = "scalar",
@@ -33,6 +45,7 @@ const tessera_op_table* tessera_scalar_table(void) {
       .max = ops::max,
       .exp_sum = ops::exp_sum,
       .exp = ops::exp,
+      .training = &kTraining,
   };
   return &kTable;
 }
