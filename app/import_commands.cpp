@@ -25,7 +25,7 @@ namespace {
 
 struct ImportCommand {
   std::string source, destination, dtype = "f32";
-  std::string tokenizer, name;
+  std::string tokenizer, name, chat_template;
   bool json = false;
 };
 
@@ -41,9 +41,11 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
     const bool printed = print_json({{"path", destination},
                                      {"content_id", report->content_id},
                                      {"bytes", report->bytes_written},
+                                     {"notices", report->notices},
                                      {"timings", {{"seconds", seconds}}}});
     return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
   }
+  for (const std::string& notice : report->notices) std::fprintf(stderr, "tessera: note: %s\n", notice.c_str());
   std::printf("%s: %s in %.1f s", destination.c_str(), human_bytes(static_cast<double>(report->bytes_written)).c_str(),
               seconds);
   if (!report->content_id.empty()) std::printf(", content id %s", report->content_id.c_str());
@@ -68,6 +70,7 @@ int run_import(const ImportCommand& command) {
   ProgressBar bar("importing", clock);
   ImportOptions options = import_options(command.dtype, command.name, bar);
   options.tokenizer_path = command.tokenizer;
+  options.chat_template_path = command.chat_template;
   const Result<ImportReport> report = import_model(command.source, command.destination, options);
   bar.clear();
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
@@ -111,6 +114,8 @@ void add_import(CLI::App& app, Action& action) {
       ->required();
   add_dtype(*command, options->dtype);
   command->add_option("--tokenizer", options->tokenizer, "llama2.c tokenizer .bin to put inside");
+  command->add_option("--chat-template", options->chat_template,
+                      "Chat template (Jinja) to put inside (default: the model's own, if it has one)");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run_import(*options); }; });

@@ -150,7 +150,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
     TESSERA_CHECK(writer.write(tensor));
   }
   TESSERA_CHECK(file.publish());
-  return ImportReport{{}, file.size()};
+  return ImportReport{{}, file.size(), {}};
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "runtime/checkpoint/checkpoint_writer.hpp"
 #include "runtime/importers/byte_source.hpp"
 #include "runtime/importers/hugging_face.hpp"
+#include "runtime/importers/import_chat_template.hpp"
 #include "runtime/importers/llama2c.hpp"
 #include "runtime/importers/llama2c_tokenizer.hpp"
 #include "runtime/importers/packing.hpp"
@@ -89,9 +90,11 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
 }
 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options,
-                               const std::vector<std::byte>& tokenizer_blob) {
+                               const std::vector<std::byte>& tokenizer_blob, const std::string& chat_template) {
   TESSERA_CHECK(check_tensor_sizes(source));
-  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options)));
+  Manifest header = header_of(source, options);
+  header.chat_template = chat_template;
+  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header));
   std::uint64_t total = tokenizer_blob.size();
   for (const TensorEntry& entry : writer->tensors()) total += layout_bytes(entry.spec.layout);
   ProgressMeter meter(options.progress, total);
@@ -108,7 +111,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
   TESSERA_TRY(std::string content_id, writer->finish());
   std::error_code failed;
   const std::uintmax_t bytes = std::filesystem::file_size(destination, failed);
-  return ImportReport{std::move(content_id), failed ? meter.done() : bytes};
+  return ImportReport{std::move(content_id), failed ? meter.done() : bytes, {}};
 }
 
 Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {
@@ -142,9 +145,10 @@ Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path
 }
 
 Result<ImportReport> write_checkpoint(WeightSource& source, const std::string& destination,
-                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob) {
+                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob,
+                                      const std::string& chat_template) {
   try {
-    return write_all(source, destination, options, tokenizer_blob);
+    return write_all(source, destination, options, tokenizer_blob, chat_template);
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::exhausted, destination + ": not enough memory to pack a tensor; close other programs"};
   }
@@ -159,9 +163,12 @@ Result<ImportReport> import_model(const std::string& source_path, const std::str
   if (!options.tokenizer_path.empty()) {
     TESSERA_TRY(tokenizer_blob, import_tokenizer(options.tokenizer_path, *source));
   }
+  TESSERA_TRY(ImportedChatTemplate chat, import_chat_template(options.chat_template_path, source_path, *source));
   ImportOptions named = options;
   if (named.name.empty()) named.name = model_name_of(source_path);
-  return write_checkpoint(*source, destination, named, tokenizer_blob);
+  TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob, chat.text));
+  if (!chat.notice.empty()) report.notices.push_back(std::move(chat.notice));
+  return report;
 }
 
 }  // namespace tessera

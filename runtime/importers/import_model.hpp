@@ -36,6 +36,8 @@ class WeightSource {
   /// How messages name a tensor of model_tensors(): its file, and what it is called there.
   virtual std::string describe(const std::string& name) const { return std::string(format()) + ": tensor " + name; }
   virtual ModelIds ids() const { return {}; }
+  /// Empty: none.
+  virtual std::string chat_template() const { return {}; }
 };
 
 /// Detects the format: a llama2.c .bin file, a .safetensors file (config.json beside it), an index file, or a Hugging
@@ -47,14 +49,16 @@ using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 
 struct ImportOptions {
   DType dtype = DType::f32;
-  std::string name;            ///< of the model; empty: from the file name
-  std::string tokenizer_path;  ///< empty: none inside
+  std::string name;                ///< of the model; empty: from the file name
+  std::string tokenizer_path;      ///< empty: none inside
+  std::string chat_template_path;  ///< empty: the source's own, or none
   Progress progress;
 };
 
 struct ImportReport {
   std::string content_id;
   std::uint64_t bytes_written = 0;
+  std::vector<std::string> notices;  ///< what the user should know of a model that was imported all the same
 };
 
 /// Reads `source_path`, writes `destination` (see CheckpointWriter), which keeps its old content unless all went well.
@@ -64,8 +68,10 @@ struct ImportReport {
 Result<ImportReport> import_model(const std::string& source_path, const std::string& destination,
                                   const ImportOptions& options);
 
-/// Packs any source into a checkpoint; import_model and synth share it. `tokenizer_blob` may be empty.
+/// Packs any source into a checkpoint; import_model and synth share it. `tokenizer_blob` and
+/// `chat_template` may be empty.
 Result<ImportReport> write_checkpoint(WeightSource& source, const std::string& destination,
-                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob);
+                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob,
+                                      const std::string& chat_template = {});
 
 }  // namespace tessera

@@ -8,6 +8,7 @@
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/text/scored_bpe.hpp"
+#include "runtime/text/special_text.hpp"
 #include "runtime/text/tokenizer_blob.hpp"
 
 namespace tessera {
@@ -146,10 +147,28 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions opti
   const TokenizerData& data = tables_->data;
   std::vector<TokenId> ids;
   if (options.add_bos && data.bos >= 0) ids.push_back(data.bos);
+  if (!options.parse_special) {
+    encode_plain(text, true, ids);
+    return ids;
+  }
+  bool at_start = true;
+  for (const SpecialPart& part : split_at_special(data, text)) {
+    if (part.id >= 0) {
+      ids.push_back(part.id);
+    } else {
+      encode_plain(part.text, at_start, ids);
+    }
+    at_start = false;
+  }
+  return ids;
+}
+
+void Tokenizer::encode_plain(std::string_view text, bool at_start, std::vector<TokenId>& ids) const {
+  const TokenizerData& data = tables_->data;
   if (data.kind == TokenizerKind::byte) {
     ids.reserve(ids.size() + text.size());
     for (const char byte : text) ids.push_back(data.first_byte + static_cast<unsigned char>(byte));
-  } else if (data.add_space_prefix && !text.empty()) {
+  } else if (data.add_space_prefix && at_start && !text.empty()) {
     std::string prefixed;
     prefixed.reserve(text.size() + 1);
     prefixed += ' ';
@@ -158,7 +177,6 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions opti
   } else {
     tables_->bpe.encode(text, data.first_byte, data.unknown, ids);
   }
-  return ids;
 }
 
 std::string_view Tokenizer::decode_piece(TokenId previous, TokenId id) const {

@@ -40,6 +40,7 @@ struct TokenizerData {
 
 struct EncodeOptions {
   bool add_bos = true;
+  bool parse_special = false;  ///< names of special tokens in the text become these tokens; else they are plain text
 };
 
 class Tokenizer {
@@ -59,7 +60,8 @@ class Tokenizer {
   std::uint32_t vocab_size() const;
   bool is_eos(TokenId id) const;
 
-  /// Any bytes are accepted, also invalid UTF-8, whose bytes fall back one by one. No special piece comes from text.
+  /// Any bytes are accepted, also invalid UTF-8, whose bytes fall back one by one. No special piece comes from text
+  /// unless parse_special asks for it.
   /// O(n log n) in the text. scored_bpe takes text below 4 GiB.
   std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;
   /// Raw bytes of `id` when it follows `previous` (-1 at the start), valid as long as the tokenizer. Special tokens
@@ -71,6 +73,7 @@ class Tokenizer {
 
  private:
   struct Tables;
+  void encode_plain(std::string_view text, bool at_start, std::vector<TokenId>& ids) const;
   explicit Tokenizer(std::unique_ptr<const Tables> tables);
   std::unique_ptr<const Tables> tables_;
 };

@@ -152,6 +152,11 @@ Result<Value> Interpreter::slice_of(const Expression& node, const ScopePtr& scop
   TESSERA_TRY(const Value start, evaluate_optional(node.children[1], scope));
   TESSERA_TRY(const Value stop, evaluate_optional(node.children[2], scope));
   TESSERA_TRY(const Value step, evaluate_optional(node.children[3], scope));
+  // The reference folds constants by another way, on which what has no slices is undefined.
+  const bool has_slices = object.is_string() || object.is_sequence() || object.is(Kind::range);
+  if (node.children[0]->kind == ExpressionKind::constant && !has_slices) {
+    return run_.undefined("a value of type " + std::string(type_name(object)) + " has no slices");
+  }
   return get_slice(run_, object, start, stop, step);
 }
 

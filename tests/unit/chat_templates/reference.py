@@ -4,17 +4,22 @@ transformers itself is no package of Debian; what it adds to Jinja is little and
 options, raise_exception, strftime_now, a tojson that escapes nothing, and {% generation %}.
 """
 
+import copy
 import datetime
 import functools
 import json
 import os
 import subprocess
+import warnings
 
 import jinja2
 import jinja2.ext
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+# Python's compiler comments on what the templates of the tests do.
+warnings.filterwarnings("ignore", category=SyntaxWarning)
+warnings.filterwarnings("ignore", category=DeprecationWarning)
 RENDERER = os.environ.get("TESSERA_RENDERER", "")
 
 
@@ -59,6 +64,8 @@ def expected(request):
     """{"text": …} or {"error": …} for a request to the renderer."""
     try:
         template = _compiled(request["template"], request.get("now", 0))
+        # The reference lets some filters change what they are given (indent adds to a list): each rendering gets values of its own.
+        request = copy.deepcopy(request)
         text = template.render(messages=request.get("messages", []), tools=request.get("tools"), documents=request.get("documents"),
                                add_generation_prompt=request.get("add_generation_prompt", True), **request.get("variables", {}))
         text.encode()
