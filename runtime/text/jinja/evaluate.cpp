@@ -85,7 +85,7 @@ Result<Value> Interpreter::collect_dict(const Expression& node, const ScopePtr& 
     TESSERA_TRY(Value key, evaluate(*node.children[i], scope));
     TESSERA_TRY(Value value, evaluate(*node.children[i + 1], scope));
     if (!hashable(key)) return run_.error("a key of a dict cannot be a " + std::string(type_name(key)));
-    if (!key.is_string()) TESSERA_CHECK(run_.step(builder.size() / 8 * (1 + extent_of(key).weight)));
+    if (!key.is_string()) TESSERA_CHECK(run_.step(builder.size() * extent_of(key).weight));
     builder.set(std::move(key), std::move(value));
   }
   return run_.dict(std::move(builder));
@@ -152,11 +152,6 @@ Result<Value> Interpreter::slice_of(const Expression& node, const ScopePtr& scop
   TESSERA_TRY(const Value start, evaluate_optional(node.children[1], scope));
   TESSERA_TRY(const Value stop, evaluate_optional(node.children[2], scope));
   TESSERA_TRY(const Value step, evaluate_optional(node.children[3], scope));
-  // The reference folds constants by another way, on which what has no slices is undefined.
-  const bool has_slices = object.is_string() || object.is_sequence() || object.is(Kind::range);
-  if (node.children[0]->kind == ExpressionKind::constant && !has_slices) {
-    return run_.undefined("a value of type " + std::string(type_name(object)) + " has no slices");
-  }
   return get_slice(run_, object, start, stop, step);
 }
 

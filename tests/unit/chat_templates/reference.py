@@ -17,9 +17,6 @@ import jinja2.ext
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# Python's compiler comments on what the templates of the tests do.
-warnings.filterwarnings("ignore", category=SyntaxWarning)
-warnings.filterwarnings("ignore", category=DeprecationWarning)
 RENDERER = os.environ.get("TESSERA_RENDERER", "")
 
 
@@ -57,7 +54,10 @@ def environment(now):
 
 @functools.lru_cache(maxsize=64)
 def _compiled(template, seconds):
-    return environment(datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).from_string(template)
+    now = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's compiler comments on what the templates of the tests do
+        return environment(now).from_string(template)
 
 
 def expected(request):
