@@ -22,12 +22,13 @@ enum ExitCode : int {
 /// What main runs after parsing; returns the exit code.
 using Action = std::function<int()>;
 
-void add_import_commands(CLI::App& app, Action& action);     // import, synth
-void add_inspect_commands(CLI::App& app, Action& action);    // inspect, verify
-void add_run_command(CLI::App& app, Action& action);         // run
-void add_tokenize_command(CLI::App& app, Action& action);    // tokenize
-void add_perplexity_command(CLI::App& app, Action& action);  // perplexity
-void add_tokenizer_commands(CLI::App& app, Action& action);  // tokenizer train
+void add_import_commands(CLI::App& app, Action& action);        // import, synth
+void add_inspect_commands(CLI::App& app, Action& action);       // inspect, verify
+void add_run_command(CLI::App& app, Action& action);            // run
+void add_tokenize_command(CLI::App& app, Action& action);       // tokenize
+void add_tokenizer_commands(CLI::App& app, Action& action);     // tokenizer train
+void add_perplexity_command(CLI::App& app, Action& action);     // perplexity
+void add_chat_template_command(CLI::App& app, Action& action);  // chat-template
 
 void add_node_command(CLI::App& app, Action& action);      // node
 void add_launch_commands(CLI::App& app, Action& action);   // up, down

@@ -25,7 +25,7 @@ namespace {
 
 struct ImportCommand {
   std::string source, destination, dtype;
-  std::string tokenizer, name;
+  std::string tokenizer, name, chat_template;
   bool json = false;
 };
 
@@ -76,6 +76,7 @@ int run_import(const ImportCommand& command) {
   ImportOptions options = import_options(command.dtype, command.name, bar);
   options.tokenizer_path = command.tokenizer;
   options.resumable = true;
+  options.chat_template_path = command.chat_template;
   const Result<ImportReport> report = import_model(command.source, command.destination, options);
   bar.clear();
   return print_report(report, command.destination, seconds_between(start, clock.now()), command.json);
@@ -127,6 +128,8 @@ void add_import(CLI::App& app, Action& action) {
   command->add_option("--tokenizer", options->tokenizer,
                       "Tokenizer to put inside: tokenizer.json, tokenizer.model, tiktoken "
                       "ranks, GGUF, llama2.c's .bin, or a folder (default: SRC's own)");
+  command->add_option("--chat-template", options->chat_template,
+                      "Chat template (Jinja) to put inside (default: the model's own, if it has one)");
   command->add_option("--name", options->name, "Name of the model (default: from the file name)");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run_import(*options); }; });

@@ -10,10 +10,11 @@ namespace tessera::app {
 
 namespace {
 
-std::atomic<bool> stop_requested{false};
+std::atomic<bool> stop_requested{false}, end_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-void on_signal(int) {
+void on_signal(int signal) {
+  if (signal == SIGTERM) end_requested.store(true);
   if (stop_requested.exchange(true)) ::_exit(exit_interrupted);
 }
 
@@ -30,5 +31,9 @@ void install_interrupt_handlers() {
 }
 
 bool interrupted() { return stop_requested.load(std::memory_order_relaxed); }
+
+bool take_interruption() { return stop_requested.exchange(false); }
+
+bool terminated() { return end_requested.load(std::memory_order_relaxed); }
 
 }  // namespace tessera::app

@@ -7,5 +7,9 @@ namespace tessera::app {
 void install_interrupt_handlers();
 /// True once the user asked to stop. Any thread.
 bool interrupted();
+/// For a command that goes on after Ctrl-C, such as a chat: whether it came since the last call; it is forgotten.
+bool take_interruption();
+/// True once SIGTERM asked the process to end. Any thread.
+bool terminated();
 
 }  // namespace tessera::app

@@ -7,6 +7,8 @@
 #include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/chat_options.hpp"
+#include "app/chat_session.hpp"
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
 #include "app/process_memory.hpp"
@@ -19,6 +21,7 @@
 #include "runtime/model/generation.hpp"
 #include "runtime/model/weight_check.hpp"
 #include "runtime/text/text_stream.hpp"
+#include "runtime/text/utf8.hpp"
 
 namespace tessera::app {
 
@@ -28,9 +31,13 @@ struct RunOptions {
   ModelOptions model;
   PromptOptions prompt;
   SamplingOptions sampling;
+  ChatOptions chat;
   std::uint32_t prefill_chunk = limits::step_rows_max;
   bool no_weight_check = false;
   bool json = false;
+  bool has_prompt = false;  // on the command line
+
+  bool is_interactive() const { return chat.enabled() && !has_prompt && chat.messages.empty(); }
 };
 
 /// What one run produced so far; survives an interruption.
@@ -41,27 +48,48 @@ struct RunOutput {
   bool stdout_lost = false;
 };
 
+Error no_tokenizer(const RunOptions& options) {
+  return {ErrorCode::invalid_argument,
+          options.model.model +
+              " has no tokenizer, so it cannot read text; import it with --tokenizer FILE, "
+              "or give the tokens with --prompt-ids"};
+}
+
+/// The conversation of the options, with the prompt as the user's last message.
+Result<std::vector<TokenId>> conversation_tokens(const RunOptions& options, const OpenModel& model) {
+  TESSERA_TRY(const ChatTemplate chat,
+              chat_template_of(model.checkpoint->manifest().chat_template, options.model.model));
+  TESSERA_TRY(ChatInput input, start_conversation(options.chat, &*model.tokenizer));
+  if (options.has_prompt) {
+    TESSERA_TRY(const std::string text, prompt_text(options.prompt));
+    input.messages.push_back({{"role", "user"}, {"content", to_valid_utf8(text)}});
+  }
+  return chat_tokens(chat, input, *model.tokenizer);
+}
+
 Result<std::vector<TokenId>> prompt_tokens(const RunOptions& options, const OpenModel& model) {
   if (!options.prompt.ids.empty()) return options.prompt.ids;
+  if (!model.tokenizer) return no_tokenizer(options);
+  if (options.chat.enabled()) return conversation_tokens(options, model);
   TESSERA_TRY(const std::string text, prompt_text(options.prompt));
-  if (!model.tokenizer) {
-    return Error{ErrorCode::invalid_argument,
-                 options.model.model +
-                     " has no tokenizer, so it cannot read text; import it with --tokenizer FILE, "
-                     "or give the tokens with --prompt-ids"};
-  }
   return model.tokenizer->encode(text, {.add_bos = !options.prompt.no_bos});
 }
 
-Result<GenerationRequest> build_request(const RunOptions& options, const OpenModel& model) {
+/// All but the prompt.
+Result<GenerationRequest> request_parameters(const RunOptions& options, const OpenModel& model) {
   GenerationRequest request;
-  TESSERA_TRY(request.prompt, prompt_tokens(options, model));
   request.tokens_max = options.prompt.tokens_max;
   request.prefill_chunk = options.prefill_chunk;
   TESSERA_TRY(request.sampling, sampling_parameters(options.sampling));
   // 53 bits: JSON readers that keep numbers as doubles can hand the seed back unchanged.
   if (!options.sampling.seed_given) request.sampling.seed = SystemEntropy().next_seed() >> 11;
   if (!options.prompt.ignore_eos && model.tokenizer) request.end_tokens = model.tokenizer->data().eos;
+  return request;
+}
+
+Result<GenerationRequest> build_request(const RunOptions& options, const OpenModel& model) {
+  TESSERA_TRY(GenerationRequest request, request_parameters(options, model));
+  TESSERA_TRY(request.prompt, prompt_tokens(options, model));
   TESSERA_CHECK(validate(request, model.checkpoint->manifest().shape));
   return request;
 }
@@ -148,11 +176,22 @@ std::uint32_t positions_needed(const GenerationRequest& request, const ModelShap
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, shape.context_length));
 }
 
+int run_chat(const RunOptions& options, const OpenModel& model, const Clock& clock) {
+  if (!model.tokenizer) return fail(no_tokenizer(options));
+  const auto request = request_parameters(options, model);
+  if (!request) return fail(request.error());
+  std::optional<WeightCheck> check;
+  if (!options.no_weight_check) check.emplace(model.checkpoint);
+  const ChatSessionOptions session{options.chat, options.model, *request, options.prompt.stop};
+  return chat_interactively(session, model, clock, [&] { return check ? check->failure() : std::nullopt; });
+}
+
 int run(const RunOptions& options) {
   const SystemClock clock;
   const TimePoint start = clock.now();
   Result<OpenModel> model = open_model(options.model.model, clock);
   if (!model) return fail(model.error());
+  if (options.is_interactive()) return run_chat(options, *model, clock);
   Result<GenerationRequest> request = build_request(options, *model);
   if (!request) return fail(request.error());
   auto replica = start_replica(*model, options.model, positions_needed(*request, model->checkpoint->manifest().shape));
@@ -189,10 +228,24 @@ int run(const RunOptions& options) {
   return summary.interrupted ? exit_interrupted : exit_ok;
 }
 
+/// Options that do not go together.
+void check_chat(const CLI::App& command, const RunOptions& options) {
+  const bool has_chat_option = command.count("--system") + command.count("--tools") + command.count("--var") > 0;
+  if (!options.chat.enabled() && has_chat_option) {
+    throw CLI::ValidationError(command.get_name(), "--system, --tools and --var belong to --chat or --messages");
+  }
+  if (options.chat.enabled() && command.count("--prompt-ids") > 0) {
+    throw CLI::ValidationError("--prompt-ids", "a chat needs text: give -p TEXT or -f FILE");
+  }
+  if (options.is_interactive() && options.json) {
+    throw CLI::ValidationError("--json", "a chat from line to line has no JSON; give -p TEXT or --messages FILE");
+  }
+}
+
 }  // namespace
 
 void add_run_command(CLI::App& app, Action& action) {
-  auto* const command = app.add_subcommand("run", "Generate text from a prompt");
+  auto* const command = app.add_subcommand("run", "Generate text from a prompt, or chat");
   auto options = std::make_shared<RunOptions>();
   add_model_options(*command, options->model);
   add_prompt_options(*command, options->prompt);
@@ -202,9 +255,16 @@ void add_run_command(CLI::App& app, Action& action) {
   command->add_flag("--no-weight-check", options->no_weight_check,
                     "Do not compare the weights with their checksums in the background");
   command->add_flag("--json", options->json, "Print one JSON object at the end instead of streaming text");
+  command
+      ->add_flag("--chat", options->chat.chat,
+                 "Chat: the prompt is the user's message in the model's chat template; without a prompt, line by line")
+      ->group("Chat");
+  add_chat_options(*command, options->chat);
   add_sampling_options(*command, options->sampling);
   command->callback([=, &action] {
-    check_generation_options(*command, options->prompt, options->sampling);
+    options->has_prompt = command->count("--prompt") + command->count("--file") > 0;
+    check_chat(*command, *options);
+    check_generation_options(*command, options->prompt, options->sampling, options->chat.enabled());
     action = [options] { return run(*options); };
   });
 }

@@ -80,8 +80,9 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
       });
 }
 
-void check_generation_options(const CLI::App& command, const PromptOptions& prompt, SamplingOptions& sampling) {
-  if (command.count("--prompt") + command.count("--file") + command.count("--prompt-ids") == 0) {
+void check_generation_options(const CLI::App& command, const PromptOptions& prompt, SamplingOptions& sampling,
+                              bool prompt_is_optional) {
+  if (!prompt_is_optional && command.count("--prompt") + command.count("--file") + command.count("--prompt-ids") == 0) {
     throw CLI::ValidationError(command.get_name(), "give a prompt: -p TEXT, -f FILE or --prompt-ids IDS");
   }
   if (prompt.stop.size() > limits::stop_strings_max) {

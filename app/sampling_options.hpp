@@ -34,7 +34,8 @@ void add_prompt_options(CLI::App& command, PromptOptions& options);
 /// --temperature to --seed
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
 /// What CLI11 cannot say option by option; called in the command's callback. Throws CLI::ValidationError.
-void check_generation_options(const CLI::App& command, const PromptOptions& prompt, SamplingOptions& sampling);
+void check_generation_options(const CLI::App& command, const PromptOptions& prompt, SamplingOptions& sampling,
+                              bool prompt_is_optional = false);
 
 /// -p as it is, or the text of the file; both at most limits::prompt_bytes_max bytes.
 Result<std::string> prompt_text(const PromptOptions& options);

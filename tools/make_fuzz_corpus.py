@@ -436,6 +436,32 @@ def checkpoint_seeds():
     return {**{name: b"\0" + data for name, data in manifests.items()}, **{name: b"\1" + data for name, data in files.items()}}
 
 
+# chat templates ---------------------------------------------------------------------------------------------------------------------
+
+
+def chat_template_seeds():
+    """A template, and perhaps "CHAT:" and a conversation. What makes a template slow, large or deep is here too."""
+    chat = (b"{{ bos_token }}{%- for m in messages -%}{{ '<|' + m.role + '|>' }}\n{%- if m.tool_calls %}{{ m.tool_calls|tojson(indent=2) }}"
+            b"{% elif m.content is string %}{{ m.content|trim }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+            b"{% if add_generation_prompt %}<|assistant|>{% endif %}")
+    macros = (b"{% macro f(a, b=1) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{{ caller() if caller }}{% endmacro %}{{ f(1, 2, 3, c=4) }}"
+              b"{% call(x) f('a') %}{{ x }}{% endcall %}")
+    scopes = (b"{% set ns = namespace(i=0) %}{% for a, b in [(1, 2)] recursive %}{% set ns.i = ns.i + a %}{{ loop.index }}{% else %}x{% endfor %}"
+              b"{% with a = 1 %}{% set b %}{{ a }}{% endset %}{{ b|upper }}{% endwith %}{% block c %}{% raw %}{{ }}{% endraw %}{% endblock %}")
+    filters = (b"{{ [3, 1, 2]|sort|reverse|list|join(', ') }}{{ 'a b'|title|indent(2, true) }}{{ messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|first }}"
+               b"{{ '%05.2f %s'|format(1.5, 'x') }}{{ '{:>8} {0!r}'.format('a') }}{{ {'b': 1, 'a': 2}|dictsort }}{{ [1, 2, 3, 4]|batch(3, 0)|list }}"
+               b"{{ 'a,b'.split(',')[::-1] }}{{ 'x'.replace('', 'y') }}{{ strftime_now('%d %b %Y') }}{{ range(9)[2:8:3]|list }}{{ 2 ** 10 // 3 % 7 }}")
+    grow = b"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"
+    return {"chat": chat, "conversation": chat + b'CHAT:[{"role": "user", "content": "a"}, {"role": "assistant", "content": ["b", 1, null]}]',
+            "variables": b"{{ a }}{{ b.c[0] }}CHAT:" + b'{"a": 1e300, "b": {"c": ["\\u00e9"]}}', "macros": macros, "scopes": scopes, "filters": filters,
+            "refusal": b"{{ raise_exception('no ' ~ messages|length) }}", "endless": b"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+            "loops": b"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "repeat": b"{{ ('a' * 999999999)|length }}{{ 'ab' * 99 * 999 * 999 }}",
+            "grow": grow, "pairs": grow.replace(b"ns.x + ns.x", b"[ns.x, ns.x]") + b"{{ ns.x }}", "circle": b"{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
+            "power": b"{{ 9 ** 9 ** 9 ** 9 }}{{ 1.5 ** 99999 }}", "width": b"{{ 'a'|center(999999999) }}{{ '%999999999d' % 1 }}{{ '{:999999999}'.format(1) }}{{ 'a'|indent(99999999) }}",
+            "deep": b"{{ " + b"(" * 5000 + b")" * 5000 + b" }}", "deep_list": b"{{ " + b"[" * 150 + b"]" * 150 + b" }}", "deep_if": b"{% if 1 %}" * 400,
+            "long_sum": b"{{ 1" + b"+1" * 5000 + b" }}", "not_closed": b"{% if x %}{{ y", "not_utf8": b"{{ '\xff' }}", "map_of_maps": b"{{ 'a'|map(*(['map'] * 99999))|list }}"}
+
+
 # cluster.toml -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -533,7 +559,7 @@ def rpc_message_seeds():
             "huge_list": b"\0" + struct.pack("<IIQQ", 0, 2, 1 << 48, 0xFFFFFFF800000001)}
 
 
-TARGETS = {"checkpoint": checkpoint_seeds, "cluster_config": cluster_config_seeds,
+TARGETS = {"chat_template": chat_template_seeds, "checkpoint": checkpoint_seeds, "cluster_config": cluster_config_seeds,
            "exchange_frame": exchange_frame_seeds, "gguf": gguf_seeds, "llama2c": llama2c_seeds,
            "llama2c_tokenizer": llama2c_tokenizer_seeds, "rpc_message": rpc_message_seeds, "safetensors": safetensors_seeds, "sentencepiece": sentencepiece_seeds,
            "tiktoken": tiktoken_seeds, "tokenizer": tokenizer_seeds,

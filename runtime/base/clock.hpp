@@ -45,6 +45,9 @@ class SystemWallClock final : public WallClock {
   std::chrono::sys_seconds now() const override;
 };
 
+/// A moment as the clock on the wall shows it, in the machine's time zone (TZ).
+std::chrono::local_seconds local_time(std::chrono::sys_seconds moment);
+
 /// Seconds between two points.
 inline double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
 

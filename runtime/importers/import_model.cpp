@@ -17,6 +17,7 @@
 #include "runtime/importers/byte_source.hpp"
 #include "runtime/importers/gguf_source.hpp"
 #include "runtime/importers/hugging_face.hpp"
+#include "runtime/importers/import_chat_template.hpp"
 #include "runtime/importers/llama2c.hpp"
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/packing.hpp"
@@ -118,7 +119,6 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   RopeTables rope = source.rope();
   header.rope_frequencies = std::move(rope.frequencies);
   header.rope_local_frequencies = std::move(rope.local_frequencies);
-  header.chat_template = source.chat_template();
   return header;
 }
 
@@ -158,10 +158,12 @@ Error kept_for_later(const Error& error, CheckpointWriter& writer) {
 }
 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options,
-                               const std::vector<std::byte>& tokenizer_blob) {
+                               const std::vector<std::byte>& tokenizer_blob, const std::string& chat_template) {
   TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const std::string resume_key, resume_key_of(source, options));
-  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header_of(source, options), resume_key));
+  Manifest header = header_of(source, options);
+  header.chat_template = chat_template;
+  TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header, resume_key));
   std::uint64_t total = tokenizer_blob.size();
   for (const TensorEntry& entry : writer->tensors()) total += layout_bytes(entry.spec.layout);
   ProgressMeter meter(options.progress, total);
@@ -244,9 +246,10 @@ Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path
 }
 
 Result<ImportReport> write_checkpoint(WeightSource& source, const std::string& destination,
-                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob) {
+                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob,
+                                      const std::string& chat_template) {
   try {
-    return write_all(source, destination, options, tokenizer_blob);
+    return write_all(source, destination, options, tokenizer_blob, chat_template);
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::exhausted, destination + ": not enough memory to pack a tensor; close other programs"};
   }
@@ -260,10 +263,12 @@ Result<ImportReport> import_model(const std::string& source_path, const std::str
   std::vector<std::string> notices;
   TESSERA_TRY(const std::vector<std::byte> tokenizer_blob,
               tokenizer_of(*source, source_path, options.tokenizer_path, notices));
+  TESSERA_TRY(ImportedChatTemplate chat, import_chat_template(options.chat_template_path, source_path, *source));
   ImportOptions named = options;
   if (named.name.empty()) named.name = model_name_of(source_path);
-  TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob));
+  TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob, chat.text));
   report.notices = std::move(notices);
+  if (!chat.notice.empty()) report.notices.push_back(std::move(chat.notice));
   return report;
 }
 

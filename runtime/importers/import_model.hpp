@@ -75,6 +75,7 @@ struct ImportOptions {
   std::optional<DType> dtype;  ///< empty: the source's natural_dtype()
   std::string name;            ///< of the model; empty: from the file name
   std::string tokenizer_path;  ///< file or folder; empty: the source's own, or none inside
+  std::string chat_template_path;  ///< empty: the source's own, or none
   Progress progress;
   /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
   /// journal beside `destination` (CheckpointWriter), and the next one with the same source and options goes on from
@@ -96,8 +97,10 @@ struct ImportReport {
 Result<ImportReport> import_model(const std::string& source_path, const std::string& destination,
                                   const ImportOptions& options);
 
-/// Packs any source into a checkpoint; import_model and synth share it. `tokenizer_blob` may be empty.
+/// Packs any source into a checkpoint; import_model and synth share it. `tokenizer_blob` and
+/// `chat_template` may be empty.
 Result<ImportReport> write_checkpoint(WeightSource& source, const std::string& destination,
-                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob);
+                                      const ImportOptions& options, const std::vector<std::byte>& tokenizer_blob,
+                                      const std::string& chat_template = {});
 
 }  // namespace tessera

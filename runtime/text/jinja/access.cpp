@@ -88,7 +88,7 @@ bool resolve_index(Integer index, std::size_t size, std::size_t& place) {
 Result<Value> subscript(Run& run, const Value& object, const Value& key) {
   if (object.is(Kind::dict)) {
     if (!hashable(key)) return Value();
-    if (object.dict().has_other_keys) TESSERA_CHECK(run.step(object.dict().entries.size()));
+    if (object.dict().has_other_keys) TESSERA_CHECK(run.step(object.dict().entries.size() * extent_of(key).weight));
     const Value* const found = object.dict().find(key);
     return found != nullptr ? *found : Value();
   }

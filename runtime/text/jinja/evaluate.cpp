@@ -85,7 +85,7 @@ Result<Value> Interpreter::collect_dict(const Expression& node, const ScopePtr& 
     TESSERA_TRY(Value key, evaluate(*node.children[i], scope));
     TESSERA_TRY(Value value, evaluate(*node.children[i + 1], scope));
     if (!hashable(key)) return run_.error("a key of a dict cannot be a " + std::string(type_name(key)));
-    if (!key.is_string()) TESSERA_CHECK(run_.step(builder.size() / 8 * (1 + extent_of(key).weight)));
+    if (!key.is_string()) TESSERA_CHECK(run_.step(builder.size() * extent_of(key).weight));
     builder.set(std::move(key), std::move(value));
   }
   return run_.dict(std::move(builder));

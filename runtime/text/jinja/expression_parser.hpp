@@ -1,6 +1,7 @@
 // Expressions: the part of the parser between the delimiters of a tag. Internal to the parser.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -20,7 +20,7 @@ inline constexpr std::size_t template_value_depth_max = 100;
 /// Values in one list or dictionary, each counted as often as it is reached.
 inline constexpr std::size_t template_value_weight_max = 2'000'000;
 /// Evaluated nodes, elements and (by 32) bytes of one rendering: about a second at worst.
-inline constexpr std::uint64_t template_steps_max = 6'000'000;
+inline constexpr std::uint64_t template_steps_max = 10'000'000;
 /// Bytes of all values alive during one rendering, the conversation included.
 inline constexpr std::size_t template_memory_bytes_max = std::size_t{256} << 20;
 /// Bytes of the rendered text.

@@ -4,6 +4,13 @@
 
 namespace tessera::jinja {
 
+namespace {
+
+/// An iteration has a scope of its own, which costs about as much as so many nodes.
+constexpr std::uint64_t iteration_steps = 4;
+
+}  // namespace
+
 Result<void> Interpreter::run_loop(const Statement& node, const ScopePtr& scope, const Value& iterable,
                                    std::size_t level) {
   TESSERA_TRY(std::vector<Value> elements, chosen_elements(node, scope, iterable));
@@ -43,6 +50,7 @@ Result<bool> Interpreter::run_iterations(const Statement& node, const ScopePtr& 
   auto& state = loop.as<Loop>();
   bool completed = false;
   for (std::size_t i = 0; i < state.items.size(); ++i) {
+    TESSERA_CHECK(run_.step(iteration_steps));
     state.index = i;
     const ScopePtr inner = new_scope(scope, node.unset[0]);
     TESSERA_CHECK(assign(node.targets[0], state.items[i], inner));

@@ -35,7 +35,7 @@ Result<Value> dict_view(Run& run, const Value& self, const Arguments& arguments)
 Result<Value> dict_get(Run& run, const Value& self, const Arguments& arguments) {
   TESSERA_TRY(const auto bound, bind(run, "get()", arguments, {"key", "default"}, 1));
   if (!hashable(*bound[0])) return run.error("a key of a dict cannot be a " + std::string(type_name(*bound[0])));
-  if (self.dict().has_other_keys) TESSERA_CHECK(run.step(self.dict().entries.size()));
+  if (self.dict().has_other_keys) TESSERA_CHECK(run.step(self.dict().entries.size() * extent_of(*bound[0]).weight));
   if (const Value* const found = self.dict().find(*bound[0])) return *found;
   return bound[1] ? *bound[1] : Value::none();
 }
@@ -150,7 +150,7 @@ Result<void> add_entries(Run& run, DictBuilder& builder, const Arguments& argume
       for (const Value& pair : pairs) {
         TESSERA_TRY(const std::vector<Value> parts, elements_of(run, pair));
         if (parts.size() != 2 || !hashable(parts[0])) return run.error("dict() needs pairs of a key and a value");
-        TESSERA_CHECK(run.step(parts[0].is_string() ? 1 : 1 + builder.size()));
+        TESSERA_CHECK(run.step(parts[0].is_string() ? 1 : 1 + builder.size() * extent_of(parts[0]).weight));
         builder.set(parts[0], parts[1]);
       }
     }

@@ -243,7 +243,8 @@ Result<bool> contains(Run& run, const Value& container, const Value& needle) {
       return any_equal(run, container.items(), container.as<Sequence>().next, needle);
     case Kind::dict:
       if (!hashable(needle)) return unsuitable(run, Operation::in, needle, container);
-      if (container.dict().has_other_keys) TESSERA_CHECK(run.step(container.dict().entries.size()));
+      if (container.dict().has_other_keys)
+        TESSERA_CHECK(run.step(container.dict().entries.size() * extent_of(needle).weight));
       return container.dict().find(needle) != nullptr;
     case Kind::range:
       return range_contains(container.as<Range>(), needle);

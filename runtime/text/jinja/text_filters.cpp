@@ -145,7 +145,6 @@ Result<Value> center(Run& run, const Value& value, const Arguments& arguments) {
 
 Result<Value> truncate(Run& run, const Value& value, const Arguments& arguments) {
   TESSERA_TRY(const auto bound, bind(run, "truncate", arguments, {"length", "killwords", "end", "leeway"}));
-  TESSERA_TRY(const std::string_view text, text_argument(run, value, "what truncate shortens"));
   std::int64_t length = 255, leeway = 5;
   if (bound[0]) {
     TESSERA_TRY(length, integer_argument(run, *bound[0], "the length of truncate"));
@@ -157,10 +156,11 @@ Result<Value> truncate(Run& run, const Value& value, const Arguments& arguments)
   if (bound[2]) {
     TESSERA_TRY(end, text_argument(run, *bound[2], "the end of truncate"));
   }
-  TESSERA_CHECK(run.step(text.size() / 8));
   const auto end_size = static_cast<std::int64_t>(count_characters(end));
   if (length < end_size || leeway < 0) return run.error("truncate needs a length that its end fits into");
-  if (static_cast<Integer>(count_characters(text)) <= Integer{length} + leeway) return value;
+  TESSERA_TRY(const std::size_t size, length_of(run, value));
+  if (static_cast<Integer>(size) <= Integer{length} + leeway) return value;
+  TESSERA_TRY(const std::string_view text, text_argument(run, value, "what truncate shortens"));
   std::string_view kept = text.substr(0, byte_of_character(text, static_cast<std::size_t>(length - end_size)));
   if (!flag(bound[1])) {
     if (const std::size_t space = kept.rfind(' '); space != std::string_view::npos) kept = kept.substr(0, space);

@@ -12,10 +12,16 @@ constexpr std::size_t indexed_entries_min = 9;
 
 Extent extent_of_entries(const std::vector<Dict::Entry>& entries) {
   Extent extent{0, 0};
+  std::size_t others = 0, weight_of_others = 0;
   for (const auto& [key, value] : entries) {
     extent.add(extent_of(key));
     extent.add(extent_of(value));
+    if (key.is_string()) continue;
+    ++others;
+    weight_of_others += extent_of(key).weight;
   }
+  // Keys that are no strings are searched one by one: what comparing two such dicts takes.
+  extent.add({0, others * weight_of_others});
   return extent;
 }
 

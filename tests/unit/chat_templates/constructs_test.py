@@ -122,7 +122,7 @@ SYNTAX_ERRORS = [
     "{{ n;m }}", "{{ lambda }}", "{{ n := 1 }}", "{%- -%}", "{% %}", "{{ 'a' if }}", "{{ [*l] }}", "{{ {**d} }}", "{{ l[1:2:3:4] }}", "{{ f(*) }}", "{{ n|upper. }}", "{{ @ }}", "{{ n & m }}", "{{ a.b = 1 }}", "{% set a[0] = 1 %}",
 ]
 # Where the reference does something that we leave out on purpose, and say so by an error: none of it is of use in a chat template.
-NOT_SUPPORTED = ["{{ word.encode() }}", "{{ 2 ** 200 }}", "{{ 10 ** 30 * 10 ** 5 }}", "{{ (-8) ** 0.5 }}", "{{ lipsum() }}", "{{ l|pprint }}", "{{ l|random }}", "{{ l.pop() }}",
+NOT_SUPPORTED = ["{{ word.encode() }}", "{{ 2 ** 200 }}", "{{ (-8) ** 0.5 }}", "{{ lipsum() }}", "{{ l|pprint }}", "{{ l|random }}", "{{ l.pop() }}",
                  "{% autoescape true %}{% endautoescape %}"]
 
 GROUPS = {"white space": WHITE_SPACE, "output": OUTPUT, "operators": OPERATORS, "access": ACCESS, "methods": METHODS, "filters": FILTERS, "tests": TESTS,

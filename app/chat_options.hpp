@@ -1,0 +1,42 @@
+// Conversations on the command line: the options that `run --chat` and `chat-template` share, and how a conversation
+// becomes a prompt.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/result.hpp"
+#include "runtime/chat/chat_template.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace tessera::app {
+
+struct ChatOptions {
+  bool chat = false;
+  std::string system;
+  std::string messages, tools;         ///< files
+  std::vector<std::string> variables;  ///< NAME=VALUE as written
+  bool enabled() const { return chat || !messages.empty(); }
+};
+
+/// --system, --messages, --tools, --var
+void add_chat_options(CLI::App& command, ChatOptions& options);
+
+/// What every prompt of a conversation has in common: tools, variables, the names of BOS and EOS from the tokenizer
+/// (may be null), the time. Its messages are those of the file, or the system message, if any.
+Result<ChatInput> start_conversation(const ChatOptions& options, const Tokenizer* tokenizer);
+
+/// The template of a checkpoint; an error that says how to get one, where it has none.
+Result<ChatTemplate> chat_template_of(const std::string& text, const std::string& path);
+
+/// The prompt as tokens: names of special tokens count as tokens, and none is added.
+Result<std::vector<TokenId>> chat_tokens(const ChatTemplate& chat, const ChatInput& input, const Tokenizer& tokenizer);
+
+}  // namespace tessera::app

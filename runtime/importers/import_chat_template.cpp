@@ -1,0 +1,104 @@
+#include "runtime/importers/import_chat_template.hpp"
+
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/limits.hpp"
+#include "runtime/chat/chat_template.hpp"
+#include "runtime/importers/byte_source.hpp"
+#include "runtime/importers/strict_json.hpp"
+#include "runtime/text/jinja/limits.hpp"
+
+namespace tessera {
+
+namespace {
+
+Result<std::string> read_text(const std::string& path, std::size_t bytes_max, const char* what) {
+  TESSERA_TRY(const auto file, open_byte_source(path));
+  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, bytes_max, what));
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+/// The template, and the file that it was found in.
+struct Found {
+  std::string text, where;
+};
+
+Result<Found> find_in_folder(const std::filesystem::path& folder) {
+  const auto path_of = [&](const char* name) { return (folder / name).string(); };
+  std::error_code ignored;
+  if (const std::string path = path_of("chat_template.jinja"); std::filesystem::exists(path, ignored)) {
+    TESSERA_TRY(std::string text, read_text(path, limits::template_bytes_max, "a chat template"));
+    return Found{std::move(text), path};
+  }
+  for (const char* const name : {"chat_template.json", "tokenizer_config.json"}) {
+    const std::string path = path_of(name);
+    if (!std::filesystem::exists(path, ignored)) continue;
+    TESSERA_TRY(const std::string json, read_text(path, limits::foreign_json_bytes_max, "a JSON file"));
+    TESSERA_TRY(std::optional<std::string> text, parse_chat_template_json(json, path));
+    if (text) return Found{*std::move(text), path};
+  }
+  return Found{};
+}
+
+Result<Found> find_template(const std::string& source_path, const WeightSource& source) {
+  if (std::string own = source.chat_template(); !own.empty()) return Found{std::move(own), source_path};
+  std::error_code ignored;
+  if (std::filesystem::is_directory(source_path, ignored)) return find_in_folder(source_path);
+  if (std::string_view(source.format()) == "safetensors") {
+    return find_in_folder(std::filesystem::path(source_path).parent_path());
+  }
+  return Found{};
+}
+
+Result<std::string> checked(Found found) {
+  if (found.text.empty()) return std::string();
+  if (found.text.size() > limits::template_bytes_max) {
+    return Error{ErrorCode::exhausted, found.where + ": its chat template is longer than " +
+                                           std::to_string(limits::template_bytes_max >> 20) + " MiB"};
+  }
+  TESSERA_TRY(const ChatTemplate parsed, ChatTemplate::parse(found.text, found.where + ": chat template"));
+  return parsed.source();
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> parse_chat_template_json(std::string_view json, const std::string& where) {
+  TESSERA_TRY(const nlohmann::json root, parse_strict_json(json, where));
+  const auto member = root.find("chat_template");
+  if (!root.is_object() || member == root.end() || member->is_null()) return std::optional<std::string>();
+  if (member->is_string()) return std::optional(member->get<std::string>());
+  if (member->is_array()) {
+    for (const auto& named : *member) {
+      if (!named.is_object() || !named.contains("name") || !named.contains("template")) continue;
+      if (named["name"] == "default" && named["template"].is_string())
+        return std::optional(named["template"].get<std::string>());
+    }
+    return Error{ErrorCode::unsupported, where + ": has several chat templates, and none is called 'default'"};
+  }
+  return Error{ErrorCode::corrupt, where + ": chat_template is neither a text nor a list of named ones"};
+}
+
+Result<ImportedChatTemplate> import_chat_template(const std::string& path, const std::string& source_path,
+                                                  const WeightSource& source) {
+  if (!path.empty()) {
+    TESSERA_TRY(std::string text, read_text(path, limits::template_bytes_max, "a chat template"));
+    if (text.empty()) return Error{ErrorCode::corrupt, path + ": is empty; give a chat template"};
+    TESSERA_TRY(text, checked({std::move(text), path}));
+    return ImportedChatTemplate{std::move(text), {}};
+  }
+  const auto use = [&]() -> Result<std::string> {
+    TESSERA_TRY(Found found, find_template(source_path, source));
+    return checked(std::move(found));
+  };
+  auto text = use();
+  if (text) return ImportedChatTemplate{*std::move(text), {}};
+  return ImportedChatTemplate{
+      {}, "the chat template is left out: " + text.error().message + "; give another one with --chat-template"};
+}
+
+}  // namespace tessera
