@@ -237,9 +237,11 @@ Result<TokenizerData> tokenizer_from_gguf(const GgufFile& file) {
                                              "'; llama, gpt2, bert and t5 can be imported"};
   }
   TESSERA_TRY(Vocabulary vocabulary, read_vocabulary(file));
-  if (model == "gpt2") return gpt2(file, std::move(vocabulary));
-  if (model == "bert") return bert(file, std::move(vocabulary));
-  return sentencepiece(file, std::move(vocabulary), model == "t5");
+  auto read = model == "gpt2"   ? gpt2(file, std::move(vocabulary))
+              : model == "bert" ? bert(file, std::move(vocabulary))
+                                : sentencepiece(file, std::move(vocabulary), model == "t5");
+  if (read) add_turn_ends(*read);
+  return read;
 }
 
 }  // namespace tessera

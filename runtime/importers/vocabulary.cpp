@@ -146,4 +146,13 @@ void find_ids_by_name(TokenizerData& data) {
   }
 }
 
+void add_turn_ends(TokenizerData& data) {
+  for (const std::string_view name :
+       {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|eom_id|>", "<|eot|>"}) {
+    const TokenId id = added_id(data, name);
+    const bool is_special = id >= 0 && data.special[static_cast<std::size_t>(id)];
+    if (is_special && std::find(data.eos.begin(), data.eos.end(), id) == data.eos.end()) data.eos.push_back(id);
+  }
+}
+
 }  // namespace tessera

@@ -41,6 +41,10 @@ Result<void> fit_vocabulary(TokenizerData& data, std::size_t size, const std::st
 /// families use. Leaves what is set.
 void find_ids_by_name(TokenizerData& data);
 
+/// Adds the tokens that end a turn of a chat to those that end a generation, by their names: files of converted models
+/// often name one end only.
+void add_turn_ends(TokenizerData& data);
+
 /// The id of the special or added token of this name, or -1.
 TokenId added_id(const TokenizerData& data, std::string_view name);
 

@@ -11,6 +11,9 @@ namespace {
 
 using Step = NormalizerStep;
 
+/// How SentencePiece writes a space: U+2581.
+constexpr std::string_view space_mark = "\xE2\x96\x81";
+
 /// Calls `take(character, its bytes)` for each; what is no character comes as it is, with is_valid false.
 template <typename Take>
 void for_each_character(std::string_view text, Take&& take) {
@@ -65,6 +68,10 @@ std::string bert(std::string_view text, std::uint8_t flags) {
       return;
     }
     const char32_t c = character.value;
+    if (c > ' ' && c < 0x7F) {
+      result += static_cast<char>(c);
+      return;
+    }
     const bool is_blank = c == '\t' || c == '\n' || c == '\r' || is_white_space(c);
     if ((flags & Step::flag_clean) != 0) {
       if (is_blank) {
@@ -186,7 +193,12 @@ std::string mapped(std::string_view text, const Charsmap& map, bool trims, const
     if (!part.empty()) after_space = trims && part.ends_with(' ');
     text.remove_prefix(length);
   }
-  if (trims) result.erase(result.find_last_not_of(' ') + 1);
+  // Only here a mark in the text counts as the space that it will become.
+  std::string_view rest = result;
+  while (trims && (rest.ends_with(' ') || rest.ends_with(space_mark))) {
+    rest.remove_suffix(rest.ends_with(' ') ? 1 : space_mark.size());
+  }
+  result.resize(rest.size());
   return result;
 }
 

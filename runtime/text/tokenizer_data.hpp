@@ -20,7 +20,7 @@ namespace tessera {
 
 namespace limits {
 /// Merges of a merge_bpe tokenizer.
-inline constexpr std::size_t merges_max = std::size_t{1} << 21;
+inline constexpr std::size_t merges_max = std::size_t{1} << 20;
 /// Tokens that are found in text by name.
 inline constexpr std::size_t added_tokens_max = std::size_t{1} << 16;
 /// Steps of a normalizer, and of a splitter.

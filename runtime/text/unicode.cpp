@@ -94,6 +94,10 @@ Result<void> check_normal_forms() {
 }
 
 void append_lower_case(std::string& text, char32_t character) {
+  if (character < 0x80) {
+    text += static_cast<char>(character >= 'A' && character <= 'Z' ? character + ('a' - 'A') : character);
+    return;
+  }
   // The one character whose lower case, alone, is two.
   if (character == 0x130) {
     text += "i\xCC\x87";

@@ -1,4 +1,5 @@
 // Vocabularies of known models, against the ids that their own programs give for 47 texts.
+#include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -7,6 +8,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "runtime/base/rng.hpp"
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/text/tokenizer.hpp"
 #include "tests/support/paths.hpp"
@@ -80,6 +82,20 @@ void check_round_trips(const std::string& tokenizer_name) {
   }
 }
 
+/// Any bytes, which are no text: valid characters and others mixed.
+void check_random_bytes(const std::string& tokenizer_name) {
+  const Tokenizer tokenizer = load(tokenizer_path(tokenizer_name));
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::string text;
+    std::uint32_t next = 0;
+    const auto roll = [&](std::uint32_t sides) { return philox(philox_key(seed), {next++, 0, 0, 0})[0] % sides; };
+    for (std::uint32_t length = roll(80); length > 0; --length) {
+      text += roll(2) == 0 ? static_cast<char>(roll(256)) : "e 1\xC3\xA9\n'"[roll(7)];
+    }
+    BOOST_TEST_REQUIRE(tokenizer.decode(tokenizer.encode(text)) == text, tokenizer_name << ", seed " << seed);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE(tokenizer_vectors, *boost::unit_test::precondition(SharedPresent("data/tokenizers")))
 
 BOOST_AUTO_TEST_CASE(gpt2_from_gguf_gives_the_expected_ids) {
@@ -113,6 +129,13 @@ BOOST_AUTO_TEST_CASE(texts_come_back_from_every_vocabulary_that_loses_nothing) {
         "qwen.tiktoken", "mistral_tokenizer.model.v1", "mistral_mistral_instruct_tokenizer_240323.model.v3",
         "ggml-vocab-baichuan.gguf"}) {
     check_round_trips(name);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(random_bytes_come_back_from_vocabularies_without_a_normalizer) {
+  for (const char* const name : {"ggml-vocab-gpt-2.gguf", "llama3_tokenizer.model", "llama2_tokenizer.model",
+                                 "llama2_tokenizer.json", "phi-2_tokenizer.json", "mistral_tokenizer.model.v1"}) {
+    check_random_bytes(name);
   }
 }
 
