@@ -22,7 +22,8 @@ struct Plot {
   std::string_view name;
   bool friends = true;  ///< whether A and B know each other when the story begins
   std::vector<Draw> draws;
-  /// One or more sentences each. The introduction of the hero comes before them.
+  /// One or more sentences each; those with a '?' in front are told in half of the stories. The introduction of the
+  /// hero comes before them.
   std::vector<std::string_view> steps;
 };
 

@@ -112,7 +112,7 @@ Plot star_wish() {
           R"(So {A} took the {thing} and went to {place}. [There {A.he} saw a~ {B.kind}|A~ {B.kind} was sitting there], and {B.he} looked [sad|lonely] too. "[Hello.|Good morning.] What is your name?" asked {A}.)",
           R"("I am {B}," said the {B.kind}. "[Last night I saw a star fall|I saw a star last night], and I wished for a friend. But nobody came.")",
           R"({A}'s eyes grew big. "I saw the same star! I made the same wish!" {A.he} said. They looked at each other and began to laugh.)",
-          R"([All day long they played with the {color} {thing}.|They took turns with the {color} {thing} all day.] [When it got dark|In the evening], they {together} and waited for another star.)",
+          R"([All day long they played with the {color} {thing}.|They took turns with the {color} {thing} all day.] [When it got dark|In the evening], {A} and {B} {together} and waited for another star.)",
           R"("[What will you wish for now?|Do you have another wish?]" asked {B}. "[Nothing|Nothing at all]," said {A}. "I have [all I need|a friend now].")",
       }};
 }
@@ -146,18 +146,19 @@ Plot quarrel() {
       true,
       {{"weather", {"It began to rain", "The sun went behind a cloud", "A cold wind came up"}},
        {"alone", {"threw stones into the water", "counted the ants", "walked up and down", "looked at the sky"}},
-       {"half", {"in the morning", "until lunch", "on the way there"}},
-       {"later", {"in the afternoon", "after lunch", "on the way back"}}},
+       {"half/later",
+        {"in the morning/in the afternoon", "today/tomorrow", "on the way there/on the way back",
+         "before lunch/after lunch"}}},
       {
           R"({A} and {B} were best friends. [They did everything together.|They played together every day.] [One day|One morning], they found a~ {color} {thing} {at}. [It belonged to nobody.|Nobody had lost it.])",
           R"("[It is mine!|I want it!] I saw it first," said {A}. "No, it is mine! I picked it up," said {B}. They both pulled at the {thing}. [They pulled harder and harder.|"Let go!" shouted {A}. "You let go!" shouted {B}.])",
           R"("[You are not my friend any more!|I will never play with you again!]" said {B}. [{B} went away|{B} walked home] without looking back. Now {A} had the {color} {thing}. {weather}.)",
-          R"({A} played with the {thing}, but [it was not much fun|{A.he} did not smile]. There was nobody to laugh with. [So {A}|After a while, {A}] only {alone}.)",
-          R"({B} sat at home alone. [{B} was not angry any more.|{B} was not happy.] "[I should not have said that|I miss {A}]," {B.he} thought.)",
+          R"(?{A} played with the {thing}, but [it was not much fun|{A.he} did not smile]. There was nobody to laugh with. [So {A}|After a while, {A}] only {alone}.)",
+          R"(?{B} sat at home alone. [{B} was not angry any more.|{B} was not happy.] "[I should not have said that|I miss {A}]," {B.he} thought.)",
           R"({E} saw {A} and asked, "[Where is {B}?|Why are you alone?]" {A} told {E} everything. "What is better, a~ {thing} or a friend?" asked {E}. [{A} did not have to think for long.|{A} knew the answer at once.])",
           R"({A} took the {thing} and ran to {B}'s house. But {B} was already on the way to {A}. They met in the middle. "I am sorry!" they both said at the same time. [Then they had to laugh.|And they both began to laugh.])",
           R"("[You can have the {thing}|Please take it]," said {A}. "No, you take it," said {B}. "[I have an idea|I know what we can do]," said {A}. "You have it {half}, and I have it {later}.")",
-          R"([And that is what they did.|So they did.] [They never fought about the {thing} again.|The {color} {thing} belonged to both of them.] [It is good to have a~ {thing}, but it is better to have a friend.|And {A} and {B} were best friends again.])",
+          R"([And that is what they did.|So they did.] [They never fought about the {thing} again.|The {color} {thing} belonged to both of them.|It is good to have a~ {thing}, but it is better to have a friend.|And {A} and {B} were best friends again.])",
       }};
 }
 

@@ -21,8 +21,8 @@ Plot mistake() {
           R"([That evening, {A} could not eat.|At night, {A} could not sleep.] {A.his} tummy felt [as heavy as a stone|cold and heavy]. {A.his} friend {B} [said|told {A.him}], "[Tell the truth. Then you will feel better.|A lie is heavier than the truth.]")",
           R"(So {A} took the pieces and went to {E}. "I broke your {broken}," {A.he} said. "[I was playing near it.|I did not listen to you.] And I did not tell the truth. I am [so|very] sorry.")",
           R"({E} was quiet for a moment. "I am sad about the {broken}," said {E}, "but I am [glad|happy] that you told me the truth. [That was brave.|That was not easy.]" And {E} gave {A} a hug.)",
-          R"([The next day|The next morning], they put the {broken} together again with glue, piece by piece. It was {remade} now. "[I like it even more now|Now it is the only one like it in the world]," said {E}.)",
-          R"([{A} felt as light as a feather.|And {A} could laugh again.] [From that day on, {A.he} played with the {thing} only outside.|And {A.he} always told the truth after that.])",
+          R"(?[The next day|The next morning], they put the {broken} together again with glue, piece by piece. It was {remade} now. "[I like it even more now|Now it is the only one like it in the world]," said {E}.)",
+          R"("You were right," {A} told {B}. [{A} felt as light as a feather.|And {A} could laugh again.|From that day on, {A} played with the {thing} only outside.|And {A} always told the truth after that.])",
       }};
 }
 
@@ -38,7 +38,7 @@ Plot surprise() {
           R"([It was {A}'s birthday.|{A} woke up early. Today was {A.his} birthday.] [{A.he} was very excited.|{A.he} jumped out of bed.] But {E} only said, "Good morning," and nothing more.)",
           R"("[Maybe {E} forgot|Maybe nobody knows what day it is]," thought {A}. {A.he} went to see {A.his} friend {B}. "[Do you want to play with me?|Can you play today?]" {A.he} asked.)",
           R"("[Not today|I cannot play today]," said {B}. "{busy}." {B} [closed the door very fast|looked a little strange|had flour on {B.his} nose]. {A} [walked away|went away] with a heavy heart.)",
-          R"({A} sat alone {at}. [A bird sang, but {A} did not listen.|The clouds were gray, and so was {A.his} mood.] "[Nobody thinks of me|They all forgot my birthday]," {A.he} said [|in a small voice].)",
+          R"(?{A} sat alone {at}. [A bird sang, but {A} did not listen.|The clouds were gray, and so was {A.his} mood.] "[Nobody thinks of me|They all forgot my birthday]," {A.he} said [|in a small voice].)",
           R"([When it was getting dark|In the evening], {E} called, "{A}, come home!" {A} [walked home slowly|went home]. [All the windows were dark.|The house was dark and quiet.] {A.he} opened the door.)",
           R"("Surprise!" [shouted everybody|everybody shouted]. The lights went on. There were {color} {deco} everywhere, and on the table stood {cake}. {E} was there, and {B}, and all {A.his} friends.)",
           R"("[We did not forget!|How could we forget your birthday?]" said {B} [|and laughed]. "[We were busy with the surprise.|We worked all day for you.]" And {B} gave {A.him} a~ {color} {thing}. "[I made it for you|This is for you]," {B.he} said.)",
@@ -70,7 +70,7 @@ Plot making() {
       {
           R"([One day|One rainy day|One morning], {A} had an idea. "[I want to make a~ {what}|Let us make a~ {what}]," {A.he} said to {A.his} friend {B}. "[That is a good idea|I will help you]," said {B}.)",
           R"([{B} asked, "What do we need?"|"What do we need for it?" asked {B}.] "We need {parts}," said {A}. [They looked in every corner and found it all.|{E} gave them what they needed.|{B} brought everything in a~ {color} bag.])",
-          R"(Then they [began|went to work]. {A} [worked hard|did one half], and {B} [helped where {B.he} could|did the other half]. [They sang while they worked.|They forgot the time.])",
+          R"(?Then they [began|went to work]. {A} [worked hard|did one half], and {B} [helped where {B.he} could|did the other half]. [They sang while they worked.|They forgot the time.])",
           R"([At last the {what} was done.|In the afternoon the {what} was ready.] But there was a problem: {trouble}. "[It is no good|All that work for nothing]," said {A} and [wanted to throw it away|sat down on the floor].)",
           R"("[Wait|Do not give up]," said {B}. "[Let us think.|There must be a way.]" They thought and thought. [Then {B} said, "I know!"|Then {A} jumped up. "I know!" {A.he} said.])",
           R"(They {fix}. "[Now let us try again|One more time]," said {A}. [They held their breath.|They looked at each other.] And this time {done}!)",
@@ -91,11 +91,11 @@ Plot present() {
       {
           R"([Tomorrow was {E}'s birthday.|It was one day before {E}'s birthday.] {A} wanted to give {E} something [very special|beautiful]. [But what?|But {A.he} did not know what.])",
           R"({A} went to the shop with {A.his} friend {B}. In the window they saw {dear}. "[That is a fine present|{E} would like that]," said {A}. But {A.he} had only [one coin|two coins|three coins].)",
-          R"("That is not enough," said {B}. {A} [sighed|looked sad]. "[I have nothing to give|What can I do now?]" {A.he} said. They [went to {place} and sat down|walked home through the rain].)",
+          R"("That is not enough," said {B}. {A} [sighed|looked sad]. "[I have nothing to give,|What can I do now?]" {A.he} said. They [went to {place} and sat down|walked home through the rain].)",
           R"("[You do not need money for a present|A present does not have to cost anything]," said {B}. "[You can make something.|You have two {A.hand}s, and you can make something.]" {A} [thought about it|began to smile].)",
           R"(So {A} made {made}. {A.he} worked [all afternoon|until it was dark]. [Once it went wrong, and {A.he} had to begin again.|It was hard, but {A.he} did not stop.] {B} [helped {A.him}|kept {A.him} company].)",
           R"([The next morning|In the morning], {A} put it in a~ {color} box and gave it to {E}. "Happy birthday! [I made it for you|It is not gold, but I made it myself]," {A.he} said.)",
-          R"({E} opened the box and [was very quiet|said nothing for a while]. {A} was worried. "[Do you not like it?|Is it not good?]" {A.he} asked.)",
+          R"(?{E} opened the box and [was very quiet|said nothing for a while]. {A} was worried. "[Do you not like it?|Is it not good?]" {A.he} asked.)",
           R"({E} had [a tear in one eye|wet eyes]. "[It is the most beautiful present of all|I have never had such a fine present]," said {E}. "[You made it with love.|There is love in it.]" And {E} gave {A} a [big|long] hug.)",
           R"([{E} put it where everybody could see it.|{E} kept it next to the bed for many years.] And {A} knew that [the best presents come from the heart|love is better than gold].)",
       }};
@@ -139,10 +139,10 @@ Plot seed() {
           R"([The next day|In the morning], {A} looked again. There was only brown earth. "[It does not work|My seed is lazy]," said {A}. {A.his} friend {B} laughed. "[You must wait longer than one day|Good things take time]," said {B}.)",
           R"([So {A} gave it water every morning.|Every day {A} brought water in a~ {color} can.] A week went by, and then another one. [{A} wanted to dig the seed up.|"I will dig it up and look," said {A}.] "[No, let it sleep|Please do not do that]," said {B}.)",
           R"([Then, one morning|At last], a small green leaf came out of the earth. "It is here! It is here!" [called|shouted] {A}. {B} came running. [They danced around the leaf.|They lay down in the grass to see it better.])",
-          R"([One day {animal} wanted to eat it|Then {animal} came and wanted to eat the leaf], so {A} and {B} made a little fence around it. [It rained, and the sun came out, and the plant grew.|The plant grew a little every day.])",
+          R"(?[One day {animal} wanted to eat it|Then {animal} came and wanted to eat the leaf], so {A} and {B} made a little fence around it. [It rained, and the sun came out, and the plant grew.|The plant grew a little every day.])",
           R"(In summer it was a~ {plant}. It was {fruit}. "[So that was the secret|All of that was in one little seed]," said {A}.)",
           R"("[You took good care of it|You learned how to wait]," said {E}. [Everybody came to look at it.|{A} was very proud.] {A} gave {B} [the best part of it|a piece of it], because {B.he} had helped.)",
-          R"(In autumn they found new seeds in it. {A} put one into {B}'s {B.hand}. "[Now you must wait too|What it is? That is a secret]," {A.he} said, and they both laughed.)",
+          R"(?In autumn they found new seeds in it. {A} put one into {B}'s {B.hand}. "[Now you must wait too|I will not tell you what it is]," {A.he} said, and they both laughed.)",
       }};
 }
 

@@ -90,7 +90,11 @@ std::string tell(const Plot& plot, Choice& choice) {
   std::string text = phrases.sentence(introductions[choice.below(std::size(introductions))]);
   if (choice.percent(40)) text += " " + phrases.sentence(hobby);
   if (plot.friends && choice.percent(40)) text += " " + phrases.sentence(best_friend);
-  for (const std::string_view step : plot.steps) text += " " + phrases.sentence(step);
+  for (const std::string_view step : plot.steps) {
+    const bool optional = step.starts_with('?');
+    if (optional && choice.percent(50)) continue;
+    text += " " + phrases.sentence(step.substr(optional ? 1 : 0));
+  }
   return text;
 }
 
