@@ -1,6 +1,9 @@
 // Corpora: two files that share no story, the same bytes for the same seed.
 #include "examples/stories/corpus.hpp"
 
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>

@@ -1,6 +1,7 @@
 // Templates: choices, names, articles, capitals.
 #include "examples/stories/phrases.hpp"
 
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <string>
