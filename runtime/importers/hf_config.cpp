@@ -122,9 +122,6 @@ Result<void> check_mathematics(const ConfigReader& config) {
   }
   TESSERA_TRY(const double rotated, config.number_or("partial_rotary_factor", 1.0));
   if (rotated != 1.0) return config.unsupported("partial_rotary_factor", std::to_string(rotated), "1");
-  if (const json* const quantised = config.find("quantization_config")) {
-    return config.unsupported("quantization_config", shown(*quantised), "weights in F32, F16 or BF16");
-  }
   return {};
 }
 
@@ -221,6 +218,9 @@ Result<HfConfig> parse_hf_config(std::string_view text, const std::string& where
   TESSERA_CHECK(check_mathematics(config));
   HfConfig result;
   TESSERA_TRY(result.shape, shape_of(config, where));
+  if (const json* const quantised = config.find("quantization_config")) {
+    TESSERA_TRY(result.quantisation, parse_hf_quantisation(*quantised, where));
+  }
   TESSERA_TRY(result.ids, ids_of(config, result.shape.vocab_size));
   return result;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "runtime/base/result.hpp"
+#include "runtime/importers/hf_quantised.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/tensor/model_shape.hpp"
 
@@ -22,6 +23,7 @@ inline constexpr std::size_t hf_files_max = 512;
 struct HfConfig {
   ModelShape shape;
   ModelIds ids;
+  HfQuantisation quantisation;
 };
 
 /// Llama, and Mistral where its sliding window does nothing. Errors: corrupt, or unsupported for whatever would change
