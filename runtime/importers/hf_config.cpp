@@ -85,14 +85,14 @@ Result<HfConfig> parse_hf_config(std::string_view text, const std::string& where
   const ConfigReader config(root, where);
   HfConfig result;
   TESSERA_TRY(result.family, family_of(config));
-  if (const json* const quantised = config.find("quantization_config")) {
-    return config.unsupported("quantization_config", ConfigReader::shown(*quantised), "weights in F32, F16 or BF16");
-  }
   TESSERA_TRY(HfModel model, result.family->read(config));
   result.shape = std::move(model.shape);
   result.shape.family = label_of(*result.family, result.shape.plan);
   result.rope = {std::move(model.rope_frequencies), std::move(model.rope_local_frequencies)};
   TESSERA_CHECK(validate(result.shape, where));
+  if (const json* const quantised = config.find("quantization_config")) {
+    TESSERA_TRY(result.quantisation, parse_hf_quantisation(*quantised, where));
+  }
   TESSERA_TRY(result.ids, ids_of(config, result.shape.vocab_size));
   return result;
 }

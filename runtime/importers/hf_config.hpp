@@ -8,6 +8,7 @@
 
 #include "runtime/base/result.hpp"
 #include "runtime/importers/hf_family.hpp"
+#include "runtime/importers/hf_quantised.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/tensor/model_shape.hpp"
 
@@ -25,10 +26,11 @@ struct HfConfig {
   RopeTables rope;
   ModelIds ids;
   const HfFamily* family = nullptr;  ///< of hf_families()
+  HfQuantisation quantisation;
 };
 
 /// Any family of hf_families(). Errors: corrupt, or unsupported for an architecture that is not in the list and for
-/// whatever would change the mathematics (other activations, quantised weights, …), by its name.
+/// whatever would change the mathematics (other activations, unknown quantisation, …), by its name.
 Result<HfConfig> parse_hf_config(std::string_view json, const std::string& where);
 
 /// The file of each tensor. A file is named without any folder, since it must lie beside the index.

@@ -89,6 +89,7 @@ class HfSource final : public WeightSource {
   const ModelShape& shape() const override { return config_.shape; }
   const char* format() const override { return "safetensors"; }
   ModelIds ids() const override { return config_.ids; }
+  DType natural_dtype() const override { return config_.quantisation.natural_dtype(); }
 
   Result<std::string> identity() const override {
     std::string all;
@@ -140,7 +141,7 @@ Result<void> HfSource::check_entry(const HfPlace& place) {
   }
   if (!SafetensorsFile::is_float(*place.entry)) {
     return Error{ErrorCode::unsupported,
-                 what + " has the dtype " + place.entry->dtype + "; F32, F16 and BF16 can be imported"};
+                 what + " has the dtype " + place.entry->dtype + "; F32, F16, BF16 and F8_E4M3 can be imported"};
   }
   return {};
 }
@@ -248,6 +249,7 @@ Result<std::unique_ptr<WeightSource>> make_hf_source(HfConfig config, HfTensors 
   if (tensors.file_of.empty() && !tensors.files.empty()) {
     for (const auto& [name, entry] : tensors.files.front().tensors()) tensors.file_of.emplace(name, 0);
   }
+  TESSERA_CHECK(replace_quantised_tensors(config.quantisation, tensors.files, tensors.file_of));
   auto source = std::make_unique<HfSource>(std::move(config), std::move(tensors.files));
   TESSERA_CHECK(source->locate(tensors.file_of, where));
   return std::unique_ptr<WeightSource>(std::move(source));

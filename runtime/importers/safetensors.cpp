@@ -59,8 +59,8 @@ class EntryParser {
     entry.dtype = dtype->get<std::string>();
     const std::optional<std::uint64_t> width = bytes_per_value(entry.dtype);
     if (!width) {
-      return Error{ErrorCode::unsupported,
-                   where_ + " has the dtype '" + entry.dtype.substr(0, 20) + "'; F32, F16 and BF16 can be imported"};
+      return Error{ErrorCode::unsupported, where_ + " has the dtype '" + entry.dtype.substr(0, 20) +
+                                               "'; F32, F16, BF16 and F8_E4M3 can be imported"};
     }
     TESSERA_TRY(const std::uint64_t bytes, parse_shape(*shape, *width, entry.shape));
     TESSERA_CHECK(parse_offsets(*offsets, bytes, entry));
@@ -191,12 +191,31 @@ Result<SafetensorsFile> SafetensorsFile::open(std::unique_ptr<ByteSource> file) 
   return SafetensorsFile(std::move(file), std::move(tensors));
 }
 
+void SafetensorsFile::put(const std::string& name, SafetensorsEntry entry) {
+  TESSERA_ENSURE(entry.reader != nullptr);
+  tensors_.insert_or_assign(name, std::move(entry));
+}
+
 bool SafetensorsFile::is_float(const SafetensorsEntry& entry) {
-  return entry.dtype == "F32" || entry.dtype == "F16" || entry.dtype == "BF16";
+  return entry.reader != nullptr || entry.dtype == "F32" || entry.dtype == "F16" || entry.dtype == "BF16" ||
+         entry.dtype == "F8_E4M3";
+}
+
+Result<void> SafetensorsFile::read_f8(const SafetensorsEntry& entry, std::span<float> out) const {
+  std::vector<std::uint8_t> chunk(std::min(chunk_values, out.size()));
+  for (std::size_t done = 0; done < out.size();) {
+    const std::span<std::uint8_t> bits(chunk.data(), std::min(chunk.size(), out.size() - done));
+    TESSERA_CHECK(file_->read(entry.begin + done, std::as_writable_bytes(bits)));
+    std::transform(bits.begin(), bits.end(), out.begin() + static_cast<std::ptrdiff_t>(done), f8_e4m3_to_f32);
+    done += bits.size();
+  }
+  return {};
 }
 
 Result<void> SafetensorsFile::read(const SafetensorsEntry& entry, std::span<float> out) const {
   TESSERA_ENSURE(is_float(entry) && out.size() == entry.count());
+  if (entry.reader) return entry.reader->read(entry.begin / sizeof(float), out);
+  if (entry.dtype == "F8_E4M3") return read_f8(entry, out);
   if (entry.dtype == "F32") return file_->read(entry.begin, std::as_writable_bytes(out));
   float (*const widen)(std::uint16_t) = entry.dtype == "F16" ? f16_to_f32 : bf16_to_f32;
   std::vector<std::uint16_t> chunk(std::min(chunk_values, out.size()));

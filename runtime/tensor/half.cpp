@@ -36,6 +36,16 @@ std::uint16_t f32_to_f16(float value) {
   return static_cast<std::uint16_t>(sign | (base + rounded));
 }
 
+float f8_e4m3_to_f32(std::uint8_t bits) {
+  const std::uint32_t sign = (bits & 0x80u) << 24, exponent = bits >> 3 & 15u, mantissa = bits & 7u;
+  if (exponent == 15 && mantissa == 7) return std::bit_cast<float>(sign | 0x7fc00000u);
+  if (exponent == 0) {  // multiples of 2^-9
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  return std::bit_cast<float>(sign | (exponent + 120u) << 23 | mantissa << 20);
+}
+
 float bf16_to_f32(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 std::uint16_t f32_to_bf16(float value) {

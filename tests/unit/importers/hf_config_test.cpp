@@ -122,9 +122,9 @@ BOOST_AUTO_TEST_CASE(what_changes_the_mathematics_is_refused_by_name) {
       {[](json& c) { c["hidden_act"] = "gelu"; }, "hidden_act is 'gelu'"},
       {[](json& c) { c["partial_rotary_factor"] = 0.5; }, "partial_rotary_factor"},
       {[](json& c) {
-         c["quantization_config"] = {{"quant_method", "gptq"}};
+         c["quantization_config"] = {{"quant_method", "bitsandbytes"}};
        },
-       "gptq"},
+       "quant_method is \"bitsandbytes\", which is not supported; supported: gptq"},
   };
   for (const auto& [change, part] : cases) {
     const auto config = parse(change);
