@@ -22,7 +22,8 @@ enum ExitCode : int {
 /// What main runs after parsing; returns the exit code.
 using Action = std::function<int()>;
 
-void add_import_commands(CLI::App& app, Action& action);     // import, synth
+void add_import_commands(CLI::App& app, Action& action);  // import, synth
+void add_export_command(CLI::App& app, Action& action);
 void add_inspect_commands(CLI::App& app, Action& action);    // inspect, verify
 void add_run_command(CLI::App& app, Action& action);         // run
 void add_perplexity_command(CLI::App& app, Action& action);  // perplexity
