@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     Action action;
     add_run_command(cli, action);
     add_import_commands(cli, action);
+    add_export_command(cli, action);
     add_inspect_commands(cli, action);
     add_chat_template_command(cli, action);
     add_perplexity_command(cli, action);

@@ -194,7 +194,7 @@ class CommandLineTest(unittest.TestCase):
     def test_help_and_version_succeed(self):
         self.assertEqual(tessera("--help").returncode, OK)
         self.assertIn(b"tessera 0.", tessera("--version").stdout)
-        for command in ("run", "import", "synth", "inspect", "verify", "perplexity"):
+        for command in ("run", "import", "export", "synth", "inspect", "verify", "perplexity"):
             result = tessera(command, "--help")
             self.assertEqual(result.returncode, OK)
             self.assertIn(b"Usage", result.stdout)
