@@ -260,6 +260,11 @@ class Exporter {
       return Error{ErrorCode::unsupported, checkpoint_.source().uri() + ": is of the family '" + manifest.shape.family +
                                                "'; only llama can be exported"};
     }
+    // config.json is written without a scaling of RoPE.
+    if (manifest.rope_frequencies != rope_frequencies(manifest.shape)) {
+      return Error{ErrorCode::unsupported,
+                   checkpoint_.source().uri() + ": its rotary frequencies are scaled; only plain RoPE can be exported"};
+    }
     std::uint64_t file_bytes = 0;
     for (const TensorEntry& entry : manifest.tensors) {
       Outgoing tensor{&entry, name_outside(entry.spec.name), matrix_size(entry.spec.layout), dtype_, 0, 0};

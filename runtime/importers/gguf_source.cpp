@@ -13,8 +13,8 @@
 #include "runtime/importers/gguf_blocks.hpp"
 #include "runtime/importers/gguf_config.hpp"
 #include "runtime/importers/gguf_names.hpp"
-#include "runtime/importers/tokenizer_gguf.hpp"
 #include "runtime/importers/tensor_values.hpp"
+#include "runtime/importers/tokenizer_gguf.hpp"
 #include "runtime/tensor/quantise.hpp"
 
 namespace tessera {

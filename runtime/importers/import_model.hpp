@@ -72,9 +72,9 @@ Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path
 using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 
 struct ImportOptions {
-  std::optional<DType> dtype;  ///< empty: the source's natural_dtype()
-  std::string name;            ///< of the model; empty: from the file name
-  std::string tokenizer_path;  ///< file or folder; empty: the source's own, or none inside
+  std::optional<DType> dtype;      ///< empty: the source's natural_dtype()
+  std::string name;                ///< of the model; empty: from the file name
+  std::string tokenizer_path;      ///< file or folder; empty: the source's own, or none inside
   std::string chat_template_path;  ///< empty: the source's own, or none
   Progress progress;
   /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
