@@ -98,6 +98,10 @@ Result<void> add_frame(const GgufFile& file, bool bos_by_default, TokenizerData&
 
 Result<TokenizerData> sentencepiece(const GgufFile& file, Vocabulary vocabulary, bool is_unigram) {
   if (vocabulary.scores.empty()) return damaged(file, "it has no scores");
+  // SentencePiece's own ids, where a file leaves them out.
+  const std::size_t count = vocabulary.names.size();
+  if (!is_unigram && !file.contains(key("bos_token_id")) && count > 1) vocabulary.bos = 1;
+  if (!is_unigram && !file.contains(key("eos_token_id")) && count > 2) vocabulary.eos.insert(vocabulary.eos.begin(), 2);
   SentencePieceModel model;
   model.is_unigram = is_unigram;
   TESSERA_TRY(model.add_dummy_prefix, file.flag_or(key("add_space_prefix"), true));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
@@ -73,6 +74,17 @@ std::string word_piece_text(const TokenizerData& data, std::size_t id) {
   return data.cleans_up ? cleaned_up(" " + piece) : " " + piece;
 }
 
+/// Of vocabularies that list no added tokens: their special pieces, by the names that these have.
+std::vector<AddedToken> special_pieces(const TokenizerData& data) {
+  std::vector<AddedToken> tokens;
+  std::set<std::string_view> names;
+  for (std::size_t id = 0; id < data.pieces.size(); ++id) {
+    if (!data.special[id] || data.pieces[id].empty() || !names.insert(data.pieces[id]).second) continue;
+    tokens.push_back({static_cast<TokenId>(id), data.pieces[id], true, false, false, false, false});
+  }
+  return tokens;
+}
+
 }  // namespace
 
 /// Everything that encoding and decoding look up; parts of it keep views into `data`.
@@ -86,6 +98,7 @@ struct Tokenizer::Tables {
 
   TokenizerData data;
   std::array<char, byte_values> bytes{};
+  std::vector<AddedToken> added;   // data.added, or, where there are none, the special pieces
   std::vector<std::string> names;  // of added tokens, as the normalizer leaves them
   AddedTokens written, normalized;
   Normalizer normalizer;
@@ -125,12 +138,13 @@ Result<std::unique_ptr<const Tokenizer::Tables>> Tokenizer::Tables::build(Tokeni
   const std::vector<NormalizerStep> steps = steps_for_names(kept);
   TESSERA_TRY(const Normalizer of_names, Normalizer::create(steps, where));
   Regex::Scratch scratch;
-  for (const AddedToken& token : kept.added) {
+  tables->added = kept.added.empty() ? special_pieces(kept) : kept.added;
+  for (const AddedToken& token : tables->added) {
     tables->names.push_back(token.normalized ? of_names.apply(token.text, false, {}, scratch) : token.text);
   }
   const std::vector<std::string_view> names(tables->names.begin(), tables->names.end());
-  tables->written = AddedTokens(kept.added, names, false);
-  tables->normalized = AddedTokens(kept.added, names, true);
+  tables->written = AddedTokens(tables->added, names, false);
+  tables->normalized = AddedTokens(tables->added, names, true);
   return std::unique_ptr<const Tables>(std::move(tables));
 }
 

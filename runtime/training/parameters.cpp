@@ -14,6 +14,7 @@ constexpr std::size_t alignment_floats = 16;
 }  // namespace
 
 ParameterLayout::ParameterLayout(const ModelShape& shape) : tied_(shape.tied_head) {
+  TESSERA_ENSURE(shape.plan == BlockPlan{});
   const SliceGeometry geometry = SliceGeometry::of(shape);
   for (const TensorSpec& spec : model_tensors(shape, geometry, DType::f32)) {
     Parameter parameter;
@@ -32,7 +33,7 @@ ParameterLayout::ParameterLayout(const ModelShape& shape) : tied_(shape.tied_hea
     size_ += (parameter.count() + alignment_floats - 1) / alignment_floats * alignment_floats;
     parameters_.push_back(std::move(parameter));
   }
-  TESSERA_ENSURE(parameters_.front().name == embedding_name && final_norm_ == 1 + shape.layers * layer_tensor_count);
+  TESSERA_ENSURE(parameters_.front().name == embedding_name && final_norm_ == 1 + shape.layers * plain_layer_tensors);
 }
 
 const Parameter* ParameterLayout::find(const std::string& name) const {

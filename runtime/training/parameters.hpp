@@ -18,6 +18,9 @@
 
 namespace tessera {
 
+/// Tensors of a layer of a plain Llama: the first ones of LayerTensor, in its order.
+inline constexpr std::size_t plain_layer_tensors = static_cast<std::size_t>(LayerTensor::ffn_down) + 1;
+
 struct Parameter {
   std::string name;        ///< of model_tensors()
   std::uint32_t rows = 0;  ///< 1 for a vector
@@ -30,7 +33,7 @@ struct Parameter {
 
 class ParameterLayout {
  public:
-  /// `shape` is valid.
+  /// `shape` is valid, and its blocks are those of a plain Llama: no others can be trained.
   explicit ParameterLayout(const ModelShape& shape);
 
   const std::vector<Parameter>& all() const { return parameters_; }
@@ -41,7 +44,7 @@ class ParameterLayout {
 
   const Parameter& embedding() const { return parameters_.front(); }
   const Parameter& layer(std::uint32_t layer, LayerTensor tensor) const {
-    return parameters_[1 + std::size_t{layer} * layer_tensor_count + static_cast<std::size_t>(tensor)];
+    return parameters_[1 + std::size_t{layer} * plain_layer_tensors + static_cast<std::size_t>(tensor)];
   }
   const Parameter& final_norm() const { return parameters_[final_norm_]; }
   /// The embedding where the head is tied.

@@ -19,8 +19,20 @@ inline constexpr std::size_t template_calls_max = 100;
 inline constexpr std::size_t template_value_depth_max = 100;
 /// Values in one list or dictionary, each counted as often as it is reached.
 inline constexpr std::size_t template_value_weight_max = 2'000'000;
-/// Evaluated nodes, elements and (by 32) bytes of one rendering: about a second at worst.
+#if defined(__SANITIZE_ADDRESS__)
+#define TESSERA_INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TESSERA_INSTRUMENTED 1
+#endif
+#endif
+/// Evaluated nodes, elements and (by 32) bytes of one rendering: about a second at worst, also in a sanitized build,
+/// where each takes ten times as long.
+#ifdef TESSERA_INSTRUMENTED
+inline constexpr std::uint64_t template_steps_max = 1'000'000;
+#else
 inline constexpr std::uint64_t template_steps_max = 10'000'000;
+#endif
 /// Bytes of all values alive during one rendering, the conversation included.
 inline constexpr std::size_t template_memory_bytes_max = std::size_t{256} << 20;
 /// Bytes of the rendered text.

@@ -221,20 +221,14 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_that_makes_no_sense_is_refused) {
         replace(file, "tokenizer.ggml.scores",
                 [&] { file.numbers("tokenizer.ggml.scores", 6, std::vector<float>(39)); });
       },
-      "40 pieces, 39 scores");
+      "not as many scores as tokens");
   refused(
       [&](GgufBytes& file) {
         std::vector<float> scores(40);
         scores[17] = std::numeric_limits<float>::quiet_NaN();
         replace(file, "tokenizer.ggml.scores", [&] { file.numbers("tokenizer.ggml.scores", 6, scores); });
       },
-      "of piece 17");
-  refused(
-      [&](GgufBytes& file) {
-        const std::vector<std::int32_t> types(40, 6);
-        replace(file, "tokenizer.ggml.token_type", [&] { file.numbers("tokenizer.ggml.token_type", 5, types); });
-      },
-      "<0x00> to <0xFF> in a row", ErrorCode::unsupported);
+      "score of id 17");
   refused([](GgufBytes& file) { file.u32("tokenizer.ggml.bos_token_id", 99); }, "bos_token_id is 99");
   refused([&](GgufBytes& file) { replace(file, "tokenizer.ggml.tokens", [] {}); }, "tokenizer.ggml.tokens is missing");
   refused(
@@ -242,7 +236,7 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_that_makes_no_sense_is_refused) {
         replace(file, "tokenizer.ggml.tokens",
                 [&] { file.texts("tokenizer.ggml.tokens", std::vector<std::string>(41, "x")); });
       },
-      "has 41 pieces");
+      "not as many scores as tokens");
 }
 
 BOOST_AUTO_TEST_CASE(what_does_not_belong_to_the_architecture_is_refused_by_name) {
