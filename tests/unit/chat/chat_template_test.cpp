@@ -188,7 +188,8 @@ BOOST_AUTO_TEST_CASE(a_conversation_that_is_nested_too_deep_is_refused) {
 
 BOOST_AUTO_TEST_CASE(a_long_conversation_is_no_hostile_one) {
   ChatInput input;
-  for (int i = 0; i < 1000; ++i) {
+  constexpr unsigned messages = test::sanitized ? 100 : 1000;  // the bound is smaller there
+  for (unsigned i = 0; i < messages; ++i) {
     input.messages.push_back(
         {{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", std::string(4000, 'x') + "</think>y"}});
   }
@@ -199,7 +200,7 @@ BOOST_AUTO_TEST_CASE(a_long_conversation_is_no_hostile_one) {
       "endfor %}",
       input);
   BOOST_TEST_REQUIRE(static_cast<bool>(text), text.error().message);
-  BOOST_TEST(text->size() > 500u * 4000u);
+  BOOST_TEST(text->size() > messages / 2 * 4000u);
 }
 
 BOOST_AUTO_TEST_CASE(one_template_renders_on_many_threads) {

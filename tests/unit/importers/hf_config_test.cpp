@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(fields_of_rope_scaling_are_checked) {
       {{{"rope_type", 3}}, "rope_type is 3"},
   };
   for (const auto& [scaling, part] : cases) {
-    const auto config = parse([&](json& c) { c["rope_scaling"] = scaling; });
+    const auto config = parse([&, &given = scaling](json& c) { c["rope_scaling"] = given; });
     BOOST_TEST(fails_with(config, ErrorCode::corrupt, part), message_of(config) << " lacks: " << part);
   }
 }
