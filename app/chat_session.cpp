@@ -38,6 +38,7 @@ class LineReader {
         return Outcome::line;
       }
       if (buffer_.size() > limits::prompt_bytes_max) return Outcome::too_long;
+      if (!wait_for_input(STDIN_FILENO)) return Outcome::interrupted;
       char bytes[4096];
       const ssize_t count = ::read(STDIN_FILENO, bytes, sizeof bytes);
       if (count > 0) {
@@ -45,8 +46,8 @@ class LineReader {
       } else if (count == 0) {
         line = std::exchange(buffer_, {});
         return line.empty() ? Outcome::end : Outcome::line;
-      } else {
-        return errno == EINTR ? Outcome::interrupted : Outcome::failed;
+      } else if (errno != EINTR) {
+        return Outcome::failed;
       }
     }
   }

@@ -9,6 +9,8 @@ void install_interrupt_handlers();
 bool interrupted();
 /// For a command that goes on after Ctrl-C, such as a chat: whether it came since the last call; it is forgotten.
 bool take_interruption();
+/// Waits until `descriptor` can be read or has ended; false as soon as the user asked to stop. One thread at a time.
+bool wait_for_input(int descriptor);
 /// True once SIGTERM asked the process to end. Any thread.
 bool terminated();
 

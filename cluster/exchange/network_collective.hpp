@@ -13,8 +13,8 @@
 
 namespace tessera {
 
-/// Bytes that all_to_all by token rows must spare a rank: fewer cost less to seal, move and open (about 1 GB/s for each
-/// rank) than the second round trip takes.
+/// Bytes that all_to_all by token rows must spare a rank: fewer cost less to seal, move and open than the
+/// second round trip takes.
 inline constexpr std::uint64_t scatter_bytes_min = 64u << 10;
 
 /// The ranks of one stage. Lives on the executor's thread, no longer than the mesh.

@@ -81,8 +81,6 @@ typedef struct tessera_training_ops {
 
   /** sum of x[i]^2, a contiguous reduction. */
   float (*sum_of_squares)(const float* x, size_t n);
-  /** out[i] = x[i] * factor; out may be x. */
-  void (*scale)(const float* x, float factor, size_t n, float* out);
 
   /** One step of AdamW (Loshchilov, Hutter, "Decoupled weight decay regularization", 2019) on n weights. */
   void (*adamw)(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m, float* v);

@@ -28,7 +28,6 @@ const tessera_op_table* TESSERA_TABLE(void) {
       .rms_norm_weight_backward = ops::rms_norm_weight_backward,
       .swiglu_backward = ops::swiglu_backward,
       .sum_of_squares = ops::sum_of_squares,
-      .scale = ops::scale_row,
       .adamw = ops::adamw,
   };
   static constexpr tessera_op_table kTable = {

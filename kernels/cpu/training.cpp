@@ -111,11 +111,6 @@ float sum_of_squares(const float* x, size_t n) {
   return fold(sum);
 }
 
-void scale_row(const float* x, float factor, size_t n, float* out) {
-  const Lanes factors = broadcast(factor);
-  each(n, [&](auto read, auto write) TESSERA_LAMBDA { write(out, mul(read(x), factors)); });
-}
-
 void adamw(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m, float* v) {
   const Lanes scale = broadcast(args->gradient_scale), beta1 = broadcast(args->beta1), beta2 = broadcast(args->beta2);
   const Lanes rest1 = broadcast(args->rest1), rest2 = broadcast(args->rest2);

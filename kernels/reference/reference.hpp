@@ -42,7 +42,6 @@ void rms_norm_weight_backward(const float* x, const float* dy, size_t ld, const 
                               float* dweight);
 void swiglu_backward(const float* gate, const float* up, const float* dout, size_t n, float* dgate, float* dup);
 float sum_of_squares(const float* x, size_t n);
-void scale(const float* x, float factor, size_t n, float* out);
 void adamw(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m, float* v);
 
 }  // namespace tessera::reference

@@ -12,7 +12,6 @@ const tessera_op_table* tessera_scalar_table(void) {
       .rms_norm_weight_backward = ops::rms_norm_weight_backward,
       .swiglu_backward = ops::swiglu_backward,
       .sum_of_squares = ops::sum_of_squares,
-      .scale = ops::scale,
       .adamw = ops::adamw,
   };
   static constexpr tessera_op_table kTable = {

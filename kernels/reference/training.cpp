@@ -81,10 +81,6 @@ float sum_of_squares(const float* x, size_t n) {
   return sum.fold();
 }
 
-void scale(const float* x, float factor, size_t n, float* out) {
-  for (size_t i = 0; i < n; ++i) out[i] = x[i] * factor;
-}
-
 void adamw(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m, float* v) {
   for (size_t i = 0; i < n; ++i) {
     const float g = gradient[i] * args->gradient_scale;

@@ -9,45 +9,25 @@
 #include "runtime/base/rng.hpp"
 #include "runtime/device/aligned_buffer.hpp"
 #include "runtime/device/float_mode.hpp"
+#include "runtime/device/self_test_inputs.hpp"
 
 namespace tessera {
 
 const char* const self_test_names[self_test_ops] = {
-    "matmul_f32", "matmul_q8",  "quantize_rows",        "unpack_row",     "rms_norm",
-    "rope",       "round_bf16", "attention_f32",        "attention_bf16", "swiglu",
-    "exp_sum",    "exp",        "matmul_bf16",          "matmul_q4",      "unpack_row of bf16 and q4",
-    "layer_norm", "gelu",       "attention in a window"};
+    "matmul_f32", "matmul_q8",  "quantize_rows",         "unpack_row",     "rms_norm",
+    "rope",       "round_bf16", "attention_f32",         "attention_bf16", "swiglu",
+    "exp_sum",    "exp",        "matmul_bf16",           "matmul_q4",      "unpack_row of bf16 and q4",
+    "layer_norm", "gelu",       "attention in a window", "gemm",           "backward passes and adamw"};
 
 namespace {
 
+using self_test_detail::Hash;
+using self_test_detail::values;
+
 // Numeric profile cpu-1. A change of any of these is a new profile (docs/exactness.md).
-constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1, 0x38464c69,
-                                   0x9fa13bef, 0xda78bae4, 0x76573622, 0xc97bb873, 0x8bb7f2d5, 0xd7bf1cca,
-                                   0x654c1968, 0x0640195a, 0x5b1f9e21, 0x244c6d72, 0x25fdab0f, 0xf57893fb};
-
-/// FNV-1a over bytes: enough to notice one wrong bit.
-class Hash {
- public:
-  template <typename T>
-  void add(const T* values, std::size_t count) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(values);
-    for (std::size_t i = 0; i < count * sizeof(T); ++i) value_ = (value_ ^ bytes[i]) * 16777619u;
-  }
-  std::uint32_t value() const { return value_; }
-
- private:
-  std::uint32_t value_ = 2166136261u;
-};
-
-/// Uniform in [-1, 1), from the counter-based generator.
-AlignedBuffer<float> values(std::uint32_t stream, std::size_t count) {
-  AlignedBuffer<float> buffer(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto word = philox({0x7e55e4a, stream}, {static_cast<std::uint32_t>(i), 0, 0, 0})[0];
-    buffer[i] = static_cast<float>(static_cast<std::int32_t>(word)) * 0x1p-31f;
-  }
-  return buffer;
-}
+constexpr SelfTestHashes golden = {0xd3cde73f, 0x3b8fe29e, 0xd47b3dee, 0xceec10c1, 0x9b1d35f1, 0x38464c69, 0x9fa13bef,
+                                   0xda78bae4, 0x76573622, 0xc97bb873, 0x8bb7f2d5, 0xd7bf1cca, 0x654c1968, 0x0640195a,
+                                   0x5b1f9e21, 0x244c6d72, 0x25fdab0f, 0xf57893fb, 0x8a65f142, 0x0f2ce636};
 
 constexpr std::uint32_t tokens = 7, tiles = 3, k = 72, blocks = 3;
 constexpr std::size_t scale_bytes = 128, q8_tile_bytes = scale_bytes + blocks * 512,
@@ -318,7 +298,9 @@ SelfTestHashes self_test_hashes(const tessera_op_table& table) {
           hash_unpack_bf16_and_q4(table),
           hash_layer_norm(table),
           hash_gelu(table),
-          hash_attention(table, TESSERA_KV_F32, true)};
+          hash_attention(table, TESSERA_KV_F32, true),
+          self_test_detail::hash_gemm(table),
+          self_test_detail::hash_backward(table)};
 }
 
 Result<void> self_test(const tessera_op_table& table) {

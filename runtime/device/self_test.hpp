@@ -10,7 +10,7 @@
 namespace tessera {
 
 /// One number per op (a hash of all its output bits), in the order of self_test_names.
-inline constexpr int self_test_ops = 18;
+inline constexpr int self_test_ops = 20;
 using SelfTestHashes = std::array<std::uint32_t, self_test_ops>;
 extern const char* const self_test_names[self_test_ops];
 

@@ -2,9 +2,9 @@
 
 #include <string>
 
-namespace tessera {
+#include "runtime/text/splitter.hpp"
 
-const std::string_view gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+namespace tessera {
 
 namespace {
 

@@ -13,9 +13,6 @@
 
 namespace tessera {
 
-/// The pattern of GPT-2, which is also that of Hugging Face's "ByteLevel".
-extern const std::string_view gpt2_pattern;
-
 struct SplitterPreset {
   std::vector<SplitStep> steps;
   bool whole_words = false;  ///< a word that is a piece stays one

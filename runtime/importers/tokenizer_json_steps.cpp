@@ -8,6 +8,7 @@
 #include "runtime/importers/splitter_presets.hpp"
 #include "runtime/importers/vocabulary.hpp"
 #include "runtime/text/regex.hpp"
+#include "runtime/text/splitter.hpp"
 #include "runtime/text/utf8.hpp"
 
 namespace tessera {

@@ -4,24 +4,19 @@
 #include <array>
 #include <cstdint>
 
+#include "runtime/text/tokenizer_json.hpp"
 #include "runtime/text/utf8.hpp"
 
 namespace tessera {
 namespace {
 
-/// Characters of GPT-2's alphabet that stand for themselves.
-bool is_own_character(char32_t byte) {
-  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
-}
-
-/// The byte that each character below U+0144 stands for, or -1: the others follow from U+0100 on, in order.
+/// The byte that each character below U+0144 stands for, or -1.
 std::array<std::int16_t, 0x144> make_gpt2_bytes() {
   std::array<std::int16_t, 0x144> bytes;
   bytes.fill(-1);
-  std::size_t next = 0x100;
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    bytes[is_own_character(static_cast<char32_t>(byte)) ? byte : next++] = static_cast<std::int16_t>(byte);
-  }
+  const std::array<unsigned, 256> characters = characters_of_bytes();
+  for (std::size_t byte = 0; byte < characters.size(); ++byte)
+    bytes[characters[byte]] = static_cast<std::int16_t>(byte);
   return bytes;
 }
 

@@ -72,14 +72,7 @@ void BytePair::encode(std::string_view word, Scratch& scratch, std::vector<Token
 /// Encodes run by run: what no piece crosses is independent, and in ordinary text short.
 void BytePair::encode_characters(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
   if (data_->whole_words && word.size() <= table_.longest()) return encode_run(word, scratch, ids);
-  std::size_t begin = 0;
-  for (std::size_t at = 1; at < word.size(); ++at) {
-    const bool in_character = (static_cast<unsigned char>(word[at]) & 0xC0) == 0x80;
-    if (in_character || joints_.has(word[at - 1], word[at])) continue;
-    encode_run(word.substr(begin, at - begin), scratch, ids);
-    begin = at;
-  }
-  encode_run(word.substr(begin), scratch, ids);
+  joints_.each_run(word, [&](std::string_view run) { encode_run(run, scratch, ids); });
 }
 
 void BytePair::encode_run(std::string_view run, Scratch& scratch, std::vector<TokenId>& ids) const {

@@ -15,6 +15,11 @@
 
 namespace tessera {
 
+/// Words of GPT-2: runs of letters, of digits, or of anything else, with the one space before them; English
+/// contractions; blanks. A. Radford et al., "Language models are unsupervised multitask learners", 2019.
+inline constexpr std::string_view gpt2_pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
 /// Immutable after creation; any thread, with a scratch of its own.
 class Splitter {
  public:

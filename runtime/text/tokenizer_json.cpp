@@ -14,20 +14,19 @@ namespace {
 
 bool stands_for_itself(unsigned byte) { return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD); }
 
-/// Code points by byte.
-std::array<unsigned, 256> characters() {
+std::string json_string(std::string_view text) { return nlohmann::json(std::string(text)).dump(); }
+
+}  // namespace
+
+std::array<unsigned, 256> characters_of_bytes() {
   std::array<unsigned, 256> table{};
   unsigned next = 0x100;
   for (unsigned byte = 0; byte < 256; ++byte) table[byte] = stands_for_itself(byte) ? byte : next++;
   return table;
 }
 
-std::string json_string(std::string_view text) { return nlohmann::json(std::string(text)).dump(); }
-
-}  // namespace
-
 std::array<unsigned char, 256> bytes_by_character() {
-  const std::array<unsigned, 256> table = characters();
+  const std::array<unsigned, 256> table = characters_of_bytes();
   std::array<unsigned char, 256> bytes{};
   for (unsigned byte = 0; byte < 256; ++byte) bytes[byte] = static_cast<unsigned char>(byte);
   std::sort(bytes.begin(), bytes.end(), [&table](unsigned char a, unsigned char b) { return table[a] < table[b]; });
@@ -35,7 +34,7 @@ std::array<unsigned char, 256> bytes_by_character() {
 }
 
 std::string byte_characters(std::string_view bytes) {
-  static const std::array<unsigned, 256> table = characters();
+  static const std::array<unsigned, 256> table = characters_of_bytes();
   std::string text;
   for (const char byte : bytes) {
     const unsigned code = table[static_cast<unsigned char>(byte)];

@@ -10,8 +10,11 @@ namespace tessera {
 
 struct BpeVocabulary;
 
-/// The bytes in the order of the characters that stand for them in byte-level vocabularies: a byte that is a visible
-/// Latin-1 character stands for itself, the others are U+0100 and on, in their order (GPT-2's table).
+/// The characters that stand for bytes in byte-level vocabularies, all below U+0144: a byte that is a visible Latin-1
+/// character stands for itself, the others are U+0100 and on, in their order (GPT-2's table).
+std::array<unsigned, 256> characters_of_bytes();
+
+/// The bytes in the order of these characters.
 std::array<unsigned char, 256> bytes_by_character();
 
 /// Raw bytes as such characters, in UTF-8: " a" → "Ġa".

@@ -40,14 +40,7 @@ Unigram::Unigram(const TokenizerData& data, const std::vector<bool>& usable)
 
 void Unigram::encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
   scratch.after_unknown_ = false;
-  std::size_t begin = 0;
-  for (std::size_t at = 1; at < word.size(); ++at) {
-    const bool in_character = (static_cast<unsigned char>(word[at]) & 0xC0) == 0x80;
-    if (in_character || joints_.has(word[at - 1], word[at])) continue;
-    encode_run(word.substr(begin, at - begin), scratch, ids);
-    begin = at;
-  }
-  encode_run(word.substr(begin), scratch, ids);
+  joints_.each_run(word, [&](std::string_view run) { encode_run(run, scratch, ids); });
 }
 
 void Unigram::encode_run(std::string_view run, Scratch& scratch, std::vector<TokenId>& ids) const {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string.h>
 #include <system_error>
 
@@ -46,14 +47,13 @@ Error cannot_read(const std::string& path, int reason) {
 
 Result<WordCounts> WordCounts::create(WordLimits limits) {
   TESSERA_ENSURE(limits.chunk_bytes >= 16);
-  TESSERA_TRY(auto splitter, Gpt2Splitter::create());
+  const SplitStep words{std::string(gpt2_pattern), SplitBehavior::isolated, false};
+  TESSERA_TRY(auto splitter, Splitter::create(std::span(&words, 1), "the words of GPT-2"));
   return WordCounts(std::move(splitter), limits);
 }
 
 Result<void> WordCounts::add_document(std::string_view text) {
-  found_.clear();
-  splitter_.split(text, found_);
-  for (const std::string_view word : found_) {
+  for (const std::string_view word : splitter_.split(text, scratch_)) {
     if (word.size() > limits_.word_bytes_max) {
       ++skipped_;
       continue;

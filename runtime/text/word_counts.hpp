@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "runtime/base/result.hpp"
-#include "runtime/text/gpt2_splitter.hpp"
+#include "runtime/text/splitter.hpp"
 
 namespace tessera {
 
@@ -31,7 +31,7 @@ struct WordLimits {
   std::size_t chunk_bytes = std::size_t{4} << 20;
 };
 
-/// One thread. Moves, does not copy.
+/// Words are those of GPT-2 (gpt2_pattern). One thread. Moves, does not copy.
 class WordCounts {
  public:
   struct Hash {
@@ -56,13 +56,13 @@ class WordCounts {
   std::uint64_t skipped() const { return skipped_; }        ///< words that were too long
 
  private:
-  WordCounts(Gpt2Splitter splitter, WordLimits limits) : splitter_(std::move(splitter)), limits_(limits) {}
+  WordCounts(Splitter splitter, WordLimits limits) : splitter_(std::move(splitter)), limits_(limits) {}
   Result<void> add_document(std::string_view text);
 
-  Gpt2Splitter splitter_;
+  Splitter splitter_;
+  Splitter::Scratch scratch_;
   WordLimits limits_;
   Map counts_;
-  std::vector<std::string_view> found_;
   std::size_t distinct_bytes_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t word_count_ = 0;

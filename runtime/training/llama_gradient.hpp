@@ -24,8 +24,8 @@ namespace tessera {
 /// Rows of queries whose attention weights are in memory at a time.
 inline constexpr std::uint32_t attention_block_rows = 64;
 
-/// Confined to one thread, which computes on the pool of `ops`. Memory grows to the largest micro-batch so far:
-/// memory_bytes() says how much that is beforehand.
+/// Confined to one thread, which computes on the pool of `ops`. Memory grows to the largest micro-batch so
+/// far.
 class LlamaGradient {
  public:
   /// `shape` is valid; `ops` outlives it.
@@ -37,10 +37,6 @@ class LlamaGradient {
   double loss(const float* weights, const MicroBatch& batch);
   /// The same, and `gradient` [parameters().size()] becomes that of factor * loss.
   double gradient(const float* weights, const MicroBatch& batch, float factor, float* gradient);
-
-  /// What it reserves for micro-batches of so many sequences, without weights and gradients.
-  static std::uint64_t memory_bytes(const ModelShape& shape, std::uint32_t sequences, std::uint32_t length,
-                                    std::uint32_t threads);
 
  private:
   struct LayerActivations {

@@ -1,6 +1,5 @@
 #include "runtime/training/parameters.hpp"
 
-#include <algorithm>
 #include <variant>
 
 #include "runtime/base/ensure.hpp"
@@ -34,12 +33,6 @@ ParameterLayout::ParameterLayout(const ModelShape& shape) : tied_(shape.tied_hea
     parameters_.push_back(std::move(parameter));
   }
   TESSERA_ENSURE(parameters_.front().name == embedding_name && final_norm_ == 1 + shape.layers * plain_layer_tensors);
-}
-
-const Parameter* ParameterLayout::find(const std::string& name) const {
-  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
-                                  [&](const Parameter& parameter) { return parameter.name == name; });
-  return found == parameters_.end() ? nullptr : &*found;
 }
 
 }  // namespace tessera

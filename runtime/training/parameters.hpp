@@ -49,8 +49,6 @@ class ParameterLayout {
   const Parameter& final_norm() const { return parameters_[final_norm_]; }
   /// The embedding where the head is tied.
   const Parameter& head() const { return tied_ ? parameters_.front() : parameters_.back(); }
-  /// Null: no such tensor.
-  const Parameter* find(const std::string& name) const;
 
  private:
   std::vector<Parameter> parameters_;

@@ -82,10 +82,4 @@ double Trainer::validation_loss(const TokenCorpus& corpus, std::size_t windows_m
   return loss / (static_cast<double>(windows) * corpus.length());
 }
 
-std::uint64_t Trainer::memory_bytes(const TrainingPlan& plan, std::uint32_t length, std::uint32_t threads) {
-  const std::uint64_t arrays = 3 + GradientTree::buffers(plan.micro_batches);
-  return arrays * ParameterLayout(plan.shape).size() * sizeof(float) +
-         LlamaGradient::memory_bytes(plan.shape, plan.micro_batch_sequences, length, threads);
-}
-
 }  // namespace tessera

@@ -64,9 +64,6 @@ class Trainer {
   const AdamW& optimizer() const { return optimizer_; }
   void set_step(std::uint64_t step) { step_ = step; }
 
-  /// Bytes that training takes: weights, moments, gradients, activations.
-  static std::uint64_t memory_bytes(const TrainingPlan& plan, std::uint32_t length, std::uint32_t threads);
-
  private:
   TrainingPlan plan_;
   const TokenCorpus& corpus_;

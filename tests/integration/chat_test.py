@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 from binary import BAD_INPUT, BINARY, INTERRUPTED, OK, TIME_FACTOR, TINY, USAGE, BinaryTest, tessera
 
@@ -85,8 +84,10 @@ class ChatTest(BinaryTest):
         process.stdin.flush()
         process.stdout.read(1)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3 * TIME_FACTOR)
-        self.assertIsNone(process.poll())
+        process.stdin.write(b"/help\n")
+        process.stdin.flush()
+        while b"/exit" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60 * TIME_FACTOR)
         self.assertEqual(process.returncode, INTERRUPTED)
