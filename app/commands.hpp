@@ -28,6 +28,7 @@ void add_inspect_commands(CLI::App& app, Action& action);       // inspect, veri
 void add_run_command(CLI::App& app, Action& action);            // run
 void add_tokenize_command(CLI::App& app, Action& action);       // tokenize
 void add_tokenizer_commands(CLI::App& app, Action& action);     // tokenizer train
+void add_train_command(CLI::App& app, Action& action);          // train
 void add_perplexity_command(CLI::App& app, Action& action);     // perplexity
 void add_chat_template_command(CLI::App& app, Action& action);  // chat-template
 

@@ -22,6 +22,7 @@ struct Options {
   ModelOptions model;
   std::string text_file;
   std::uint32_t window = 0;
+  bool special = false;
   bool json = false;
 };
 
@@ -32,7 +33,8 @@ Result<PerplexityReport> measure(const Options& options, const Clock& clock) {
                  options.model.model + " has no tokenizer, so it cannot read text; import it with --tokenizer FILE"};
   }
   TESSERA_TRY(auto text, read_text_file(options.text_file));
-  const std::vector<TokenId> tokens = model.tokenizer->encode(text, {.add_bos = false});
+  const std::vector<TokenId> tokens =
+      model.tokenizer->encode(text, {.add_bos = false, .parse_special = options.special});
   PerplexityOptions perplexity_options;
   perplexity_options.window = options.window;
   if (model.tokenizer->start_id() >= 0) perplexity_options.window_start = model.tokenizer->start_id();
@@ -76,6 +78,8 @@ void add_perplexity_command(CLI::App& app, Action& action) {
   command->add_option("FILE", options->text_file, "Text file (- for standard input)")->required();
   command->add_option("--window", options->window,
                       "Tokens per window, start token included (default: the model's context)");
+  command->add_flag("--special", options->special,
+                    "Names of special tokens in the text, such as <|endoftext|>, stand for these tokens");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([=, &action] { action = [options] { return run(*options); }; });
 }

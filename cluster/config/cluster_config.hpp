@@ -19,9 +19,7 @@
 
 namespace tessera {
 
-inline constexpr std::size_t config_bytes_max = 1u << 20;
 inline constexpr std::size_t config_nodes_max = 1024;
-inline constexpr std::size_t config_faults_max = 10;
 
 inline constexpr std::uint16_t default_rpc_port = 7070;  ///< of the coordinator
 inline constexpr std::uint16_t default_join_port =

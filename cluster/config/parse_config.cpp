@@ -3,8 +3,8 @@
 
 #include "cluster/auth/private_file.hpp"
 #include "cluster/config/cluster_config.hpp"
-#include "cluster/config/config_section.hpp"
 #include "runtime/base/limits.hpp"
+#include "runtime/config/config_section.hpp"
 
 namespace tessera {
 
@@ -275,19 +275,8 @@ void Reader::check_hosts() {
 }  // namespace
 
 Result<ClusterConfig> parse_config(std::string_view text, const std::filesystem::path& file) {
-  if (text.size() > config_bytes_max) {
-    return Error{ErrorCode::invalid_argument, file.string() + " is longer than " + std::to_string(config_bytes_max) +
-                                                  " bytes: it is not a cluster's configuration"};
-  }
-  try {
-    const toml::table table = toml::parse(text, file.string());
-    return Reader(table, file).read();
-  } catch (const toml::parse_error& error) {
-    const auto& at = error.source().begin;
-    return Error{ErrorCode::invalid_argument, file.string() + ":" + std::to_string(at.line) + ":" +
-                                                  std::to_string(at.column) +
-                                                  ": it is not valid TOML: " + std::string(error.description())};
-  }
+  TESSERA_TRY(const toml::table table, parse_toml(text, file, "a cluster's configuration"));
+  return Reader(table, file).read();
 }
 
 Result<ClusterConfig> load_config(const std::filesystem::path& file) {

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
-#include "runtime/base/limits.hpp"
 #include "runtime/checkpoint/checkpoint_layout.hpp"
 #include "runtime/checkpoint/checkpoint_structure.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
+#include "runtime/checkpoint/dataset_places.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
 
 namespace tessera {
@@ -17,41 +17,6 @@ namespace {
 
 /// Bytes that are checked between two looks at whether the mapping failed.
 constexpr std::size_t verify_piece_bytes = 8u << 20;
-
-Error damaged(const std::string& where, const std::string& what) {
-  return {ErrorCode::corrupt, where + ": is damaged: " + what + "; restore it from a copy, or import the model again"};
-}
-
-Result<std::string> read_manifest_text(const CheckpointSource& source, const DatasetPlace& place) {
-  if (place.extent > padded_extent(limits::manifest_bytes_max))
-    return damaged(source.name(), "its manifest is too large");
-  std::string text(place.extent, '\0');
-  TESSERA_CHECK(source.read(place.offset, std::as_writable_bytes(std::span(text))));
-  const std::size_t end = std::min(text.find('\0'), text.size());
-  if (text.find_first_not_of('\0', end) != std::string::npos || padded_extent(end) != place.extent) {
-    return damaged(source.name(), "its manifest is not a text followed by zeros");
-  }
-  text.resize(end);
-  return text;
-}
-
-// Two datasets in the same bytes could not both match their checksums, but only verify() would notice.
-Result<void> check_no_overlap(std::vector<DatasetPlace> places, const std::string& where) {
-  std::sort(places.begin(), places.end(),
-            [](const DatasetPlace& a, const DatasetPlace& b) { return a.offset < b.offset; });
-  for (std::size_t i = 1; i < places.size(); ++i) {
-    if (places[i - 1].offset + places[i - 1].extent > places[i].offset)
-      return damaged(where, "two of its datasets overlap");
-  }
-  return {};
-}
-
-Result<void> check_extent(const DatasetPlace& place, std::uint64_t bytes, const std::string& name,
-                          const std::string& where) {
-  if (place.extent == padded_extent(bytes)) return {};
-  return damaged(where, "dataset " + name + " has an extent of " + std::to_string(place.extent) + " bytes, expected " +
-                            std::to_string(padded_extent(bytes)));
-}
 
 // The checksum of a mapping that is read in pieces; nothing when a page could not be read.
 std::optional<std::uint32_t> checksum_of(const MappedRange& range) {
@@ -88,7 +53,8 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(std::shared_ptr<const
   TESSERA_TRY(const CheckpointStructure structure, read_structure(*source));
   TESSERA_TRY(const std::string manifest_text, read_manifest_text(*source, structure.manifest));
   std::string content_id = content_id_of(manifest_text);
-  if (content_id != structure.content_id) return damaged(where, "its manifest does not match its content id");
+  if (content_id != structure.content_id)
+    return damaged_checkpoint(where, "its manifest does not match its content id");
   if (!expected_content_id.empty() && content_id != expected_content_id) {
     return Error{ErrorCode::corrupt, where + ": holds another model than expected (content id " + content_id +
                                          ", expected " + expected_content_id +
@@ -101,7 +67,8 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(std::shared_ptr<const
   std::vector<DatasetPlace> places = {structure.manifest};
   for (const TensorEntry& entry : manifest.tensors) {
     const auto found = structure.tensors.find(entry.spec.name);
-    if (found == structure.tensors.end()) return damaged(where, "dataset " + entry.spec.name + " is missing");
+    if (found == structure.tensors.end())
+      return damaged_checkpoint(where, "dataset " + entry.spec.name + " is missing");
     TESSERA_CHECK(check_extent(found->second, layout_bytes(entry.spec.layout), entry.spec.name, where));
     checkpoint->number_of_.emplace(entry.spec.name, checkpoint->offsets_.size());
     checkpoint->offsets_.push_back(found->second.offset);
@@ -109,7 +76,7 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(std::shared_ptr<const
   }
   if (structure.tensors.size() != manifest.tensors.size() ||
       structure.tokenizer.has_value() != (manifest.tokenizer_bytes > 0)) {
-    return damaged(where, "it does not hold exactly the datasets that its manifest lists");
+    return damaged_checkpoint(where, "it does not hold exactly the datasets that its manifest lists");
   }
   if (structure.tokenizer) {
     TESSERA_CHECK(check_extent(*structure.tokenizer, manifest.tokenizer_bytes, tokenizer_dataset_name, where));

@@ -141,4 +141,14 @@ Result<CheckpointSkeleton::LastDatasets> CheckpointSkeleton::complete(std::uint6
   return result;
 }
 
+Result<void> CheckpointSkeleton::write_to(const PartialFile& file) const {
+  std::vector<std::byte> bytes;
+  for (auto run = image_.written().rbegin(); run != image_.written().rend(); ++run) {
+    bytes.resize(run->second - run->first);
+    image_.read(run->first, bytes.size(), bytes.data());
+    TESSERA_CHECK(file.write(run->first, bytes));
+  }
+  return {};
+}
+
 }  // namespace tessera

@@ -13,6 +13,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/checkpoint/hdf5_image.hpp"
 #include "runtime/checkpoint/manifest.hpp"
+#include "runtime/checkpoint/partial_file.hpp"
 
 namespace tessera {
 
@@ -31,8 +32,10 @@ class CheckpointSkeleton {
   Result<LastDatasets> complete(std::uint64_t tokenizer_bytes, std::uint64_t manifest_bytes,
                                 const std::string& content_id, const std::string& where);
 
-  /// What to write into the file besides the datasets.
+  /// The structure: what the file holds besides the datasets.
   const Hdf5Image& image() const { return image_; }
+  /// Writes it, from the end to the start, so that the superblock and the root with its marks come last.
+  Result<void> write_to(const PartialFile& file) const;
 
  private:
   Hdf5Image image_;

@@ -50,18 +50,6 @@ struct CheckpointWriter::State {
   bool finished = false;
   bool kept = false;  // the partial file and its journal stay
 
-  // From the end to the start, so that the superblock and the root with its marks come last.
-  Result<void> write_skeleton() const {
-    const Hdf5Image& image = skeleton.image();
-    std::vector<std::byte> bytes;
-    for (auto run = image.written().rbegin(); run != image.written().rend(); ++run) {
-      bytes.resize(run->second - run->first);
-      image.read(run->first, bytes.size(), bytes.data());
-      TESSERA_CHECK(file.write(run->first, bytes));
-    }
-    return {};
-  }
-
   // What lies between datasets is zero, also where an interrupted writer or a damaged disk left something.
   Result<void> clear_gaps() const {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> used;
@@ -121,7 +109,7 @@ Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::st
   TESSERA_TRY(state->offsets, state->skeleton.lay_out(state->manifest.tensors, path));
   TESSERA_CHECK(state->file.resize(state->skeleton.image().size()));
   if (state->journal && !state->journal->records().empty()) TESSERA_CHECK(state->clear_gaps());
-  TESSERA_CHECK(state->write_skeleton());
+  TESSERA_CHECK(state->skeleton.write_to(state->file));
   return std::unique_ptr<CheckpointWriter>(new CheckpointWriter(std::move(state)));
 }
 
@@ -212,7 +200,7 @@ Result<std::string> CheckpointWriter::finish() {
   TESSERA_CHECK(state.file.resize(state.skeleton.image().size()));
   if (places.tokenizer) TESSERA_CHECK(state.file.write(*places.tokenizer, state.tokenizer));
   TESSERA_CHECK(state.file.write(places.manifest, std::as_bytes(std::span(manifest_json))));
-  TESSERA_CHECK(state.write_skeleton());
+  TESSERA_CHECK(state.skeleton.write_to(state.file));
   TESSERA_CHECK(state.file.publish());
   if (state.journal) state.journal->remove();
   return content_id;

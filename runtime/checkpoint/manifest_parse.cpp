@@ -12,6 +12,7 @@
 #include "runtime/checkpoint/crc32c.hpp"
 #include "runtime/checkpoint/manifest.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
+#include "runtime/checkpoint/state_file.hpp"
 
 namespace tessera {
 
@@ -231,6 +232,11 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
   TESSERA_TRY(const json document, parse_text(json_text, where));
   if (!document.is_object()) return damaged(where, "must be an object");
   const Fields root(document, "", where);
+  if (document.contains("kind") && document["kind"] == state_kind) {
+    return Error{ErrorCode::unsupported, where +
+                                             ": holds the state of a training, not a model; give the model that "
+                                             "the training has written beside it"};
+  }
   TESSERA_TRY(const std::uint32_t version, root.u32("format_version"));
   if (version != checkpoint_format_version) {
     return Error{ErrorCode::unsupported, where + ": manifest: has format version " + std::to_string(version) +

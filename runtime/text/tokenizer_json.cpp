@@ -62,7 +62,16 @@ std::string tokenizer_json(const BpeVocabulary& vocabulary) {
   ],
   "normalizer": null,
   "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-  "post_processor": null,
+  "post_processor": {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": )" +
+                     special + R"(, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"SpecialToken": {"id": )" +
+                     special + R"(, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+             {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {)" +
+                     special + R"(: {"id": )" + special + R"(, "ids": [0], "tokens": [)" + special + R"(]}}
+  },
   "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
   "model": {
     "type": "BPE",

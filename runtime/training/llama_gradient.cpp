@@ -33,6 +33,19 @@ LlamaGradient::LlamaGradient(const ModelShape& shape, TrainingOps& ops)
       layers_(shape.layers),
       scores_(ops.pool().threads()) {}
 
+std::uint64_t LlamaGradient::memory_bytes(const ModelShape& shape, std::uint32_t sequences, std::uint32_t length,
+                                          std::uint32_t threads) {
+  const std::uint64_t rows = std::uint64_t{sequences} * length;
+  const std::uint64_t width = shape.attention_width(), kv = std::uint64_t{shape.kv_heads} * shape.head_dim;
+  const std::uint64_t dim = shape.dim, ffn = shape.ffn_dim;
+  const std::uint64_t layer = 4 * dim + 2 * width + 2 * kv + 3 * ffn;
+  const std::uint64_t shared = 4 * dim + 2 * ffn + 2 * width + 2 * kv;
+  const std::uint64_t logits = std::min<std::uint64_t>(rows, head_rows) * shape.vocab_size;
+  const std::uint64_t scores =
+      std::uint64_t{threads} * (2 * std::uint64_t{attention_block_rows} * length + TESSERA_GEMM_SCRATCH);
+  return sizeof(float) * (rows * (shape.layers * layer + shared) + logits + scores);
+}
+
 void LlamaGradient::reserve(const MicroBatch& batch) {
   const std::uint32_t rows = batch.rows();
   TESSERA_ENSURE(rows > 0 && batch.inputs.size() == rows && batch.targets.size() == rows);

@@ -38,6 +38,10 @@ class LlamaGradient {
   /// The same, and `gradient` [parameters().size()] becomes that of factor * loss.
   double gradient(const float* weights, const MicroBatch& batch, float factor, float* gradient);
 
+  /// Bytes that it reserves for micro-batches of so many sequences, without weights and gradients.
+  static std::uint64_t memory_bytes(const ModelShape& shape, std::uint32_t sequences, std::uint32_t length,
+                                    std::uint32_t threads);
+
  private:
   struct LayerActivations {
     AlignedBuffer<float> x, attn_normed, q, k, v, attended, middle, ffn_normed, gate, up, hidden;

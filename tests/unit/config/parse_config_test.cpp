@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "cluster/config/cluster_config.hpp"
+#include "runtime/config/config_section.hpp"
 #include "tests/support/paths.hpp"
 
 namespace {

@@ -1,11 +1,10 @@
-#include "cluster/config/config_section.hpp"
+#include "runtime/config/config_section.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <sstream>
-
-#include "cluster/config/cluster_config.hpp"
 
 namespace tessera {
 
@@ -59,6 +58,21 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
+
+Result<toml::table> parse_toml(std::string_view text, const std::filesystem::path& file, const std::string& kind) {
+  if (text.size() > config_bytes_max) {
+    return Error{ErrorCode::invalid_argument,
+                 file.string() + " is longer than " + std::to_string(config_bytes_max) + " bytes: it is not " + kind};
+  }
+  try {
+    return toml::parse(text, file.string());
+  } catch (const toml::parse_error& error) {
+    const auto& at = error.source().begin;
+    return Error{ErrorCode::invalid_argument, file.string() + ":" + std::to_string(at.line) + ":" +
+                                                  std::to_string(at.column) +
+                                                  ": it is not valid TOML: " + std::string(error.description())};
+  }
+}
 
 Error ConfigFaults::error(const std::filesystem::path& file) const {
   std::vector<Fault> sorted = faults_;
@@ -142,6 +156,35 @@ std::optional<std::int64_t> ConfigSection::integer(const std::string& key, std::
   }
   if (value->get() < min || value->get() > max) {
     fault(key, std::to_string(value->get()) + " is out of range; write " + wanted);
+    return std::nullopt;
+  }
+  return value->get();
+}
+
+std::optional<double> ConfigSection::number(const std::string& key, const std::function<bool(double)>& allowed,
+                                            const std::string& limits) {
+  const toml::node* const node = find(key);
+  if (!node) return std::nullopt;
+  const std::optional<double> value = node->is_number() ? node->value<double>() : std::nullopt;
+  if (!value) {
+    wrong_kind(key, *node, "a number " + limits);
+    return std::nullopt;
+  }
+  if (!std::isfinite(*value) || !allowed(*value)) {
+    std::ostringstream text;
+    text << *value;
+    fault(key, text.str() + " is out of range; write a number " + limits);
+    return std::nullopt;
+  }
+  return value;
+}
+
+std::optional<bool> ConfigSection::boolean(const std::string& key) {
+  const toml::node* const node = find(key);
+  if (!node) return std::nullopt;
+  const auto* const value = node->as_boolean();
+  if (!value) {
+    wrong_kind(key, *node, "true or false");
     return std::nullopt;
   }
   return value->get();

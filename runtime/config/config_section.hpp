@@ -1,5 +1,5 @@
-// ConfigSection: one table of cluster.toml, read key by key; whatever is wrong is noted with its line, and reading goes
-// on, so that one look at the file shows all its faults. Only for the sources of this folder.
+// ConfigSection: one table of a TOML file, read key by key; whatever is wrong is noted with its line, and reading goes
+// on, so that one look at the file shows all its faults.
 //
 //   ConfigSection timeouts(table, "timeouts", faults);
 //   if (auto misses = timeouts.integer("misses", 2, 100)) config.misses = *misses;
@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -19,6 +20,14 @@
 #include "runtime/base/result.hpp"
 
 namespace tessera {
+
+inline constexpr std::size_t config_bytes_max = 1u << 20;
+/// Faults that a message lists; the others are counted.
+inline constexpr std::size_t config_faults_max = 10;
+
+/// Errors: invalid_argument, naming file, line and column, where the text is too long or no TOML. `kind` says what the
+/// file should be: "a cluster's configuration". Never throws.
+Result<toml::table> parse_toml(std::string_view text, const std::filesystem::path& file, const std::string& kind);
 
 /// What is wrong with a file. One thread.
 class ConfigFaults {
@@ -50,6 +59,10 @@ class ConfigSection {
   // Each is nothing when the key is not there or its value is wrong, which has been noted then.
   std::optional<std::string> text(const std::string& key);
   std::optional<std::int64_t> integer(const std::string& key, std::int64_t min, std::int64_t max);
+  /// With or without a point; `limits` says in words what is allowed, such as "above 0 and below 1".
+  std::optional<double> number(const std::string& key, const std::function<bool(double)>& allowed,
+                               const std::string& limits);
+  std::optional<bool> boolean(const std::string& key);
   /// An array of texts, each at most once, at least one.
   std::optional<std::vector<std::string>> texts(const std::string& key);
   /// A text that must be one of `choices`.

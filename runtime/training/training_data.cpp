@@ -1,0 +1,88 @@
+#include "runtime/training/training_data.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include "runtime/importers/byte_source.hpp"
+#include "runtime/text/word_counts.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// Encodes document by document. Lives for one corpus.
+class CorpusReader {
+ public:
+  CorpusReader(const std::string& separator, const Tokenizer& tokenizer, const CorpusProgress& progress)
+      : separator_(separator), tokenizer_(tokenizer), progress_(progress), eos_(tokenizer.data().eos.front()) {}
+
+  Result<void> read(const std::string& path) {
+    TESSERA_TRY(const auto source, open_byte_source(path));
+    TESSERA_TRY(const auto bytes, read_whole(*source, limits::corpus_file_bytes_max, "a text to learn from"));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find(end_of_text, begin), text.size());
+      TESSERA_CHECK(add_part(path, text, begin, end));
+      begin = end + end_of_text.size();
+    }
+    return {};
+  }
+
+  std::vector<TokenId> take() { return std::move(tokens_); }
+
+ private:
+  /// What lies between two ends of text.
+  Result<void> add_part(const std::string& path, std::string_view text, std::size_t begin, std::size_t end) {
+    while (begin < end) {
+      std::size_t stop = separator_.empty() ? end : std::min(text.find(separator_, begin), end);
+      TESSERA_CHECK(add_document(path, text.substr(begin, stop - begin)));
+      begin = stop + separator_.size();
+      if (separator_.empty()) break;
+      if (progress_ && !progress_(path, std::min(begin, end), text.size())) return cancelled(path);
+    }
+    if (progress_ && !progress_(path, end, text.size())) return cancelled(path);
+    return {};
+  }
+
+  static Error cancelled(const std::string& path) { return {ErrorCode::cancelled, path + ": reading was interrupted"}; }
+
+  Result<void> add_document(const std::string& path, std::string_view document) {
+    if (document.find_first_not_of(" \t\r\n") == std::string_view::npos) return {};
+    const std::vector<TokenId> ids = tokenizer_.encode(document, {.add_bos = true});
+    if (ids.size() + 1 > limits::corpus_tokens_max - tokens_.size()) {
+      return Error{ErrorCode::exhausted,
+                   path + ": the corpus has more than " + std::to_string(limits::corpus_tokens_max) + " tokens"};
+    }
+    // The EOS that begins this document ends the one before it.
+    const bool shared = !tokens_.empty() && tokens_.back() == eos_ && !ids.empty() && ids.front() == eos_;
+    tokens_.insert(tokens_.end(), ids.begin() + (shared ? 1 : 0), ids.end());
+    tokens_.push_back(eos_);
+    return {};
+  }
+
+  const std::string& separator_;
+  const Tokenizer& tokenizer_;
+  const CorpusProgress& progress_;
+  TokenId eos_;
+  std::vector<TokenId> tokens_;
+};
+
+}  // namespace
+
+Result<std::vector<TokenId>> corpus_tokens(std::span<const std::filesystem::path> files, const std::string& separator,
+                                           const Tokenizer& tokenizer, const CorpusProgress& progress) {
+  if (tokenizer.data().eos.empty()) {
+    return Error{ErrorCode::invalid_argument,
+                 "the tokenizer has no EOS, so that the model could not learn where a text ends; use another one"};
+  }
+  CorpusReader reader(separator, tokenizer, progress);
+  for (const std::filesystem::path& file : files) TESSERA_CHECK(reader.read(file.string()));
+  std::vector<TokenId> tokens = reader.take();
+  if (tokens.empty()) {
+    return Error{ErrorCode::invalid_argument, files.front().string() + (files.size() > 1 ? " and the others" : "") +
+                                                  ": there is no text to learn from"};
+  }
+  return tokens;
+}
+
+}  // namespace tessera

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""./dev train-demo: the story model from nothing: corpus, tokenizer, training, and what quantisation costs it.
+
+    train_demo.py TESSERA_BINARY STORIES_BINARY ROOT [--check]
+
+The result replaces examples/stories/model; with --check it is compared with what lies there.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+CORPUS_BYTES = "12MB"
+SEED = 1
+VOCABULARY = 1024
+MODEL_BYTES_MAX = 3_000_000
+# How much worse than f32 a quantised model may judge the validation text.
+PERPLEXITY_SHARES = {"q8": 1.005, "q4": 1.08}
+JUDGED_STORIES = 150
+
+
+class TrainDemo:
+    def __init__(self, tessera, stories, root):
+        self.tessera, self.stories, self.root = tessera, stories, root
+        self.folder = os.path.join(root, "build", "train-demo")
+        self.published = os.path.join(root, "examples", "stories", "model")
+        self.run_folder = os.path.join(self.folder, "run")
+
+    def run(self, *command, capture=False):
+        """Shows the command, runs it, and ends the demo when it fails."""
+        shown = [os.path.basename(command[0]), *(os.path.relpath(word, self.root) if os.path.isabs(word) else word for word in command[1:])]
+        print(f"\n$ {shlex.join(shown)}", flush=True)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if capture else None, check=False)
+        if result.returncode != 0:
+            raise SystemExit(result.returncode)
+        return result.stdout
+
+    def corpus(self):
+        folder = os.path.join(self.folder, "corpus")
+        self.run(self.stories, "--seed", str(SEED), "--bytes", CORPUS_BYTES, "--out", folder)
+        self.run(self.tessera, "tokenizer", "train", os.path.join(folder, "train.txt"), "--vocab-size", str(VOCABULARY), "--out",
+                 os.path.join(self.folder, "tokenizer.json"))
+        with open(os.path.join(folder, "valid.txt"), encoding="utf-8") as file:
+            judged = file.read().split("\n\n")[:JUDGED_STORIES]
+        with open(os.path.join(self.folder, "judged.txt"), "w", encoding="utf-8") as file:
+            file.write("".join(f"<|endoftext|>{story.strip()}" for story in judged))
+
+    def train(self):
+        config = os.path.join(self.root, "examples", "stories", "train.toml")
+        report = json.loads(self.run(self.tessera, "train", config, "--json", capture=True))
+        return {model["dtype"]: model for model in report["models"]}
+
+    def perplexities(self, models):
+        found = {}
+        for dtype, model in models.items():
+            said = self.run(self.tessera, "perplexity", model["path"], os.path.join(self.folder, "judged.txt"), "--special", "--json", capture=True)
+            found[dtype] = json.loads(said)["perplexity"]
+        return found
+
+    def publish(self, models):
+        os.makedirs(self.published, exist_ok=True)
+        shutil.copyfile(models["q8"]["path"], os.path.join(self.published, "stories-q8.h5"))
+        for name in ("curves.json", "curves.svg"):
+            shutil.copyfile(os.path.join(self.run_folder, name), os.path.join(self.published, name))
+        print(f"\nwritten: {os.path.relpath(self.published, self.root)}")
+
+    def published_id(self):
+        said = self.run(self.tessera, "inspect", os.path.join(self.published, "stories-q8.h5"), "--json", capture=True)
+        return json.loads(said)["content_id"]
+
+
+def faults_of(models, perplexities):
+    faults = []
+    for dtype, share in PERPLEXITY_SHARES.items():
+        ratio = perplexities[dtype] / perplexities["f32"]
+        print(f"perplexity {dtype}: {perplexities[dtype]:.4f}, {100 * (ratio - 1):+.2f} % of f32's {perplexities['f32']:.4f}")
+        if ratio > share:
+            faults.append(f"{dtype} is more than {100 * (share - 1):.1f} % worse than f32")
+    size = os.path.getsize(models["q8"]["path"])
+    if size > MODEL_BYTES_MAX:
+        faults.append(f"the q8 model has {size} bytes, more than {MODEL_BYTES_MAX}")
+    return faults
+
+
+def main(arguments):
+    check = "--check" in arguments
+    paths = [argument for argument in arguments if argument != "--check"]
+    if len(paths) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    demo = TrainDemo(*map(os.path.abspath, paths))
+    os.makedirs(demo.folder, exist_ok=True)
+    started = time.monotonic()
+    demo.corpus()
+    models = demo.train()
+    faults = faults_of(models, demo.perplexities(models))
+    print(f"\n{time.monotonic() - started:.0f} s for everything")
+    if check and demo.published_id() != models["q8"]["content_id"]:
+        faults.append("the model is not the one of examples/stories/model, to the bit")
+    for fault in faults:
+        print(f"FAILED: {fault}", file=sys.stderr)
+    if faults:
+        return 1
+    if check:
+        print("the same model as in examples/stories/model, to the bit")
+    else:
+        demo.publish(models)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
