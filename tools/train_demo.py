@@ -49,8 +49,22 @@ class TrainDemo:
         with open(os.path.join(self.folder, "judged.txt"), "w", encoding="utf-8") as file:
             file.write("".join(f"<|endoftext|>{story.strip()}" for story in judged))
 
+    def forget_other_training(self, config):
+        """A state that another configuration left behind cannot be gone on with."""
+        with open(config, encoding="utf-8") as file:
+            wanted = f"{CORPUS_BYTES} {SEED} {VOCABULARY}\n{file.read()}"
+        stamp = os.path.join(self.folder, "stamp")
+        if os.path.exists(stamp):
+            with open(stamp, encoding="utf-8") as file:
+                if file.read() == wanted:
+                    return
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+        with open(stamp, "w", encoding="utf-8") as file:
+            file.write(wanted)
+
     def train(self):
         config = os.path.join(self.root, "examples", "stories", "train.toml")
+        self.forget_other_training(config)
         report = json.loads(self.run(self.tessera, "train", config, "--json", capture=True))
         return {model["dtype"]: model for model in report["models"]}
 
