@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""./dev demo: four local nodes serve one model; a worker joins and one is killed while a stream runs; the text must not change.
+"""./dev demo: four local nodes serve the story model; a worker joins and one is killed while stories are told; no word may change.
 
-    demo.py TESSERA_BINARY FOLDER
+    demo.py TESSERA_BINARY MODEL FOLDER
 """
 
 import json
@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 
-SHAPE = "llama-134m"
-PROMPT = "Once upon a time"
-TOKENS = 300
-GENERATE = ["-p", PROMPT, "-n", str(TOKENS), "--seed", "7", "--temperature", "0.8", "--ignore-eos"]
+BEGINNINGS = ["Once upon a time,", "This is the story of", "A long time ago,", "There once was a", "In a little town,"]
+TOKENS_MAX = 400
+# A story takes a tenth of a second; a node takes longer to join.
+STORIES_MAX = 60
+SHOWN_BEFORE = 2
 
 CONFIG = """# Four nodes on this machine: a coordinator and three workers.
 name = "demo"
@@ -48,15 +49,16 @@ def free_ports(count):
 
 
 def printable(text):
-    """Noise may hold control characters; a terminal must not see them."""
+    """A model may say control characters; a terminal must not see them."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class Demo:
-    def __init__(self, binary, folder):
+    def __init__(self, binary, model, folder):
         self.binary, self.folder = binary, folder
         os.makedirs(folder, exist_ok=True)
-        self.model = os.path.join(folder, f"{SHAPE}-q8.h5")
+        self.model = os.path.join(folder, os.path.basename(model))
+        shutil.copyfile(model, self.model)
         self.config = os.path.join(folder, "cluster.toml")
         self.state = os.path.join(folder, ".tessera", "demo")
         self.joined = None
@@ -100,29 +102,51 @@ class Demo:
         print(f"\n$ kill -9 {node}", flush=True)
         os.kill(pid, signal.SIGKILL)
 
-    def disturbed(self):
-        """One stream; after a third of it a worker joins, after two thirds another is killed."""
-        print(f"\n$ tessera generate story {shlex.join(GENERATE)}", flush=True)
-        stream = subprocess.Popen([self.binary, "generate", "story", *GENERATE, "--events"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  env=self.environment)
+    def alone(self, number):
+        """What one process says, without a cluster."""
+        said = self.tessera("run", self.model, *story_options(number), "--json", capture=True, show=False)
+        said = json.loads(said, parse_float=str)
+        return said["ids"], said["logprobs"], said["text"]
+
+    def tell(self, number, disturb=None, shown=True):
+        """One story on the cluster, as it comes; after forty tokens `disturb` is called."""
+        if shown:
+            print(f"\n$ tessera generate story {shlex.join(story_options(number))}", flush=True)
+        stream = subprocess.Popen([self.binary, "generate", "story", *story_options(number), "--events"], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, env=self.environment)
         ids, logprobs, text = [], [], ""
+        if shown:
+            print(beginning(number), end="", flush=True)
         for line in stream.stdout:
             event = json.loads(line, parse_float=str)
             text += event.get("text", "")
-            print(printable(event.get("text", "")), end="", flush=True)
+            if shown:
+                print(printable(event.get("text", "")), end="", flush=True)
             if event["event"] != "token":
                 continue
             ids.append(event["id"])
             logprobs.append(event["logprob"])
-            if len(ids) == TOKENS // 3:
-                self.join()
-            if len(ids) == 2 * TOKENS // 3:
-                _, nodes, conductor = self.plan()
-                self.kill(next(node for node in nodes if node not in (conductor, "w4")))
+            if disturb and len(ids) == 40:
+                disturb()
         if stream.wait() != 0:
             raise SystemExit("demo: the stream failed")
-        print()
+        if shown:
+            print()
         return ids, logprobs, text
+
+    def tell_until_joined(self, number):
+        """Tells stories while a worker joins; returns their numbers with what was said."""
+        told = []
+        while number < STORIES_MAX:
+            told.append((number, self.tell(number, shown=len(told) < SHOWN_BEFORE, disturb=None if told else self.join)))
+            number += 1
+            if "w4" in self.plan()[1]:
+                return told
+        raise SystemExit(f"demo: w4 has not joined; see {os.path.join(self.folder, 'w4.log')}")
+
+    def kill_a_worker(self):
+        _, nodes, conductor = self.plan()
+        self.kill(next(node for node in nodes if node not in (conductor, "w4")))
 
     def stop(self):
         if self.joined is not None:
@@ -132,36 +156,45 @@ class Demo:
             subprocess.run([self.binary, "down", self.config], stdin=subprocess.DEVNULL, check=False)
 
 
-def run(demo):
-    print(f"A model in the shape of {SHAPE}, with random weights in q8:")
-    if os.path.exists(demo.model):
-        os.remove(demo.model)
-    demo.tessera("synth", SHAPE, demo.model, "--dtype", "q8", "--seed", "1")
-    print("\nWhat one process says, without a cluster:")
-    alone = json.loads(demo.tessera("run", demo.model, *GENERATE, "--json", capture=True), parse_float=str)
-    print(f"{len(alone['ids'])} tokens, seen below.")
+def beginning(number):
+    return BEGINNINGS[number % len(BEGINNINGS)]
 
-    print("\nFour nodes, and the model in three shards:")
+
+def story_options(number):
+    return ["-p", beginning(number), "-n", str(TOKENS_MAX), "--seed", str(number), "--temperature", "0.8"]
+
+
+def run(demo):
+    print("A model of two million weights that this project has trained on stories of its own (examples/stories), in q8.")
+    print("Four nodes, and the model in three shards:")
     demo.launch()
     demo.tessera("deploy", demo.model, "--name", "story")
     demo.tessera("status")
 
-    print("\nThe same prompt on the cluster. Meanwhile a worker joins, and another is killed:")
-    ids, logprobs, text = demo.disturbed()
+    print("\nStories from the cluster. While the first is told, a worker joins:")
+    told = demo.tell_until_joined(0)
+    if len(told) > SHOWN_BEFORE:
+        print(f"\n… and {len(told) - SHOWN_BEFORE} more stories, until the worker has its share of the model.")
+    print("\nIn the middle of the next one, a worker is killed:")
+    last = told[-1][0] + 1
+    told.append((last, demo.tell(last, disturb=demo.kill_a_worker)))
     demo.tessera("status")
-    if not ids or ids != alone["ids"] or logprobs != alone["logprobs"] or text != alone["text"]:
-        print("FAILED: the cluster and one process disagree")
-        return 1
-    print(f"\nEqual to the last digit, alone and on the changing cluster: {len(ids)} token ids and {len(logprobs)} log-probabilities.")
-    print("The weights are random, so the text is noise. tessera import brings in a real model; README.md shows how.")
+
+    tokens = 0
+    for number, said in told:
+        tokens += len(said[0])
+        if not said[0] or said != demo.alone(number):
+            print(f"FAILED: the cluster and one process disagree about story {number}")
+            return 1
+    print(f"\nEqual to the last digit, alone and on the changing cluster: {len(told)} stories, {tokens} token ids and as many log-probabilities.")
     return 0
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         print(__doc__, file=sys.stderr)
         return 2
-    demo = Demo(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
+    demo = Demo(*map(os.path.abspath, sys.argv[1:]))
     try:
         return run(demo)
     finally:
