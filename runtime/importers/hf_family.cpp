@@ -143,10 +143,14 @@ Result<void> read_windows(const ConfigReader& config, std::uint32_t positions,
   } else {
     for (std::uint32_t layer = 0; layer < shape.layers; ++layer) windowed += is_windowed(layer, number) ? '1' : '0';
   }
+  return set_windows(positions, std::move(windowed), config.where(), shape);
+}
+
+Result<void> set_windows(std::uint32_t positions, std::string windowed, const std::string& where, ModelShape& shape) {
   const bool any = windowed.find('1') != windowed.npos;
   if (!any || (positions >= shape.context_length && !shape.plan.local_rope)) return {};
   if (positions == 0) {
-    return Error{ErrorCode::corrupt, config.where() + ": sliding_window is 0; a token must see itself"};
+    return Error{ErrorCode::corrupt, where + ": sliding_window is 0; a token must see itself"};
   }
   shape.plan.window = positions;
   if (windowed.find('0') != windowed.npos) shape.plan.windowed_layers = std::move(windowed);

@@ -118,6 +118,8 @@ Result<Activation> read_activation(const ConfigReader& config, const char* key, 
 Result<void> read_windows(const ConfigReader& config, std::uint32_t positions,
                           bool (*is_windowed)(std::uint32_t layer, std::uint32_t number), std::uint32_t number,
                           ModelShape& shape);
+/// The same where the layers are known: '1' for each that is windowed. `where` names the file.
+Result<void> set_windows(std::uint32_t positions, std::string windowed, const std::string& where, ModelShape& shape);
 /// All layers.
 inline bool every_layer(std::uint32_t, std::uint32_t) { return true; }
 
