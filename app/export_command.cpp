@@ -49,12 +49,14 @@ int run_export(const ExportCommand& command) {
     const bool printed = print_json({{"path", command.destination},
                                      {"bytes", report->bytes_written},
                                      {"files", report->files},
+                                     {"notices", report->notices},
                                      {"timings", {{"seconds", seconds}}}});
     return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
   }
   std::printf("%s: %s of weights in %u file%s in %.1f s\n", command.destination.c_str(),
               human_bytes(static_cast<double>(report->bytes_written)).c_str(), report->files,
               report->files == 1 ? "" : "s", seconds);
+  for (const std::string& notice : report->notices) std::fprintf(stderr, "note: %s\n", notice.c_str());
   return exit_ok;
 }
 

@@ -3,11 +3,11 @@
 #include "runtime/importers/gguf_family.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
 #include "runtime/base/limits.hpp"
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -190,18 +190,10 @@ constexpr const char* rms_norm_eps = "attention.layer_norm_rms_epsilon";
 
 }  // namespace
 
-double gguf_decimal(float value) {
-  char text[32];
-  const std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
-  double decimal = static_cast<double>(value);
-  std::from_chars(text, end.ptr, decimal);
-  return decimal;
-}
-
 Result<double> GgufKeys::number(std::string_view name) const {
   TESSERA_TRY(const double value, file_.number(key(name)));
   const auto narrow = static_cast<float>(value);
-  return static_cast<double>(narrow) == value ? gguf_decimal(narrow) : value;
+  return static_cast<double>(narrow) == value ? decimal_of(narrow) : value;
 }
 
 Result<double> GgufKeys::number_or(std::string_view name, double otherwise) const {

@@ -57,9 +57,6 @@ class GgufKeys {
   std::string prefix_;
 };
 
-/// See GgufKeys::number().
-double gguf_decimal(float value);
-
 /// Immutable.
 struct GgufFamily {
   std::string_view architecture;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/importers/config_reader.hpp"
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/gguf_family.hpp"
 #include "runtime/importers/rope_scaling.hpp"
 
@@ -42,7 +43,7 @@ Result<json> yarn_parameters(const GgufKeys& keys, double factor) {
 
 Result<json> longrope_parameters(const GgufKeys& keys, const std::vector<float>& divisors) {
   json factors = json::array();
-  for (const float divisor : divisors) factors.push_back(gguf_decimal(divisor));
+  for (const float divisor : divisors) factors.push_back(decimal_of(divisor));
   json parameters = {{"rope_type", "longrope"}, {"short_factor", factors}, {"long_factor", factors}};
   if (keys.contains("rope.scaling.original_context_length")) {
     TESSERA_TRY(parameters["original_max_position_embeddings"], keys.number("rope.scaling.original_context_length"));

@@ -71,6 +71,15 @@ std::span<const HfRule> llama_rules() { return plain_rules; }
 std::span<const HfRule> llama_bias_rules() { return bias_rules; }
 std::span<const HfRule> qk_norm_rules() { return head_norm_rules; }
 
+const HfRule* find_rule(const HfFamily& family, std::string_view kind) {
+  for (auto list = family.rules.rbegin(); list != family.rules.rend(); ++list) {
+    for (const HfRule& rule : *list) {
+      if (rule.ours == kind) return &rule;
+    }
+  }
+  return nullptr;
+}
+
 std::span<const HfFamily> hf_families() {
   static const HfFamily families[] = {llama_family(),     mistral_family(),      smollm3_family(),  qwen2_family(),
                                       qwen3_family(),     gemma_family(),        gemma2_family(),   gemma3_family(),

@@ -56,6 +56,8 @@ struct HfFamily {
   std::string_view architecture;
   /// Everything but special ids. The shape's label is set by the caller.
   Result<HfModel> (*read)(const ConfigReader& config);
+  /// The fields from which `read` makes the model; null: models are not written as of this family.
+  void (*write)(const HfModel& model, nlohmann::json& config);
   /// A later list counts before an earlier one.
   std::vector<std::span<const HfRule>> rules;
   /// Of tensor names; the first for which the embedding is there.
@@ -65,6 +67,9 @@ struct HfFamily {
   /// Beginnings of names of what is not text.
   std::vector<std::string_view> other_parts = {};
 };
+
+/// The rule for a kind of tensor (TensorKey); null: the family has no such tensor.
+const HfRule* find_rule(const HfFamily& family, std::string_view kind);
 
 /// All that can be imported. Any thread.
 std::span<const HfFamily> hf_families();

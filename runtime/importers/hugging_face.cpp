@@ -19,12 +19,9 @@ namespace {
 
 /// The family's rule for a tensor; every tensor of a plan that a family can give has one.
 const HfRule& rule_of(const HfFamily& family, std::string_view kind) {
-  for (auto list = family.rules.rbegin(); list != family.rules.rend(); ++list) {
-    for (const HfRule& rule : *list) {
-      if (rule.ours == kind) return rule;
-    }
-  }
-  TESSERA_ENSURE(false);
+  const HfRule* const rule = find_rule(family, kind);
+  TESSERA_ENSURE(rule);
+  return *rule;
 }
 
 std::string text_of(const std::vector<std::uint64_t>& shape) {
