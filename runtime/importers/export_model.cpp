@@ -11,6 +11,7 @@
 
 #include "runtime/importers/export_folder.hpp"
 #include "runtime/importers/export_tensors.hpp"
+#include "runtime/importers/export_tokenizer.hpp"
 #include "runtime/importers/hf_config.hpp"
 #include "runtime/importers/hf_family.hpp"
 #include "runtime/importers/output_file.hpp"
@@ -94,6 +95,9 @@ class Exporter {
       report.bytes_written += text.size();
       return folder.write(name, text);
     };
+    TESSERA_TRY(ExportedTokenizer tokenizer, export_tokenizer(checkpoint_, folder, config.config));
+    report.bytes_written += tokenizer.bytes_written;
+    if (!tokenizer.notice.empty()) report.notices.push_back(std::move(tokenizer.notice));
     TESSERA_CHECK(write_text("config.json", config.config.dump(2) + "\n"));
     if (files_ > 1) TESSERA_CHECK(write_text("model.safetensors.index.json", index_text(total)));
     TESSERA_CHECK(folder.publish());
