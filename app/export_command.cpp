@@ -49,24 +49,28 @@ int run_export(const ExportCommand& command) {
     const bool printed = print_json({{"path", command.destination},
                                      {"bytes", report->bytes_written},
                                      {"files", report->files},
+                                     {"notices", report->notices},
                                      {"timings", {{"seconds", seconds}}}});
     return printed ? exit_ok : fail(Error{ErrorCode::io, "standard output was closed"});
   }
-  std::printf("%s: %s of weights in %u file%s in %.1f s\n", command.destination.c_str(),
+  std::printf("%s: %s, weights in %u file%s in %.1f s\n", command.destination.c_str(),
               human_bytes(static_cast<double>(report->bytes_written)).c_str(), report->files,
               report->files == 1 ? "" : "s", seconds);
+  for (const std::string& notice : report->notices) std::fprintf(stderr, "tessera: note: %s\n", notice.c_str());
   return exit_ok;
 }
 
 }  // namespace
 
 void add_export_command(CLI::App& app, Action& action) {
-  auto* const command = app.add_subcommand("export", "Write a checkpoint's weights as a Hugging Face folder");
+  auto* const command = app.add_subcommand("export", "Write a checkpoint as a Hugging Face folder");
   auto options = std::make_shared<ExportCommand>();
   command->add_option("MODEL", options->source, "Checkpoint (.h5)")->required();
   command
-      ->add_option("DIR", options->destination,
-                   "Folder to write, new or empty: config.json and safetensors; appears only when it is complete")
+      ->add_option(
+          "DIR", options->destination,
+          "Folder to write, new or empty: config.json, safetensors, tokenizer and chat template; appears only when "
+          "it is complete")
       ->required();
   command
       ->add_option("--dtype", options->dtype,

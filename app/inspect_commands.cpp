@@ -102,6 +102,8 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
             {"count", manifest.geometry.slice_count()}}},
           {"tokenizer",
            model.tokenizer ? nlohmann::json{{"vocab_size", model.tokenizer->vocab_size()}} : nlohmann::json(nullptr)},
+          {"chat_template",
+           manifest.chat_template.empty() ? nlohmann::json(nullptr) : nlohmann::json(manifest.chat_template)},
           {"tensors", tensors},
           {"timings", {{"ready_ms", ready_seconds * 1e3}}},
           {"memory", {{"anonymous_bytes", memory.anonymous_bytes}, {"file_backed_bytes", memory.file_backed_bytes}}}};
@@ -126,6 +128,9 @@ void print_table(const OpenModel& model, double ready_seconds) {
               geometry.ffn_slices, geometry.vocab_slices, geometry.slice_count());
   std::printf("  tokenizer     %s\n",
               model.tokenizer ? (std::to_string(model.tokenizer->vocab_size()) + " entries").c_str() : "none");
+  std::printf("  chat template %s\n", manifest.chat_template.empty()
+                                          ? "none"
+                                          : (std::to_string(manifest.chat_template.size()) + " bytes").c_str());
   std::printf("  opened and mapped in %.1f ms\n\n", ready_seconds * 1e3);
   std::printf("  %-28s %-16s %6s %12s\n", "tensor", "shape", "slices", "bytes");
   for (const TensorEntry& entry : manifest.tensors) {

@@ -1,5 +1,6 @@
 #include "runtime/importers/base64.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -37,6 +38,24 @@ std::optional<std::string> decode_base64(std::string_view text) {
     bytes += static_cast<char>(bits >> count & 0xFF);
   }
   return bytes;
+}
+
+std::string encode_base64(std::string_view bytes) {
+  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  constexpr std::size_t group = 3;
+  std::string text;
+  text.reserve((bytes.size() + group - 1) / group * 4);
+  for (std::size_t at = 0; at < bytes.size(); at += group) {
+    const std::size_t count = std::min(group, bytes.size() - at);
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < group; ++i) {
+      bits = bits << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
+    }
+    for (std::size_t i = 0; i <= group; ++i) {
+      text += i <= count ? digits[bits >> (18 - 6 * i) & 63] : '=';
+    }
+  }
+  return text;
 }
 
 }  // namespace tessera

@@ -10,4 +10,7 @@ namespace tessera {
 /// The bytes; nothing where `text` is not padded base64 without any other character.
 std::optional<std::string> decode_base64(std::string_view text);
 
+/// With padding.
+std::string encode_base64(std::string_view bytes);
+
 }  // namespace tessera

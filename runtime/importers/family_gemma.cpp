@@ -3,6 +3,7 @@
 // frequencies of their own.
 #include <cmath>
 
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -138,18 +139,79 @@ Result<HfModel> read_gemma3_images(const ConfigReader& config) {
   return read_gemma3(text);
 }
 
+void write_gemma(const HfModel& model, nlohmann::json& config) {
+  const BlockPlan& plan = model.shape.plan;
+  write_llama_fields(model, config);
+  const char* const activation = gelu_name(plan.activation, "gelu_pytorch_tanh");
+  config["hidden_act"] = activation;
+  config["hidden_activation"] = activation;
+  config["attention_bias"] = plan.attn_in_bias;
+}
+
+nlohmann::json cap_of(float cap) { return cap == 0 ? nlohmann::json() : nlohmann::json(decimal_of(cap)); }
+
+void write_gemma2(const HfModel& model, nlohmann::json& config) {
+  const ModelShape& shape = model.shape;
+  write_gemma(model, config);
+  config["query_pre_attn_scalar"] = decimal_of(shape.plan.attention_scalar);
+  config["attn_logit_softcapping"] = cap_of(shape.plan.attention_soft_cap);
+  config["final_logit_softcapping"] = cap_of(shape.plan.logits_soft_cap);
+  config["sliding_window"] = shape.plan.window != 0 ? shape.plan.window : shape.context_length;
+  config["layer_types"] = layer_types_of(shape);
+}
+
+/// The theta of plain frequencies; 0: they are scaled.
+double plain_theta_of(const std::vector<double>& frequencies, std::uint32_t width) {
+  if (frequencies.size() < 2) return 10000;
+  const double exact = std::pow(frequencies[1], -0.5 * width);
+  for (const double theta : {std::round(exact), exact}) {
+    if (theta >= 1 && rope_frequencies(theta, width) == frequencies) return theta;
+  }
+  return 0;
+}
+
+void write_gemma3(const HfModel& model, nlohmann::json& config) {
+  const ModelShape& shape = model.shape;
+  write_gemma2(model, config);
+  if (!shape.plan.local_rope) return;
+  const double theta = plain_theta_of(model.rope_local_frequencies, shape.rope_width());
+  if (theta != 0) {
+    config["rope_local_base_freq"] = theta;
+    return;
+  }
+  // Scaled frequencies in windowed layers have a place in the newer form only.
+  const auto parameters_of = [&](double base, const std::vector<double>& frequencies, double magnitude) {
+    ModelShape like = shape;
+    like.rope_theta = base;
+    nlohmann::json parameters = rope_scaling_of(like, frequencies, magnitude);
+    if (parameters.is_null()) parameters = {{"rope_type", "default"}};
+    parameters["rope_theta"] = base;
+    return parameters;
+  };
+  config.erase("rope_scaling");
+  config.erase("rope_theta");
+  config["rope_parameters"] = {
+      {"full_attention", parameters_of(shape.rope_theta, model.rope_frequencies, shape.plan.rope_magnitude)},
+      {"sliding_attention", parameters_of(10000, model.rope_local_frequencies, 1)}};
+}
+
 }  // namespace
 
 HfFamily gemma_family() {
-  return {"gemma", "GemmaForCausalLM", read_gemma, {llama_rules(), llama_bias_rules(), norm_rules}};
+  return {"gemma", "GemmaForCausalLM", read_gemma, write_gemma, {llama_rules(), llama_bias_rules(), norm_rules}};
 }
 HfFamily gemma2_family() {
-  return {"gemma2", "Gemma2ForCausalLM", read_gemma2, {llama_rules(), llama_bias_rules(), norm_rules, post_norm_rules}};
+  return {"gemma2",
+          "Gemma2ForCausalLM",
+          read_gemma2,
+          write_gemma2,
+          {llama_rules(), llama_bias_rules(), norm_rules, post_norm_rules}};
 }
 HfFamily gemma3_family() {
   return {"gemma3_text",
           "Gemma3ForCausalLM",
           read_gemma3,
+          write_gemma3,
           {llama_rules(), llama_bias_rules(), norm_rules, post_norm_rules, head_norm_rules}};
 }
 HfFamily gemma3_images_family() {
@@ -157,6 +219,7 @@ HfFamily gemma3_images_family() {
   family.model_type = "gemma3";
   family.architecture = "Gemma3ForConditionalGeneration";
   family.read = read_gemma3_images;
+  family.write = nullptr;  // its text model is written as one of its own
   family.prefixes = {"language_model.model.", "model.language_model."};
   family.other_parts = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
                         "model.multi_modal_projector."};

@@ -1,6 +1,7 @@
 // GPT-2 and GPT-NeoX (Pythia): LayerNorm, biases everywhere, GELU without a gate. GPT-2 learns its positions and stores
 // its matrices transposed; GPT-NeoX rotates a part of each head and adds attention and FFN of the same x.
 #include "runtime/base/limits.hpp"
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -157,16 +158,57 @@ Result<HfModel> read_gpt_neox(const ConfigReader& config) {
   return model;
 }
 
+void write_gpt2(const HfModel& model, nlohmann::json& config) {
+  const ModelShape& shape = model.shape;
+  config["n_embd"] = shape.dim;
+  config["n_layer"] = shape.layers;
+  config["n_head"] = shape.heads;
+  config["n_inner"] = shape.ffn_dim;
+  config["n_positions"] = shape.context_length;
+  config["n_ctx"] = shape.context_length;
+  config["vocab_size"] = shape.vocab_size;
+  config["layer_norm_epsilon"] = decimal_of(shape.norm_eps);
+  config["activation_function"] = gelu_name(shape.plan.activation, "gelu_new");
+  config["tie_word_embeddings"] = shape.tied_head;
+}
+
+void write_gpt_neox(const HfModel& model, nlohmann::json& config) {
+  const ModelShape& shape = model.shape;
+  config["hidden_size"] = shape.dim;
+  config["num_hidden_layers"] = shape.layers;
+  config["num_attention_heads"] = shape.heads;
+  config["intermediate_size"] = shape.ffn_dim;
+  config["max_position_embeddings"] = shape.context_length;
+  config["vocab_size"] = shape.vocab_size;
+  config["layer_norm_eps"] = decimal_of(shape.norm_eps);
+  config["hidden_act"] = gelu_name(shape.plan.activation, "gelu_new");
+  config["tie_word_embeddings"] = shape.tied_head;
+  config["attention_bias"] = shape.plan.attn_in_bias;
+  config["use_parallel_residual"] = shape.plan.parallel_residual;
+  config["rotary_pct"] = rotated_part(shape.rope_width(), shape.head_dim);
+  write_rope(model, config);
+  config["rotary_emb_base"] = shape.rope_theta;
+}
+
 }  // namespace
 
 HfFamily gpt2_family() {
-  return {"gpt2",       "GPT2LMHeadModel",    read_gpt2,
-          {gpt2_rules}, {"transformer.", ""}, {".attn.bias", ".attn.masked_bias"}};
+  return {"gpt2",
+          "GPT2LMHeadModel",
+          read_gpt2,
+          write_gpt2,
+          {gpt2_rules},
+          {"transformer.", ""},
+          {".attn.bias", ".attn.masked_bias"}};
 }
 HfFamily gpt_neox_family() {
-  return {"gpt_neox",    "GPTNeoXForCausalLM",
-          read_gpt_neox, {gpt_neox_rules},
-          {"gpt_neox."}, {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"}};
+  return {"gpt_neox",
+          "GPTNeoXForCausalLM",
+          read_gpt_neox,
+          write_gpt_neox,
+          {gpt_neox_rules},
+          {"gpt_neox."},
+          {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"}};
 }
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 // Llama 1 to 3, Mistral, SmolLM3: RMSNorm, RoPE, SwiGLU.
 #include "runtime/base/limits.hpp"
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -85,12 +86,39 @@ Result<HfModel> read_smollm3(const ConfigReader& config) {
   return model;
 }
 
+void write_biases(const BlockPlan& plan, nlohmann::json& config) {
+  config["attention_bias"] = plan.attn_in_bias;
+  config["mlp_bias"] = plan.ffn_bias;
+}
+
+void write_llama(const HfModel& model, nlohmann::json& config) {
+  write_llama_fields(model, config);
+  write_biases(model.shape.plan, config);
+}
+
+void write_mistral(const HfModel& model, nlohmann::json& config) {
+  write_llama_fields(model, config);
+  write_windows(model.shape, config);
+}
+
+void write_smollm3(const HfModel& model, nlohmann::json& config) {
+  write_llama(model, config);
+  nlohmann::json rotated = nlohmann::json::array();
+  for (std::uint32_t layer = 0; layer < model.shape.layers; ++layer) {
+    rotated.push_back(model.shape.plan.is_rotated(layer) ? 1 : 0);
+  }
+  config["no_rope_layers"] = rotated;
+  config["use_sliding_window"] = false;
+}
+
 }  // namespace
 
-HfFamily llama_family() { return {"llama", "LlamaForCausalLM", read_llama, {llama_rules(), llama_bias_rules()}}; }
-HfFamily mistral_family() { return {"mistral", "MistralForCausalLM", read_mistral, {llama_rules()}}; }
+HfFamily llama_family() {
+  return {"llama", "LlamaForCausalLM", read_llama, write_llama, {llama_rules(), llama_bias_rules()}};
+}
+HfFamily mistral_family() { return {"mistral", "MistralForCausalLM", read_mistral, write_mistral, {llama_rules()}}; }
 HfFamily smollm3_family() {
-  return {"smollm3", "SmolLM3ForCausalLM", read_smollm3, {llama_rules(), llama_bias_rules()}};
+  return {"smollm3", "SmolLM3ForCausalLM", read_smollm3, write_smollm3, {llama_rules(), llama_bias_rules()}};
 }
 
 }  // namespace tessera

@@ -1,4 +1,5 @@
 // Mixtral: Mistral with several feed-forward networks per layer, of which each token uses a few.
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -31,8 +32,17 @@ Result<HfModel> read_mixtral(const ConfigReader& config) {
   return model;
 }
 
+void write_mixtral(const HfModel& model, nlohmann::json& config) {
+  write_llama_fields(model, config);
+  write_windows(model.shape, config);
+  config["num_local_experts"] = model.shape.plan.experts;
+  config["num_experts_per_tok"] = model.shape.plan.experts_used;
+}
+
 }  // namespace
 
-HfFamily mixtral_family() { return {"mixtral", "MixtralForCausalLM", read_mixtral, {llama_rules(), expert_rules}}; }
+HfFamily mixtral_family() {
+  return {"mixtral", "MixtralForCausalLM", read_mixtral, write_mixtral, {llama_rules(), expert_rules}};
+}
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 // Phi-3 and Phi-4-mini: Llama's blocks with fused matrices, a window in every layer, longrope, and sometimes a part of
 // each head that is not rotated.
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -57,8 +58,16 @@ Result<HfModel> read_phi3(const ConfigReader& config) {
   return model;
 }
 
+void write_phi3(const HfModel& model, nlohmann::json& config) {
+  const ModelShape& shape = model.shape;
+  write_llama_fields(model, config);
+  write_windows(shape, config);
+  config["partial_rotary_factor"] = rotated_part(shape.rope_width(), shape.head_dim);
+  config["original_max_position_embeddings"] = shape.context_length;
+}
+
 }  // namespace
 
-HfFamily phi3_family() { return {"phi3", "Phi3ForCausalLM", read_phi3, {llama_rules(), fused_rules}}; }
+HfFamily phi3_family() { return {"phi3", "Phi3ForCausalLM", read_phi3, write_phi3, {llama_rules(), fused_rules}}; }
 
 }  // namespace tessera

@@ -1,4 +1,5 @@
 // Qwen2 and 2.5 (biases of Q, K and V), Qwen3 (norms of queries and keys) and its mixtures of experts.
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -77,16 +78,45 @@ Result<HfModel> read_qwen3_moe(const ConfigReader& config) {
   return model;
 }
 
+void write_qwen2(const HfModel& model, nlohmann::json& config) {
+  const BlockPlan& plan = model.shape.plan;
+  write_llama_fields(model, config);
+  config["use_sliding_window"] = plan.window != 0;
+  if (plan.window == 0) return;
+  write_windows(model.shape, config);
+  const std::size_t first = plan.windowed_layers.find('1');
+  config["max_window_layers"] = first == plan.windowed_layers.npos ? 0 : first;
+}
+
+void write_qwen3(const HfModel& model, nlohmann::json& config) {
+  write_qwen2(model, config);
+  config["attention_bias"] = model.shape.plan.attn_in_bias;
+}
+
+void write_qwen3_moe(const HfModel& model, nlohmann::json& config) {
+  const BlockPlan& plan = model.shape.plan;
+  write_qwen3(model, config);
+  config["moe_intermediate_size"] = model.shape.ffn_dim;
+  config["num_experts"] = plan.experts;
+  config["num_experts_per_tok"] = plan.experts_used;
+  config["norm_topk_prob"] = plan.experts_normalised;
+  config["decoder_sparse_step"] = 1;
+  config["mlp_only_layers"] = nlohmann::json::array();
+}
+
 }  // namespace
 
-HfFamily qwen2_family() { return {"qwen2", "Qwen2ForCausalLM", read_qwen2, {llama_rules(), llama_bias_rules()}}; }
+HfFamily qwen2_family() {
+  return {"qwen2", "Qwen2ForCausalLM", read_qwen2, write_qwen2, {llama_rules(), llama_bias_rules()}};
+}
 HfFamily qwen3_family() {
-  return {"qwen3", "Qwen3ForCausalLM", read_qwen3, {llama_rules(), llama_bias_rules(), qk_norm_rules()}};
+  return {"qwen3", "Qwen3ForCausalLM", read_qwen3, write_qwen3, {llama_rules(), llama_bias_rules(), qk_norm_rules()}};
 }
 HfFamily qwen3_moe_family() {
   return {"qwen3_moe",
           "Qwen3MoeForCausalLM",
           read_qwen3_moe,
+          write_qwen3_moe,
           {llama_rules(), llama_bias_rules(), qk_norm_rules(), expert_rules}};
 }
 

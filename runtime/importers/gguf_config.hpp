@@ -1,32 +1,30 @@
-// The metadata of a GGUF file as a model: shape, special ids, chat template.
+// The metadata of a GGUF file as a model: shape, RoPE, special ids, chat template.
 #pragma once
 
 #include <string>
 
 #include "runtime/base/result.hpp"
+#include "runtime/importers/gguf_family.hpp"
 #include "runtime/importers/gguf_file.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/tensor/model_shape.hpp"
+#include "runtime/tensor/model_tensors.hpp"
 
 namespace tessera {
 
 struct GgufConfig {
+  const GgufFamily* family = nullptr;  ///< of gguf_families()
   ModelShape shape;
+  RopeTables rope;
   ModelIds ids;
   std::string chat_template;  ///< empty: none
 };
 
-/// What the tensors, and not the metadata, say of a model.
-struct GgufFacts {
-  std::uint32_t embedding_rows = 0;  ///< the vocabulary, with its padding
-  bool has_head = false;             ///< output.weight; without it the head is tied
-};
-
-/// The architecture "llama". Errors: corrupt, or unsupported for whatever would change the mathematics (scaled RoPE,
-/// experts, partial rotation, …), by its key.
+/// Any architecture of gguf_families(). Errors: corrupt, or unsupported for an architecture that is not in the list and
+/// for whatever would change the mathematics, by its key.
 Result<GgufConfig> read_gguf_config(const GgufFile& file, const GgufFacts& facts);
 
 /// What is known of a tensor that no computation here reads: unsupported, with the reason.
-Error unknown_gguf_tensor(const std::string& where, const std::string& tensor);
+Error unknown_gguf_tensor(const std::string& where, const std::string& tensor, const GgufFamily& family);
 
 }  // namespace tessera

@@ -71,6 +71,15 @@ std::span<const HfRule> llama_rules() { return plain_rules; }
 std::span<const HfRule> llama_bias_rules() { return bias_rules; }
 std::span<const HfRule> qk_norm_rules() { return head_norm_rules; }
 
+const HfRule* find_rule(const HfFamily& family, std::string_view kind) {
+  for (auto list = family.rules.rbegin(); list != family.rules.rend(); ++list) {
+    for (const HfRule& rule : *list) {
+      if (rule.ours == kind) return &rule;
+    }
+  }
+  return nullptr;
+}
+
 std::span<const HfFamily> hf_families() {
   static const HfFamily families[] = {llama_family(),     mistral_family(),      smollm3_family(),  qwen2_family(),
                                       qwen3_family(),     gemma_family(),        gemma2_family(),   gemma3_family(),
@@ -143,10 +152,14 @@ Result<void> read_windows(const ConfigReader& config, std::uint32_t positions,
   } else {
     for (std::uint32_t layer = 0; layer < shape.layers; ++layer) windowed += is_windowed(layer, number) ? '1' : '0';
   }
+  return set_windows(positions, std::move(windowed), config.where(), shape);
+}
+
+Result<void> set_windows(std::uint32_t positions, std::string windowed, const std::string& where, ModelShape& shape) {
   const bool any = windowed.find('1') != windowed.npos;
   if (!any || (positions >= shape.context_length && !shape.plan.local_rope)) return {};
   if (positions == 0) {
-    return Error{ErrorCode::corrupt, config.where() + ": sliding_window is 0; a token must see itself"};
+    return Error{ErrorCode::corrupt, where + ": sliding_window is 0; a token must see itself"};
   }
   shape.plan.window = positions;
   if (windowed.find('0') != windowed.npos) shape.plan.windowed_layers = std::move(windowed);

@@ -56,6 +56,8 @@ struct HfFamily {
   std::string_view architecture;
   /// Everything but special ids. The shape's label is set by the caller.
   Result<HfModel> (*read)(const ConfigReader& config);
+  /// The fields from which `read` makes the model; null: models are not written as of this family.
+  void (*write)(const HfModel& model, nlohmann::json& config);
   /// A later list counts before an earlier one.
   std::vector<std::span<const HfRule>> rules;
   /// Of tensor names; the first for which the embedding is there.
@@ -65,6 +67,9 @@ struct HfFamily {
   /// Beginnings of names of what is not text.
   std::vector<std::string_view> other_parts = {};
 };
+
+/// The rule for a kind of tensor (TensorKey); null: the family has no such tensor.
+const HfRule* find_rule(const HfFamily& family, std::string_view kind);
 
 /// All that can be imported. Any thread.
 std::span<const HfFamily> hf_families();
@@ -118,6 +123,8 @@ Result<Activation> read_activation(const ConfigReader& config, const char* key, 
 Result<void> read_windows(const ConfigReader& config, std::uint32_t positions,
                           bool (*is_windowed)(std::uint32_t layer, std::uint32_t number), std::uint32_t number,
                           ModelShape& shape);
+/// The same where the layers are known: '1' for each that is windowed. `where` names the file.
+Result<void> set_windows(std::uint32_t positions, std::string windowed, const std::string& where, ModelShape& shape);
 /// All layers.
 inline bool every_layer(std::uint32_t, std::uint32_t) { return true; }
 

@@ -10,58 +10,18 @@
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/byte_source.hpp"
+#include "runtime/importers/tensor_key.hpp"
 #include "runtime/importers/tensor_values.hpp"
 
 namespace tessera {
 
 namespace {
 
-/// "layers.3.experts.7.ffn_up" as the family's rules name it.
-struct TensorKey {
-  std::string kind;  // "experts.ffn_up"
-  std::string layer, expert;
-
-  explicit TensorKey(const std::string& name) {
-    const std::string_view layers = "layers.", experts = "experts.";
-    kind = name;
-    if (!kind.starts_with(layers)) return;
-    layer = take(layers.size());
-    if (!kind.starts_with(experts)) return;
-    expert = take(experts.size());
-    kind.insert(0, experts);
-  }
-
- private:
-  /// Cuts off what lies before and including the number behind `begin` characters; gives the number.
-  std::string take(std::size_t begin) {
-    const std::size_t dot = kind.find('.', begin);
-    std::string number = kind.substr(begin, dot - begin);
-    kind.erase(0, dot + 1);
-    return number;
-  }
-};
-
 /// The family's rule for a tensor; every tensor of a plan that a family can give has one.
 const HfRule& rule_of(const HfFamily& family, std::string_view kind) {
-  for (auto list = family.rules.rbegin(); list != family.rules.rend(); ++list) {
-    for (const HfRule& rule : *list) {
-      if (rule.ours == kind) return rule;
-    }
-  }
-  TESSERA_ENSURE(false);
-}
-
-std::string filled(std::string_view pattern, std::string_view prefix, const TensorKey& key) {
-  std::string name;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] != '{') {
-      name += pattern[i];
-      continue;
-    }
-    name += pattern[i + 1] == 'P' ? prefix : pattern[i + 1] == 'L' ? std::string_view(key.layer) : key.expert;
-    i += 2;
-  }
-  return name;
+  const HfRule* const rule = find_rule(family, kind);
+  TESSERA_ENSURE(rule);
+  return *rule;
 }
 
 std::string text_of(const std::vector<std::uint64_t>& shape) {
@@ -179,7 +139,7 @@ Result<void> HfSource::read_part(const HfPlace& place, const std::string& what, 
 std::string HfSource::prefix_of(const std::map<std::string, std::size_t>& file_of) const {
   const TensorKey embedding{std::string(embedding_name)};
   for (const std::string_view prefix : config_.family->prefixes) {
-    if (file_of.contains(filled(rule_of(*config_.family, embedding.kind).theirs, prefix, embedding))) {
+    if (file_of.contains(fill_name(rule_of(*config_.family, embedding.kind).theirs, prefix, embedding))) {
       return std::string(prefix);
     }
   }
@@ -202,7 +162,7 @@ Result<void> HfSource::locate(const std::map<std::string, std::size_t>& file_of,
     const TensorKey key(matrix.name);
     const HfRule& rule = rule_of(*config_.family, key.kind);
     HfPlace place;
-    place.hf_name = filled(rule.theirs, prefix, key);
+    place.hf_name = fill_name(rule.theirs, prefix, key);
     place.part = rule.form(config_.shape, matrix);
     place.size = matrix.is_vector ? MatrixSize{matrix.size.columns, 1} : matrix.size;
     if (const auto file = file_of.find(place.hf_name); file != file_of.end()) {

@@ -181,7 +181,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
 }
 
 /// What the model's configuration says of special ids is added to what the tokenizer says.
-void add_model_ids(ModelIds ids, TokenizerData& data) {
+void add_model_ids(const ModelIds& ids, TokenizerData& data) {
   if (ids.bos >= 0 && (data.bos < 0 || !data.framed)) data.bos = ids.bos;
   if (!data.framed && !ids.eos.empty()) data.eos.clear();
   for (const TokenId id : ids.eos) {
@@ -189,17 +189,9 @@ void add_model_ids(ModelIds ids, TokenizerData& data) {
   }
 }
 
-Result<std::vector<std::byte>> packed_tokenizer(TokenizerData data, const WeightSource& source,
-                                                const std::string& where) {
-  TESSERA_CHECK(fit_vocabulary(data, source.shape().vocab_size, where));
-  add_model_ids(source.ids(), data);
-  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(data), where));
-  return tokenizer.serialize();
-}
-
 Result<std::vector<std::byte>> import_tokenizer(const std::string& path, const WeightSource& source) {
   TESSERA_TRY(TokenizerData data, load_tokenizer(path));
-  return packed_tokenizer(std::move(data), source, path);
+  return pack_tokenizer(std::move(data), source.ids(), source.shape().vocab_size, path);
 }
 
 /// The tokenizer inside the source, if any.
@@ -209,7 +201,7 @@ Result<std::vector<std::byte>> own_tokenizer(const WeightSource& source, const s
   TESSERA_TRY(std::optional<TokenizerData> data, source.tokenizer(notice));
   if (!notice.empty()) notices.push_back(std::move(notice));
   if (!data) return std::vector<std::byte>();
-  return packed_tokenizer(*std::move(data), source, where);
+  return pack_tokenizer(*std::move(data), source.ids(), source.shape().vocab_size, where);
 }
 
 /// The one that was named, else the folder's, else the one inside the source.
@@ -234,6 +226,14 @@ Result<void> refuse_same_file(const std::string& source, const std::string& dest
 
 Result<void> WeightSource::read_blocks(const std::string& name, DType, std::vector<std::byte>&) {
   return Error{ErrorCode::unsupported, describe(name) + " is not stored in blocks"};
+}
+
+Result<std::vector<std::byte>> pack_tokenizer(TokenizerData data, const ModelIds& ids, std::uint32_t vocab_size,
+                                              const std::string& where) {
+  TESSERA_CHECK(fit_vocabulary(data, vocab_size, where));
+  add_model_ids(ids, data);
+  TESSERA_TRY(const Tokenizer tokenizer, Tokenizer::create(std::move(data), where));
+  return tokenizer.serialize();
 }
 
 Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path) {

@@ -97,6 +97,11 @@ struct ImportReport {
 Result<ImportReport> import_model(const std::string& source_path, const std::string& destination,
                                   const ImportOptions& options);
 
+/// The blob of a tokenizer for a model with these special ids and so many rows of the vocabulary. Errors: corrupt,
+/// where it does not fit.
+Result<std::vector<std::byte>> pack_tokenizer(TokenizerData data, const ModelIds& ids, std::uint32_t vocab_size,
+                                              const std::string& where);
+
 /// Packs any source into a checkpoint; import_model and synth share it. `tokenizer_blob` and
 /// `chat_template` may be empty.
 Result<ImportReport> write_checkpoint(WeightSource& source, const std::string& destination,

@@ -165,6 +165,15 @@ Result<void> check_fields(const ConfigReader& parameters) {
 
 }  // namespace
 
+Result<void> check_frequencies(const std::vector<double>& frequencies, const std::string& where) {
+  for (std::size_t i = 0; i < frequencies.size(); ++i) {
+    if (frequencies[i] > 0 && frequencies[i] <= 1) continue;
+    return Error{ErrorCode::corrupt, where + ": the scaled frequency of RoPE " + std::to_string(i) + " is " +
+                                         std::to_string(frequencies[i]) + "; it must lie above 0 and be at most 1"};
+  }
+  return {};
+}
+
 Result<RopeScaling> read_rope(const ConfigReader& config, const ConfigReader& parameters, const ModelShape& shape,
                               double theta) {
   TESSERA_CHECK(check_fields(parameters));
@@ -195,6 +204,7 @@ Result<RopeScaling> read_rope(const ConfigReader& config, const ConfigReader& pa
                               "default, linear, llama3, yarn, longrope");
   }
   TESSERA_CHECK(scaled);
+  TESSERA_CHECK(check_frequencies(rope.frequencies, config.where()));
   return rope;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "runtime/base/result.hpp"
@@ -31,5 +32,8 @@ Result<RopeScaling> read_rope(const ConfigReader& config, const ModelShape& shap
 /// The same from one object of parameters. `config` is the whole file.
 Result<RopeScaling> read_rope(const ConfigReader& config, const ConfigReader& parameters, const ModelShape& shape,
                               double theta);
+
+/// Errors: corrupt, when one is no number above 0 and at most 1. `where` names the file.
+Result<void> check_frequencies(const std::vector<double>& frequencies, const std::string& where);
 
 }  // namespace tessera

@@ -178,8 +178,8 @@ def gpt_neox_tensors(name, config):
     return m.tensors
 
 
-def tensors_of(name):
-    config = CONFIGS[name]
+def tensors_of(name, config=None):
+    config = config or CONFIGS[name]
     return {"gpt2": gpt2_tensors, "gpt_neox": gpt_neox_tensors}.get(config["model_type"], llama_tensors)(name, config)
 
 

@@ -43,6 +43,9 @@ class ChatTest(BinaryTest):
         plain = tessera("chat-template", self.model, "-p", "Hi", "--no-generation-prompt", "--var", "thinking=false")
         self.assertEqual(plain.stdout.decode(), f"{bos}<user>Hi{eos}!")
         self.assertEqual(tessera("chat-template", self.model, "--source").stdout.decode(), TEMPLATE)
+        self.assertEqual(json.loads(tessera("inspect", self.model, "--json").stdout)["chat_template"], TEMPLATE)
+        self.assertIn(f"chat template {len(TEMPLATE.encode())} bytes", tessera("inspect", self.model).stdout.decode())
+        self.assertIsNone(json.loads(tessera("inspect", self.tiny_f32, "--json").stdout)["chat_template"])
         self.assertEqual(tessera("chat-template", self.template, "-p", "Hi", "--var", "bos_token=<B>", "--var", "eos_token=").stdout, b"<B><user>Hi<a>")
 
     def test_conversations_and_tools_come_from_files(self):

@@ -257,21 +257,44 @@ BOOST_AUTO_TEST_CASE(what_does_not_belong_to_the_architecture_is_refused_by_name
         drop(file, "general.architecture");
         file.text("general.architecture", "mamba");
       },
-      ErrorCode::unsupported, "architecture 'mamba', which is not supported; supported: llama");
+      ErrorCode::unsupported, "architecture 'mamba', which is not supported; supported: llama, smollm3, qwen2, ");
   refused([](GgufBytes& file) { file.text("general.type", "adapter"); }, ErrorCode::unsupported, "'adapter'");
-  refused([](GgufBytes& file) { file.u32("llama.expert_count", 8); }, ErrorCode::unsupported,
-          "llama.expert_count is 8");
+  refused([](GgufBytes& file) { file.u32("llama.expert_count", 8); }, ErrorCode::corrupt, "llama.expert_used_count");
+  refused([](GgufBytes& file) { file.u32("llama.expert_count", 8), file.u32("llama.expert_used_count", 2); },
+          ErrorCode::corrupt, "tensor blk.0.ffn_gate_inp.weight is missing");
+  refused(
+      [](GgufBytes& file) {
+        file.u32("llama.expert_count", 8), file.u32("llama.expert_used_count", 2);
+        file.u32("llama.expert_gating_func", 2);
+      },
+      ErrorCode::unsupported, "llama.expert_gating_func is 2");
   refused([](GgufBytes& file) { file.u32("llama.rope.dimension_count", 8); }, ErrorCode::unsupported,
           "llama.rope.dimension_count is 8");
-  refused([](GgufBytes& file) { file.text("llama.rope.scaling.type", "yarn"); }, ErrorCode::unsupported, "'yarn'");
-  refused([](GgufBytes& file) { file.f32("llama.rope.scale_linear", 4); }, ErrorCode::unsupported, "scale_linear");
+  refused(
+      [](GgufBytes& file) {
+        file.text("llama.rope.scaling.type", "ntk");
+        file.f32("llama.rope.scaling.factor", 2);
+      },
+      ErrorCode::unsupported, "llama.rope.scaling.type is 'ntk'");
+  refused([](GgufBytes& file) { file.text("llama.rope.scaling.type", "longrope"); }, ErrorCode::corrupt,
+          "rope_factors_short.weight is missing");
+  refused([](GgufBytes& file) { file.f32("llama.rope.scale_linear", 0.5f); }, ErrorCode::corrupt, "factor is 0.5");
+  refused([](GgufBytes& file) { file.f32("llama.attention.clamp_kqv", 8); }, ErrorCode::unsupported, "clamp_kqv is 8");
   for (const char* const key :
        {"llama.embedding_length", "llama.block_count", "llama.feed_forward_length", "llama.attention.head_count",
         "llama.context_length", "llama.attention.layer_norm_rms_epsilon"}) {
     refused([&](GgufBytes& file) { drop(file, key); }, ErrorCode::corrupt, key);
   }
-  refused(extra("rope_freqs.weight"), ErrorCode::unsupported, "rope_freqs.weight scales the frequencies");
-  refused(extra("blk.0.attn_q.bias"), ErrorCode::unsupported, "tensor blk.0.attn_q.bias has no place");
+  refused(extra("rope_freqs.weight"), ErrorCode::corrupt, "rope_freqs.weight: value 0 is 0");
+  refused(extra("rope_factors_long.weight"), ErrorCode::unsupported, "rope_factors_long.weight scales the frequencies");
+  refused(
+      [](GgufBytes& file) {
+        file.tensors.push_back({"rope_freqs.weight", {5}, 0, std::string(20, 0)});
+      },
+      ErrorCode::corrupt, "rope_freqs.weight has 5 values, but there are 8 frequencies");
+  refused(extra("blk.0.attn_q.bias"), ErrorCode::corrupt, "tensor blk.0.attn_q.bias has the dimensions [8]");
+  refused(extra("blk.0.attn_q_norm.weight"), ErrorCode::unsupported,
+          "tensor blk.0.attn_q_norm.weight has no place in a llama model");
   refused([](GgufBytes& file) { file.tensors.erase(file.tensors.begin() + 3); }, ErrorCode::corrupt, "is missing");
   refused([](GgufBytes& file) { tensor_of(file, "token_embd.weight").name = "x"; }, ErrorCode::corrupt,
           "has no tensor token_embd.weight");
@@ -287,6 +310,48 @@ BOOST_AUTO_TEST_CASE(what_does_not_belong_to_the_architecture_is_refused_by_name
         tensor.type = 24;  // I8
       },
       ErrorCode::unsupported, "blk.0.ffn_up.weight has the type I8, which cannot be imported; these can: F32, F16");
+}
+
+BOOST_AUTO_TEST_CASE(fused_matrices_are_read_as_their_parts) {
+  // In files of one architecture or of all: the rows of Q, K and V one after the other.
+  const ForeignModel model = blocky_model(false, 5);
+  for (const std::uint32_t type : {f32, q8_0}) {
+    GgufBytes file = gguf_of(model, type);
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      std::string data;
+      for (const char* const part : {"attn_q", "attn_k", "attn_v"}) {
+        data += tensor_of(file, layer + part + ".weight").data;
+        std::erase_if(file.tensors, [&](const auto& tensor) { return tensor.name == layer + part + ".weight"; });
+      }
+      file.tensors.push_back({layer + "attn_qkv.weight", {64, 128}, type, data});
+    }
+    const Imported apart(gguf_of(model, type).bytes()), together(file.bytes());
+    check_same_tensors(*apart.checkpoint, *together.checkpoint);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(divisors_of_frequencies_are_divided_by) {
+  GgufBytes file = gguf_of(blocky_model());
+  std::string data;
+  for (int i = 0; i < 8; ++i) append_number(data, i < 4 ? 1.0f : 8.0f);
+  file.tensors.push_back({"rope_freqs.weight", {8}, 0, data});
+  const Opened opened(file);
+  BOOST_REQUIRE_MESSAGE(opened.source, message_of(opened.source));
+  const std::vector<double> plain = rope_frequencies(blocky_model().shape),
+                            scaled = (*opened.source)->rope().frequencies;
+  BOOST_REQUIRE(scaled.size() == plain.size());
+  for (std::size_t i = 0; i < plain.size(); ++i) BOOST_TEST(scaled[i] == plain[i] / (i < 4 ? 1 : 8));
+}
+
+BOOST_AUTO_TEST_CASE(factors_stand_for_the_decimal_text_that_they_were_written_as) {
+  GgufBytes file = gguf_of(blocky_model());
+  file.text("llama.rope.scaling.type", "linear");
+  file.f32("llama.rope.scaling.factor", 1.1f);
+  const Opened opened(file);
+  BOOST_REQUIRE_MESSAGE(opened.source, message_of(opened.source));
+  const std::vector<double> plain = rope_frequencies(blocky_model().shape),
+                            scaled = (*opened.source)->rope().frequencies;
+  for (std::size_t i = 0; i < plain.size(); ++i) BOOST_TEST(scaled[i] == plain[i] / 1.1);
 }
 
 BOOST_AUTO_TEST_CASE(a_vocabulary_without_a_model_is_no_model) {
