@@ -49,6 +49,10 @@ struct BlockPlan {
   experts @20 :UInt32;
   expertsUsed @21 :UInt32;
   expertsNormalised @22 :Bool;
+  sumNorms @23 :Bool;
+  embeddingNorm @24 :Bool;
+  bidirectional @25 :Bool;
+  head @26 :Bool = true;
 }
 
 struct SliceGeometry {

@@ -16,9 +16,9 @@ Error unexpected(const char* command) {
 }
 
 /// Ranks other than the root have no logits.
-class NoLogits final : public LogitsSink {
+class NoLogits final : public StepSink {
  public:
-  void take(std::uint32_t, std::span<const float>) override {}
+  void take_logits(std::uint32_t, std::span<const float>) override {}
 };
 
 }  // namespace

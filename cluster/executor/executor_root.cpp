@@ -11,10 +11,10 @@ namespace tessera {
 namespace {
 
 /// Samples while the shard hands out its logits.
-class SamplingSink final : public LogitsSink {
+class SamplingSink final : public StepSink {
  public:
   SamplingSink(Conductor& conductor, const StepPlan& plan) : conductor_(conductor), plan_(plan) {}
-  void take(std::uint32_t first, std::span<const float> logits) override {
+  void take_logits(std::uint32_t first, std::span<const float> logits) override {
     conductor_.take_logits(plan_, first, logits);
   }
 

@@ -40,6 +40,10 @@ void write_plan(schema::BlockPlan::Builder out, const BlockPlan& value) {
   out.setExperts(value.experts);
   out.setExpertsUsed(value.experts_used);
   out.setExpertsNormalised(value.experts_normalised);
+  out.setSumNorms(value.sum_norms);
+  out.setEmbeddingNorm(value.embedding_norm);
+  out.setBidirectional(value.bidirectional);
+  out.setHead(value.head);
 }
 
 template <typename Kind>
@@ -73,6 +77,10 @@ BlockPlan read_plan(schema::BlockPlan::Reader in) {
   plan.experts = in.getExperts();
   plan.experts_used = in.getExpertsUsed();
   plan.experts_normalised = in.getExpertsNormalised();
+  plan.sum_norms = in.getSumNorms();
+  plan.embedding_norm = in.getEmbeddingNorm();
+  plan.bidirectional = in.getBidirectional();
+  plan.head = in.getHead();
   return plan;
 }
 

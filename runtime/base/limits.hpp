@@ -31,6 +31,8 @@ inline constexpr std::size_t prompt_bytes_max = 64u << 20;
 
 /// Rows (tokens) of one step; longer prompts are cut into chunks.
 inline constexpr std::uint32_t step_rows_max = 512;
+/// Of a step of an encoder, which takes sequences as a whole.
+inline constexpr std::uint32_t sequence_rows_max = 8192;
 inline constexpr std::uint32_t threads_max = 1024;
 inline constexpr std::uint32_t stop_strings_max = 16;
 

@@ -26,6 +26,10 @@ void for_each_field(const Visit& visit) {
   visit("qk_norm", &BlockPlan::qk_norm);
   visit("post_norms", &BlockPlan::post_norms);
   visit("parallel_residual", &BlockPlan::parallel_residual);
+  visit("sum_norms", &BlockPlan::sum_norms);
+  visit("embedding_norm", &BlockPlan::embedding_norm);
+  visit("bidirectional", &BlockPlan::bidirectional);
+  visit("head", &BlockPlan::head);
   visit("rope_dims", &BlockPlan::rope_dims);
   visit("rope_magnitude", &BlockPlan::rope_magnitude);
   visit("local_rope", &BlockPlan::local_rope);

@@ -59,16 +59,6 @@ void set_gpt_plan(BlockPlan& plan) {
   plan.attn_in_bias = plan.attn_out_bias = plan.ffn_bias = true;
 }
 
-Result<void> set_head_dim(const ConfigReader& config, ModelShape& shape) {
-  shape.kv_heads = shape.heads;
-  if (shape.heads != 0 && shape.dim % shape.heads == 0) {
-    shape.head_dim = shape.dim / shape.heads;
-    return {};
-  }
-  return Error{ErrorCode::corrupt, config.where() + ": the width " + std::to_string(shape.dim) +
-                                       " is no multiple of its " + std::to_string(shape.heads) + " heads"};
-}
-
 Result<HfModel> read_gpt2(const ConfigReader& config) {
   HfModel model;
   ModelShape& shape = model.shape;
@@ -78,7 +68,7 @@ Result<HfModel> read_gpt2(const ConfigReader& config) {
   TESSERA_TRY(shape.vocab_size, config.required_count("vocab_size"));
   TESSERA_TRY(shape.context_length, config.required_count("n_positions"));
   TESSERA_TRY(shape.ffn_dim, config.count_or("n_inner", shape.dim <= limits::model_dim_max ? 4 * shape.dim : 0));
-  TESSERA_CHECK(set_head_dim(config, shape));
+  TESSERA_CHECK(share_width(config, shape));
   TESSERA_TRY(const double norm_eps, config.number_or("layer_norm_epsilon", 1e-5));
   shape.norm_eps = static_cast<float>(norm_eps);
   TESSERA_TRY(shape.tied_head, config.flag_or("tie_word_embeddings", true));
@@ -136,7 +126,7 @@ Result<HfModel> read_gpt_neox(const ConfigReader& config) {
   TESSERA_TRY(shape.ffn_dim, config.required_count("intermediate_size"));
   TESSERA_TRY(shape.vocab_size, config.required_count("vocab_size"));
   TESSERA_TRY(shape.context_length, config.required_count("max_position_embeddings"));
-  TESSERA_CHECK(set_head_dim(config, shape));
+  TESSERA_CHECK(share_width(config, shape));
   TESSERA_TRY(const double norm_eps, config.number_or("layer_norm_eps", 1e-5));
   shape.norm_eps = static_cast<float>(norm_eps);
   TESSERA_TRY(shape.tied_head, config.flag_or("tie_word_embeddings", false));

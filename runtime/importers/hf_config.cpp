@@ -20,10 +20,20 @@ constexpr std::size_t shown_bytes_max = 100;
 constexpr std::size_t file_name_bytes_max = 255;
 constexpr std::size_t eos_ids_max = 64;
 
-/// Names in a list for messages.
-std::string list_of(std::string_view HfFamily::*name) {
+// Names in a list for messages.
+
+std::string model_type_list() {
   std::string names;
-  for (const HfFamily& family : hf_families()) names += (names.empty() ? "" : ", ") + std::string(family.*name);
+  for (const HfFamily& family : hf_families()) names += (names.empty() ? "" : ", ") + std::string(family.model_type);
+  return names;
+}
+
+std::string architecture_list() {
+  std::string names;
+  for (const HfFamily& family : hf_families()) {
+    names += (names.empty() ? "" : ", ") + std::string(family.architecture);
+    for (const std::string_view other : family.other_architectures) names += ", " + std::string(other);
+  }
   return names;
 }
 
@@ -34,12 +44,14 @@ Result<const HfFamily*> family_of(const ConfigReader& config) {
     const json* const architectures = config.find("architectures");
     if (!architectures) return &family;
     if (!architectures->is_array()) return config.wrong("architectures", *architectures, "a list");
-    if (std::find(architectures->begin(), architectures->end(), family.architecture) != architectures->end()) {
-      return &family;
-    }
-    return config.unsupported("architectures", ConfigReader::shown(*architectures), list_of(&HfFamily::architecture));
+    const auto is_named = [&](std::string_view name) {
+      return std::find(architectures->begin(), architectures->end(), name) != architectures->end();
+    };
+    const auto& others = family.other_architectures;
+    if (is_named(family.architecture) || std::any_of(others.begin(), others.end(), is_named)) return &family;
+    return config.unsupported("architectures", ConfigReader::shown(*architectures), architecture_list());
   }
-  return config.unsupported("model_type", ConfigReader::quoted(type), list_of(&HfFamily::model_type));
+  return config.unsupported("model_type", ConfigReader::quoted(type), model_type_list());
 }
 
 /// The plain plan is "llama", whoever made the model; a Llama with other blocks needs another name.

@@ -81,10 +81,11 @@ const HfRule* find_rule(const HfFamily& family, std::string_view kind) {
 }
 
 std::span<const HfFamily> hf_families() {
-  static const HfFamily families[] = {llama_family(),     mistral_family(),      smollm3_family(),  qwen2_family(),
-                                      qwen3_family(),     gemma_family(),        gemma2_family(),   gemma3_family(),
-                                      phi3_family(),      gpt2_family(),         gpt_neox_family(), mixtral_family(),
-                                      qwen3_moe_family(), gemma3_images_family()};
+  static const HfFamily families[] = {llama_family(),       mistral_family(),       smollm3_family(),  qwen2_family(),
+                                      qwen3_family(),       gemma_family(),         gemma2_family(),   gemma3_family(),
+                                      phi3_family(),        gpt2_family(),          gpt_neox_family(), mixtral_family(),
+                                      qwen3_moe_family(),   gemma3_images_family(), bert_family(),     roberta_family(),
+                                      xlm_roberta_family(), distilbert_family()};
   return families;
 }
 
@@ -133,6 +134,16 @@ Result<void> require_silu(const ConfigReader& config) {
   TESSERA_TRY(const std::string activation, config.text_or("hidden_act", "silu"));
   if (activation == "silu" || activation == "swish") return {};
   return config.unsupported("hidden_act", ConfigReader::quoted(activation), "silu");
+}
+
+Result<void> share_width(const ConfigReader& config, ModelShape& shape) {
+  shape.kv_heads = shape.heads;
+  if (shape.heads != 0 && shape.dim % shape.heads == 0) {
+    shape.head_dim = shape.dim / shape.heads;
+    return {};
+  }
+  return Error{ErrorCode::corrupt, config.where() + ": the width " + std::to_string(shape.dim) +
+                                       " is no multiple of its " + std::to_string(shape.heads) + " heads"};
 }
 
 Result<Activation> read_activation(const ConfigReader& config, const char* key, const char* otherwise) {

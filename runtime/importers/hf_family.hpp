@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/result.hpp"
@@ -25,6 +26,8 @@ struct HfPart {
   /// Our row r is their row first + r / block * stride + r % block; block 0: first + r.
   std::uint32_t first = 0, block = 0, stride = 0;
   float added = 0;  ///< to every value
+  /// Pattern of the name of a tensor [any number][columns] whose first row is added to every row; empty: none.
+  std::string_view added_row = {};
 };
 
 /// How a tensor of ours is cut out of theirs; `matrix` is ours.
@@ -64,8 +67,12 @@ struct HfFamily {
   std::vector<std::string_view> prefixes = {"model."};
   /// Ends of names of tensors that no computation reads.
   std::vector<std::string_view> ignored = {".rotary_emb.inv_freq"};
-  /// Beginnings of names of what is not text.
+  /// Beginnings of names of what is not imported: parts that are not text, heads of encoders.
   std::vector<std::string_view> other_parts = {};
+  /// Architectures with the same tensors, besides other_parts.
+  std::vector<std::string_view> other_architectures = {};
+  /// Ends of names of tensors, and what the same ends were in older files.
+  std::vector<std::pair<std::string_view, std::string_view>> older_ends = {};
 };
 
 /// The rule for a kind of tensor (TensorKey); null: the family has no such tensor.
@@ -90,6 +97,10 @@ HfFamily gemma3_images_family();
 HfFamily phi3_family();
 HfFamily gpt2_family();
 HfFamily gpt_neox_family();
+HfFamily bert_family();
+HfFamily roberta_family();
+HfFamily xlm_roberta_family();
+HfFamily distilbert_family();
 
 // What families share.
 
@@ -115,6 +126,8 @@ Result<ModelShape> read_llama_shape(const ConfigReader& config, const LlamaDefau
 Result<void> read_llama_rope(const ConfigReader& config, double theta_default, HfModel& model);
 /// hidden_act must be SiLU.
 Result<void> require_silu(const ConfigReader& config);
+/// Heads that share the width of the model; each has a K and V of its own.
+Result<void> share_width(const ConfigReader& config, ModelShape& shape);
 /// An activation by Hugging Face's name.
 Result<Activation> read_activation(const ConfigReader& config, const char* key, const char* otherwise);
 /// A window of `positions` in the layers that layer_types names "sliding_attention", or, without such a list, in those

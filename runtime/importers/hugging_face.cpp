@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -30,13 +31,20 @@ std::string text_of(const std::vector<std::uint64_t>& shape) {
   return text.empty() ? "[]" : text + "]";
 }
 
+Error not_float(const std::string& what, const SafetensorsEntry& entry) {
+  return {ErrorCode::unsupported,
+          what + " has the dtype " + entry.dtype + "; F32, F16, BF16 and F8_E4M3 can be imported"};
+}
+
 /// Where one tensor lies.
 struct HfPlace {
   const SafetensorsFile* file = nullptr;
   const SafetensorsEntry* entry = nullptr;
   std::string hf_name;
   HfPart part;
-  MatrixSize size;  // of ours; a vector is a column
+  MatrixSize size;                            // of ours; a vector is a column
+  const SafetensorsFile* row_file = nullptr;  // of part.added_row
+  std::optional<SafetensorsEntry> row;
 };
 
 class HfSource final : public WeightSource {
@@ -75,6 +83,11 @@ class HfSource final : public WeightSource {
     const HfPlace& place = found->second;
     TESSERA_CHECK(resize_values(out, place.size.count(), describe(name)));
     TESSERA_CHECK(read_part(place, describe(name), out));
+    if (place.row) {
+      std::vector<float> row(place.size.columns);
+      TESSERA_CHECK(place.row_file->read(*place.row, row));
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] += row[i % row.size()];
+    }
     if (place.part.added != 0) {
       for (float& value : out) value += place.part.added;
     }
@@ -82,7 +95,15 @@ class HfSource final : public WeightSource {
   }
 
  private:
+  struct Found {
+    const SafetensorsFile* file = nullptr;
+    const SafetensorsEntry* entry = nullptr;
+    std::string name;  ///< in the file, perhaps an older one
+  };
+  Result<Found> find_tensor(const std::map<std::string, std::size_t>& file_of, std::string name,
+                            const std::string& where) const;
   static Result<void> check_entry(const HfPlace& place);
+  static Result<void> take_added_row(HfPlace& place, const Found& found);
   static Result<void> read_part(const HfPlace& place, const std::string& what, std::vector<float>& out);
   std::string prefix_of(const std::map<std::string, std::size_t>& file_of) const;
   bool is_ignored(const std::string& hf_name) const;
@@ -92,6 +113,47 @@ class HfSource final : public WeightSource {
   std::map<std::string, HfPlace> places_;
 };
 
+Result<HfSource::Found> HfSource::find_tensor(const std::map<std::string, std::size_t>& file_of, std::string name,
+                                              const std::string& where) const {
+  auto file = file_of.find(name);
+  for (const auto& [end, older] : config_.family->older_ends) {
+    if (file != file_of.end() || !name.ends_with(end)) continue;
+    const std::string older_name = name.substr(0, name.size() - end.size()) + std::string(older);
+    file = file_of.find(older_name);
+    if (file != file_of.end()) name = older_name;
+  }
+  Found found;
+  if (file != file_of.end()) {
+    found.file = &files_[file->second];
+    if (const auto entry = found.file->tensors().find(name); entry != found.file->tensors().end())
+      found.entry = &entry->second;
+  }
+  if (!found.entry) {
+    return Error{ErrorCode::corrupt, (found.file ? found.file->name() : where) + ": tensor " + name +
+                                         " is missing; the model is incomplete, or config.json is another model's"};
+  }
+  found.name = std::move(name);
+  return found;
+}
+
+/// The first row of a matrix as wide as ours.
+Result<void> HfSource::take_added_row(HfPlace& place, const Found& found) {
+  const std::vector<std::uint64_t>& shape = found.entry->shape;
+  const std::string what = found.file->name() + ": tensor " + found.name;
+  if (shape.size() != 2 || shape[0] == 0 || shape[1] != place.size.columns) {
+    return Error{ErrorCode::corrupt, what + " has the shape " + text_of(shape) +
+                                         ", but its config.json asks for rows of " +
+                                         std::to_string(place.size.columns) + "; the files do not belong together"};
+  }
+  if (!SafetensorsFile::is_float(*found.entry)) return not_float(what, *found.entry);
+  SafetensorsEntry row = *found.entry;
+  row.end = row.begin + (row.end - row.begin) / shape[0];
+  row.shape = {place.size.columns};
+  place.row_file = found.file;
+  place.row = std::move(row);
+  return {};
+}
+
 Result<void> HfSource::check_entry(const HfPlace& place) {
   const std::string what = place.file->name() + ": tensor " + place.hf_name;
   if (place.entry->shape != place.part.shape) {
@@ -100,8 +162,7 @@ Result<void> HfSource::check_entry(const HfPlace& place) {
                                          "; the files do not belong together"};
   }
   if (!SafetensorsFile::is_float(*place.entry)) {
-    return Error{ErrorCode::unsupported,
-                 what + " has the dtype " + place.entry->dtype + "; F32, F16, BF16 and F8_E4M3 can be imported"};
+    return not_float(what, *place.entry);
   }
   return {};
 }
@@ -162,19 +223,18 @@ Result<void> HfSource::locate(const std::map<std::string, std::size_t>& file_of,
     const TensorKey key(matrix.name);
     const HfRule& rule = rule_of(*config_.family, key.kind);
     HfPlace place;
-    place.hf_name = fill_name(rule.theirs, prefix, key);
+    TESSERA_TRY(const Found found, find_tensor(file_of, fill_name(rule.theirs, prefix, key), where));
+    place.file = found.file;
+    place.entry = found.entry;
+    place.hf_name = found.name;
     place.part = rule.form(config_.shape, matrix);
     place.size = matrix.is_vector ? MatrixSize{matrix.size.columns, 1} : matrix.size;
-    if (const auto file = file_of.find(place.hf_name); file != file_of.end()) {
-      place.file = &files_[file->second];
-      if (const auto entry = place.file->tensors().find(place.hf_name); entry != place.file->tensors().end())
-        place.entry = &entry->second;
-    }
-    if (!place.entry) {
-      return Error{ErrorCode::corrupt, (place.file ? place.file->name() : where) + ": tensor " + place.hf_name +
-                                           " is missing; the model is incomplete, or config.json is another model's"};
-    }
     TESSERA_CHECK(check_entry(place));
+    if (!place.part.added_row.empty()) {
+      TESSERA_TRY(const Found row, find_tensor(file_of, fill_name(place.part.added_row, prefix, key), where));
+      TESSERA_CHECK(take_added_row(place, row));
+      known.insert(row.name);
+    }
     known.insert(place.hf_name);
     places_.emplace(matrix.name, std::move(place));
   }

@@ -34,6 +34,7 @@ std::vector<StepRow> sequence_rows(std::span<const TokenId> tokens, std::uint32_
 }
 
 Result<void> validate(const GenerationRequest& request, const ModelShape& shape) {
+  TESSERA_CHECK(require_head(shape));
   if (request.prompt.empty()) {
     return Error{ErrorCode::invalid_argument,
                  "the prompt is empty and the model has no start token to begin from; give at least one token"};

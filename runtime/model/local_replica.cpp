@@ -195,6 +195,6 @@ Result<void> LocalReplica::forward_to(const Step& step, Out&& out) {
 }
 
 Result<void> LocalReplica::forward(const Step& step, std::span<float> logits) { return forward_to(step, logits); }
-Result<void> LocalReplica::forward(const Step& step, LogitsSink& sink) { return forward_to(step, sink); }
+Result<void> LocalReplica::forward(const Step& step, StepSink& sink) { return forward_to(step, sink); }
 
 }  // namespace tessera

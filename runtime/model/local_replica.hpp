@@ -59,7 +59,7 @@ class LocalReplica {
   /// One step on all shards; `logits` and `sink` as at the root in ModelShard::run. After an error the replica is
   /// broken: later calls fail too.
   Result<void> forward(const Step& step, std::span<float> logits);
-  Result<void> forward(const Step& step, LogitsSink& sink);
+  Result<void> forward(const Step& step, StepSink& sink);
 
  private:
   struct State;

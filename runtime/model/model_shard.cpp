@@ -18,11 +18,11 @@ constexpr std::uint32_t lanes = TESSERA_LANES;
 
 std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
 
-/// LogitsSink into memory of the caller.
-class LogitsMemory final : public LogitsSink {
+/// StepSink into memory of the caller.
+class LogitsMemory final : public StepSink {
  public:
   LogitsMemory(std::span<float> out, std::uint32_t vocab_size) : out_(out), vocab_size_(vocab_size) {}
-  void take(std::uint32_t first, std::span<const float> logits) override {
+  void take_logits(std::uint32_t first, std::span<const float> logits) override {
     std::copy(logits.begin(), logits.end(), out_.data() + std::size_t{first} * vocab_size_);
   }
 
@@ -142,8 +142,8 @@ Result<void> ModelShard::run(const Step& step, std::span<float> logits) {
   return run(step, memory);
 }
 
-Result<void> ModelShard::run(const Step& step, LogitsSink& sink) {
-  TESSERA_ENSURE(!step.rows.empty() && step.rows.size() <= limits::step_rows_max);
+Result<void> ModelShard::run(const Step& step, StepSink& sink) {
+  TESSERA_ENSURE(!step.rows.empty() && step.rows.size() <= step_rows_max(shape_));
   reserve_rows(static_cast<std::uint32_t>(step.rows.size()));
   find_attention_runs(step);
   rope_tables(step);
@@ -151,7 +151,10 @@ Result<void> ModelShard::run(const Step& step, LogitsSink& sink) {
   for (std::uint32_t layer = assignment_.layers.begin; layer < assignment_.layers.end; ++layer) {
     TESSERA_CHECK(run_layer(step, layer));
   }
-  if (assignment_.last(shape_)) return compute_logits(step, sink);
+  if (assignment_.last(shape_)) {
+    TESSERA_CHECK(give_hidden_states(step, sink));
+    return compute_logits(step, sink);
+  }
   return links_.stage->send({step.number, assignment_.layers.end, ExchangeOp::stage_input},
                             {buffers_->x.data(), step.rows.size() * buffers_->strides.dim});
 }
@@ -162,7 +165,9 @@ Result<void> ModelShard::begin_rows(const Step& step) {
                                  {buffers_->x.data(), step.rows.size() * buffers_->strides.dim});
   }
   embed(step);
-  if (weights_.embedding.failed() || weights_.positions.failed()) return lost_page();
+  const bool lost = weights_.embedding.failed() || weights_.positions.failed() || weights_.embedding_norm.failed() ||
+                    weights_.embedding_norm_bias.failed();
+  if (lost) return lost_page();
   return {};
 }
 
@@ -200,6 +205,10 @@ Result<void> ModelShard::add_sums(const Step& step, std::uint32_t layer, Exchang
   const LayerWeights& weights = layer_weights(layer);
   const MappedTensor& bias = weights[of_attention ? LayerTensor::attn_out_bias : LayerTensor::ffn_down_bias];
   const MappedTensor& norm = weights[of_attention ? LayerTensor::attn_post_norm : LayerTensor::ffn_post_norm];
+  // Of the sum, where sums are normed.
+  const float* const sum_norm = vector_of(weights[of_attention ? LayerTensor::attn_norm : LayerTensor::ffn_norm]);
+  const float* const sum_norm_bias =
+      vector_of(weights[of_attention ? LayerTensor::attn_norm_bias : LayerTensor::ffn_norm_bias]);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
   const std::size_t stride = b.strides.dim;
   std::fill_n(b.delta.data(), rows * stride, 0.0f);
@@ -211,6 +220,7 @@ Result<void> ModelShard::add_sums(const Step& step, std::uint32_t layer, Exchang
       if (bias.bytes() != 0) context_.ops->add(delta, vector_of(bias), shape_.dim, delta);
       if (norm.bytes() != 0) context_.ops->rms_norm(delta, vector_of(norm), shape_.norm_eps, shape_.dim, delta);
       context_.ops->add(x, delta, shape_.dim, x);
+      if (plan.sum_norms) normalise_row(sum_norm, sum_norm_bias, x, x);
     }
   });
   return weights.failed() ? Result<void>(lost_page()) : Result<void>{};
@@ -235,8 +245,15 @@ void ModelShard::find_attention_runs(const Step& step) {
   for (std::uint32_t row = 0; row < step.rows.size(); ++row) {
     const bool same_run =
         row > 0 && step.rows[row].sequence == step.rows[row - 1].sequence && runs.back().count < rows_per_run;
-    if (!same_run) runs.push_back({row, 0});
+    if (!same_run) runs.push_back({row, 0, 0});
     ++runs.back().count;
+  }
+  if (!shape_.plan.bidirectional) return;
+  // All of the sequence, up to its last row.
+  for (std::size_t i = runs.size(); i-- > 0;) {
+    const std::uint32_t last = runs[i].begin + runs[i].count - 1;
+    const bool goes_on = i + 1 < runs.size() && step.rows[runs[i + 1].begin].sequence == step.rows[last].sequence;
+    runs[i].visible = goes_on ? runs[i + 1].visible : step.rows[last].position + 1;
   }
 }
 
@@ -258,11 +275,15 @@ void ModelShard::embed(const Step& step) {
       float* const x = b.x.data() + std::size_t{row} * b.strides.dim;
       unpack_row(weights_.embedding, token, x);
       if (scale != 1) context_.ops->scale(x, shape_.dim, scale, x);
-      if (!learned) continue;
-      TESSERA_ENSURE(step.rows[row].position < shape_.context_length);
-      float* const position = b.normed.data() + std::size_t{row} * b.strides.dim;
-      unpack_row(weights_.positions, step.rows[row].position, position);
-      context_.ops->add(x, position, shape_.dim, x);
+      if (learned) {
+        TESSERA_ENSURE(step.rows[row].position < shape_.context_length);
+        float* const position = b.normed.data() + std::size_t{row} * b.strides.dim;
+        unpack_row(weights_.positions, step.rows[row].position, position);
+        context_.ops->add(x, position, shape_.dim, x);
+      }
+      if (shape_.plan.embedding_norm) {
+        normalise_row(vector_of(weights_.embedding_norm), vector_of(weights_.embedding_norm_bias), x, x);
+      }
     }
   });
 }
@@ -289,18 +310,29 @@ void ModelShard::rope_tables(const Step& step) {
 
 void ModelShard::normalise(const MappedTensor& weight, const MappedTensor& bias, const float* x, std::uint32_t rows) {
   const float* const w = vector_of(weight);
+  const float* const shift = vector_of(bias);
   const std::size_t stride = buffers_->strides.dim;
   float* const out = buffers_->normed.data();
-  if (shape_.plan.norm == NormKind::layer) {
-    const float* const shift = vector_of(bias);
-    buffers_->normed_activations.prepare(context_, out, stride, rows, [&](std::uint32_t row) {
-      context_.ops->layer_norm(x + row * stride, w, shift, shape_.norm_eps, shape_.dim, out + row * stride);
-    });
-    return;
-  }
   buffers_->normed_activations.prepare(context_, out, stride, rows, [&](std::uint32_t row) {
-    context_.ops->rms_norm(x + row * stride, w, shape_.norm_eps, shape_.dim, out + row * stride);
+    normalise_row(w, shift, x + row * stride, out + row * stride);
   });
+}
+
+void ModelShard::normalise_row(const float* weight, const float* bias, const float* x, float* out) const {
+  if (shape_.plan.norm == NormKind::layer) {
+    context_.ops->layer_norm(x, weight, bias, shape_.norm_eps, shape_.dim, out);
+  } else {
+    context_.ops->rms_norm(x, weight, shape_.norm_eps, shape_.dim, out);
+  }
+}
+
+void ModelShard::begin_block(std::uint32_t layer, LayerTensor norm, LayerTensor norm_bias, std::uint32_t rows) {
+  Buffers& b = *buffers_;
+  if (shape_.plan.sum_norms) {
+    b.normed_activations.prepare(context_, b.x.data(), b.strides.dim, rows);
+  } else {
+    normalise(layer_weights(layer)[norm], layer_weights(layer)[norm_bias], b.x.data(), rows);
+  }
 }
 
 }  // namespace tessera

@@ -13,8 +13,10 @@
 // What a plan adds is done by each shard for its own slices (biases, norms of heads) or, after the tree, for whole rows
 // (biases and norms of what is added to x): no order of additions depends on the number of shards.
 //
-// and at the end x goes to the next stage, or, in the last one, the logits of the rows that want them are gathered on
-// rank 0, the root.
+// Where sums are normed, n = x and x = norm(x + sum) instead.
+//
+// and at the end x goes to the next stage, or, in the last one, the root (rank 0) gives the hidden states of the rows
+// that want them, and the logits of the rows that want them are gathered there.
 #pragma once
 
 #include <cstdint>
@@ -56,16 +58,16 @@ class ModelShard {
   /// Pages go in and out between steps only.
   KvCache& kv() { return kv_; }
   const KvCache& kv() const { return kv_; }
-  /// Whether logits arrive here.
+  /// Whether hidden states and logits arrive here.
   bool root() const { return assignment_.root(shape_); }
   /// What the steps so far have made it reserve for itself, without weights and KV cache.
   std::size_t buffer_bytes() const;
 
-  /// One forward pass. The root hands blocks of logits to `sink`; elsewhere it is not called. Of blocks that were
-  /// taken before an error none may be used.
-  /// Errors: an exchange broke, a mapped file was lost, or (root) a logit is not finite. A shard whose step failed is
-  /// never used again: its KV pages and its place in the exchanges are undefined.
-  Result<void> run(const Step& step, LogitsSink& sink);
+  /// One forward pass. The root hands hidden states and blocks of logits to `sink`; elsewhere it is not called. Of what
+  /// was taken before an error nothing may be used.
+  /// Errors: an exchange broke, a mapped file was lost, or (root) a hidden state or a logit is not finite. A shard
+  /// whose step failed is never used again: its KV pages and its place in the exchanges are undefined.
+  Result<void> run(const Step& step, StepSink& sink);
   /// The same into memory: at the root `logits` is [step.logits_rows()][vocab_size], elsewhere it is empty.
   Result<void> run(const Step& step, std::span<float> logits);
 
@@ -89,9 +91,15 @@ class ModelShard {
   Result<void> add_sums(const Step& step, std::uint32_t layer, ExchangeOp op);
   /// Into `normed`, and prepared for the matrices. `bias` is empty for RMSNorm.
   void normalise(const MappedTensor& weight, const MappedTensor& bias, const float* x, std::uint32_t rows);
-  Result<void> compute_logits(const Step& step, LogitsSink& sink);
+  /// One row of [dim] by the norm of the plan; `out` may be `x`.
+  void normalise_row(const float* weight, const float* bias, const float* x, float* out) const;
+  /// What attention and FFN read: the norm of x, or, where sums are normed, x.
+  void begin_block(std::uint32_t layer, LayerTensor norm, LayerTensor norm_bias, std::uint32_t rows);
+  Result<void> give_hidden_states(const Step& step, StepSink& sink);
+  Error not_finite(const char* what) const;
+  Result<void> compute_logits(const Step& step, StepSink& sink);
   /// Logits of the rows [first, first + rows) of `normed`, on the root as [rows][vocab_size].
-  Result<void> gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink);
+  Result<void> gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, StepSink& sink);
   std::span<const float> own_logits(std::uint32_t first, std::uint32_t rows);
 
   const LayerWeights& layer_weights(std::uint32_t layer) const {

@@ -21,6 +21,7 @@ Result<PerplexityReport> perplexity(LocalReplica& replica, std::span<const Token
                                     const PerplexityOptions& options,
                                     const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
   const ModelShape& shape = replica.manifest().shape;
+  TESSERA_CHECK(require_head(shape));
   const std::uint32_t window = options.window == 0 ? shape.context_length : options.window;
   const std::uint32_t start = options.window_start ? 1 : 0;
   if (window < 2 || window > shape.context_length) {

@@ -23,6 +23,7 @@ inline constexpr std::uint32_t rows_per_task = 8;
 /// Rows of one sequence that follow each other in a step.
 struct RowRun {
   std::uint32_t begin, count;
+  std::uint32_t visible;  ///< positions that every row of an encoder sees
 };
 
 struct ModelShard::Buffers {

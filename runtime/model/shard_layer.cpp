@@ -33,7 +33,7 @@ void ModelShard::attention_block(const Step& step, std::uint32_t layer, float* p
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights[LayerTensor::attn_norm], weights[LayerTensor::attn_norm_bias], b.x.data(), rows);
+  begin_block(layer, LayerTensor::attn_norm, LayerTensor::attn_norm_bias, rows);
   const ColumnMatrix projections[] = {{weights[LayerTensor::attn_q], slices_.attention, b.q.data(), b.strides.query},
                                       {weights[LayerTensor::attn_k], kv_heads_, b.k.data(), b.strides.kv},
                                       {weights[LayerTensor::attn_v], kv_heads_, b.v.data(), b.strides.kv}};
@@ -120,7 +120,7 @@ void ModelShard::attend(const Step& step, std::uint32_t layer) {
       for (std::uint32_t head = head_begin; head < head_end; ++head, ++queries) {
         b.query_pointers[worker][queries] = query(row, head);
         b.output_pointers[worker][queries] = attention_output(row, head);
-        const std::uint32_t length = step.rows[row].position + 1;
+        const std::uint32_t length = plan.bidirectional ? run.visible : step.rows[row].position + 1;
         b.lengths[worker][queries] = length;
         b.starts[worker][queries] = length - std::min(length, window);
       }
@@ -150,7 +150,7 @@ void ModelShard::feed_forward_columns(const Step& step, std::uint32_t layer) {
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
-  normalise(weights[LayerTensor::ffn_norm], weights[LayerTensor::ffn_norm_bias], b.x.data(), rows);
+  begin_block(layer, LayerTensor::ffn_norm, LayerTensor::ffn_norm_bias, rows);
   if (shape_.plan.experts != 0) {
     b.experts.route(context_, weights[LayerTensor::router], b.normed.data(), rows);
     b.experts.columns(context_, weights.experts, slices_.ffn, b.normed.data(), b.gated_columns);

@@ -1,9 +1,12 @@
-// The end of a step in the last stage: logits of the rows that want them, gathered at the root in blocks of rows.
+// The end of a step in the last stage: hidden states at the root, and logits of the rows that want them, gathered there
+// in blocks of rows.
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
+#include "runtime/base/ensure.hpp"
 #include "runtime/model/shard_buffers.hpp"
 
 namespace tessera {
@@ -15,10 +18,49 @@ std::size_t rows_reserved(std::uint32_t rows) { return std::min(std::bit_ceil(ro
 
 }  // namespace
 
-Result<void> ModelShard::compute_logits(const Step& step, LogitsSink& sink) {
+Result<void> ModelShard::give_hidden_states(const Step& step, StepSink& sink) {
+  if (!root()) return {};
+  Buffers& b = *buffers_;
+  std::vector<std::uint32_t> wanted;
+  for (std::uint32_t row = 0; row < step.rows.size(); ++row) {
+    if (step.rows[row].wants_hidden) wanted.push_back(row);
+  }
+  const std::size_t stride = b.strides.dim;
+  float* states = b.x.data();
+  if (!shape_.plan.sum_norms) {
+    // `x` stays: its rows may want logits too.
+    states = b.normed.data();
+    const auto count = static_cast<std::uint32_t>(wanted.size());
+    const float* const weight = vector_of(weights_.final_norm);
+    const float* const bias = vector_of(weights_.final_norm_bias);
+    context_.pool->run((count + rows_per_task - 1) / rows_per_task, [&](std::uint32_t task, std::uint32_t) {
+      for (std::uint32_t i = task * rows_per_task; i < std::min(count, (task + 1) * rows_per_task); ++i) {
+        normalise_row(weight, bias, b.x.data() + wanted[i] * stride, states + wanted[i] * stride);
+      }
+    });
+    if (weights_.final_norm.failed() || weights_.final_norm_bias.failed()) return lost_page();
+  }
+  for (std::uint32_t i = 0; i < wanted.size(); ++i) {
+    const std::span<const float> state(states + wanted[i] * stride, shape_.dim);
+    if (!std::all_of(state.begin(), state.end(), [](float value) { return std::isfinite(value); })) {
+      return not_finite("hidden state");
+    }
+    sink.take_hidden(i, state);
+  }
+  return {};
+}
+
+Error ModelShard::not_finite(const char* what) const {
+  return Error{ErrorCode::corrupt, checkpoint_->source().uri() + ": the model gave a " + what +
+                                       " that is not finite: its weights are damaged (tessera verify) or unusable at "
+                                       "this precision"};
+}
+
+Result<void> ModelShard::compute_logits(const Step& step, StepSink& sink) {
   Buffers& b = *buffers_;
   const std::uint32_t wanted = step.logits_rows();
   if (wanted == 0) return {};
+  TESSERA_ENSURE(shape_.plan.head);
   // The wanted rows move to the front of `x`, which is not needed any more.
   const std::size_t stride = b.strides.dim;
   std::size_t next = 0;
@@ -33,7 +75,7 @@ Result<void> ModelShard::compute_logits(const Step& step, LogitsSink& sink) {
   return {};
 }
 
-Result<void> ModelShard::gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, LogitsSink& sink) {
+Result<void> ModelShard::gather_logits(const Step& step, std::uint32_t first, std::uint32_t rows, StepSink& sink) {
   Buffers& b = *buffers_;
   const ShardPlan& stage = assignment_.stage;
   std::span<const float> all = own_logits(first, rows);
@@ -70,12 +112,9 @@ Result<void> ModelShard::gather_logits(const Step& step, std::uint32_t first, st
     all = {b.logits.data(), all.size()};
   }
   if (!std::all_of(all.begin(), all.end(), [](float value) { return std::isfinite(value); })) {
-    return Error{ErrorCode::corrupt,
-                 checkpoint_->source().uri() +
-                     ": the model gave a logit that is not finite: its weights are damaged (tessera verify) or "
-                     "unusable at this precision"};
+    return not_finite("logit");
   }
-  sink.take(first, all);
+  sink.take_logits(first, all);
   return {};
 }
 

@@ -21,6 +21,8 @@ template <typename Visit>
 void for_each_tensor(const ShardWeights& weights, const Visit& visit) {
   visit(weights.embedding);
   visit(weights.positions);
+  visit(weights.embedding_norm);
+  visit(weights.embedding_norm_bias);
   for (const LayerWeights& layer : weights.layers) for_each_tensor(layer, visit);
   visit(weights.final_norm);
   visit(weights.final_norm_bias);
@@ -38,7 +40,7 @@ bool any_failed(const Weights& weights) {
 struct WantedUnits {
   SliceRange layers;
   ShardSlices slices;
-  SliceRange embedding, positions, final_norm, head;
+  SliceRange embedding, positions, embedding_norm, final_norm, head;
 };
 
 Result<void> map_units(const Checkpoint& checkpoint, const std::string& name, SliceRange units, MappedTensor& tensor) {
@@ -74,12 +76,17 @@ Result<ShardWeights> map_wanted(const Checkpoint& checkpoint, const WantedUnits&
   ShardWeights weights;
   TESSERA_CHECK(map_units(checkpoint, embedding_name, wanted.embedding, weights.embedding));
   TESSERA_CHECK(map_units(checkpoint, positions_name, wanted.positions, weights.positions));
+  const bool has_norm_bias = checkpoint.manifest().shape.plan.norm == NormKind::layer;
+  TESSERA_CHECK(map_units(checkpoint, embedding_norm_name, wanted.embedding_norm, weights.embedding_norm));
+  if (has_norm_bias) {
+    TESSERA_CHECK(map_units(checkpoint, embedding_norm_bias_name, wanted.embedding_norm, weights.embedding_norm_bias));
+  }
   for (std::uint32_t layer = wanted.layers.begin; layer < wanted.layers.end; ++layer) {
     TESSERA_TRY(auto mapped, map_layer(checkpoint, layer, wanted.slices));
     weights.layers.push_back(std::move(mapped));
   }
   TESSERA_CHECK(map_units(checkpoint, final_norm_name, wanted.final_norm, weights.final_norm));
-  if (checkpoint.manifest().shape.plan.norm == NormKind::layer) {
+  if (has_norm_bias) {
     TESSERA_CHECK(map_units(checkpoint, final_norm_bias_name, wanted.final_norm, weights.final_norm_bias));
   }
   TESSERA_CHECK(map_units(checkpoint, head_name, wanted.head, weights.head));
@@ -106,6 +113,9 @@ std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssign
   };
   add(embedding_name, embedding_units(shape, manifest.geometry, assignment));
   add(positions_name, position_units(shape, manifest.geometry, assignment));
+  const bool has_norm_bias = shape.plan.norm == NormKind::layer;
+  add(embedding_norm_name, embedding_norm_units(shape, assignment));
+  if (has_norm_bias) add(embedding_norm_bias_name, embedding_norm_units(shape, assignment));
   for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
@@ -119,7 +129,7 @@ std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssign
     }
   }
   add(final_norm_name, final_norm_units(shape, assignment));
-  if (shape.plan.norm == NormKind::layer) add(final_norm_bias_name, final_norm_units(shape, assignment));
+  if (has_norm_bias) add(final_norm_bias_name, final_norm_units(shape, assignment));
   add(head_name, head_units(shape, assignment));
   return runs;
 }
@@ -129,19 +139,21 @@ Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const Shard
   const ModelShape& shape = manifest.shape;
   return map_wanted(checkpoint,
                     {assignment.layers, assignment.slices(), embedding_units(shape, manifest.geometry, assignment),
-                     position_units(shape, manifest.geometry, assignment), final_norm_units(shape, assignment),
-                     head_units(shape, assignment)});
+                     position_units(shape, manifest.geometry, assignment), embedding_norm_units(shape, assignment),
+                     final_norm_units(shape, assignment), head_units(shape, assignment)});
 }
 
 Result<ShardWeights> map_shard_weights(const Checkpoint& checkpoint, const ShardSlices& slices) {
   const Manifest& manifest = checkpoint.manifest();
-  const bool learned = manifest.shape.plan.positions == PositionKind::learned;
+  const BlockPlan& plan = manifest.shape.plan;
+  const bool learned = plan.positions == PositionKind::learned;
   return map_wanted(checkpoint, {{0, manifest.shape.layers},
                                  slices,
                                  {0, manifest.geometry.vocab_slices},
                                  {0, learned ? positions_layout(manifest.shape, manifest.geometry).units() : 0},
-                                 {0, 1},
-                                 manifest.shape.tied_head ? SliceRange{} : slices.vocab});
+                                 {0, plan.embedding_norm ? 1u : 0u},
+                                 {0, plan.sum_norms ? 0u : 1u},
+                                 manifest.shape.tied_head || !plan.head ? SliceRange{} : slices.vocab});
 }
 
 }  // namespace tessera

@@ -28,9 +28,10 @@ struct LayerWeights {
 
 /// Immutable after load; any thread may read. Tensors of which the shard has no unit stay empty.
 struct ShardWeights {
-  MappedTensor embedding;            ///< what embedding_units() says
-  MappedTensor positions;            ///< of models with learned positions, in the first stage
-  std::vector<LayerWeights> layers;  ///< of the shard's run, its first layer first
+  MappedTensor embedding;                            ///< what embedding_units() says
+  MappedTensor positions;                            ///< of models with learned positions, in the first stage
+  MappedTensor embedding_norm, embedding_norm_bias;  ///< of models that have them, in the first stage
+  std::vector<LayerWeights> layers;                  ///< of the shard's run, its first layer first
   MappedTensor final_norm, final_norm_bias;
   MappedTensor head;  ///< the shard's vocabulary slices; empty when tied: then the embedding is the head
 

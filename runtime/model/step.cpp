@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/batching/page_allocator.hpp"
 
@@ -17,11 +18,15 @@ Error bad_row(const Step& step, std::size_t row, const std::string& what) {
 
 }  // namespace
 
+void StepSink::take_hidden(std::uint32_t, std::span<const float>) { TESSERA_ENSURE(false); }
+void StepSink::take_logits(std::uint32_t, std::span<const float>) { TESSERA_ENSURE(false); }
+
 Result<void> validate(const Step& step, const ModelShape& shape, std::uint32_t kv_pages) {
-  if (step.rows.empty() || step.rows.size() > limits::step_rows_max) {
+  const std::uint32_t rows_max = step_rows_max(shape);
+  if (step.rows.empty() || step.rows.size() > rows_max) {
     return Error{ErrorCode::corrupt, "step " + std::to_string(step.number) + " has " +
-                                         std::to_string(step.rows.size()) + " rows; 1 to " +
-                                         std::to_string(limits::step_rows_max) + " are allowed"};
+                                         std::to_string(step.rows.size()) + " rows; 1 to " + std::to_string(rows_max) +
+                                         " are allowed"};
   }
   for (const StepSequence& sequence : step.sequences) {
     const bool inside =
@@ -46,9 +51,15 @@ Result<void> validate(const Step& step, const ModelShape& shape, std::uint32_t k
     if (row.position / kv_page_positions >= step.sequences[row.sequence].pages.size()) {
       return bad_row(step, i, "position " + std::to_string(row.position) + " has no KV page");
     }
+    if (row.wants_logits && !shape.plan.head) {
+      return bad_row(step, i, "it wants logits of a model that has no head");
+    }
     const bool follows = i > 0 && step.rows[i - 1].sequence == row.sequence;
     if (follows && row.position != step.rows[i - 1].position + 1) {
       return bad_row(step, i, "its position does not follow the row before");
+    }
+    if (!follows && shape.plan.bidirectional && row.position != 0) {
+      return bad_row(step, i, "its sequence is not whole, which the tokens of an encoder have to see");
     }
     if (!follows && seen[row.sequence]) return bad_row(step, i, "the rows of its sequence are not together");
     seen[row.sequence] = true;

@@ -12,18 +12,26 @@
 #include <vector>
 
 #include "runtime/base/ids.hpp"
+#include "runtime/base/limits.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/model_shape.hpp"
 
 namespace tessera {
 
-/// One token of one sequence. Its K and V are written at `position`; it attends to positions 0..position.
+/// One token of one sequence. Its K and V are written at `position`; it attends to positions 0..position, or, in an
+/// encoder, to all of its sequence.
 struct StepRow {
   TokenId token = 0;
   std::uint32_t position = 0;
   std::uint32_t sequence = 0;  ///< index into Step::sequences
   bool wants_logits = false;
+  bool wants_hidden = false;  ///< its last hidden state
 };
+
+/// Rows that one step of a model may have.
+constexpr std::uint32_t step_rows_max(const ModelShape& shape) {
+  return shape.plan.bidirectional ? limits::sequence_rows_max : limits::step_rows_max;
+}
 
 /// Where a sequence's K and V lie: page i holds positions i * kv_page_positions ...
 struct StepSequence {
@@ -31,9 +39,10 @@ struct StepSequence {
 };
 
 /// Rows of one sequence are consecutive, with consecutive positions; earlier positions were written by earlier steps.
+/// Of an encoder a step takes whole sequences, and may have as many rows as they need.
 struct Step {
   std::uint64_t number = 0;
-  std::span<const StepRow> rows;  ///< 1 .. limits::step_rows_max
+  std::span<const StepRow> rows;  ///< 1 .. step_rows_max(shape)
   std::span<const StepSequence> sequences;
 
   std::uint32_t logits_rows() const {
@@ -47,13 +56,17 @@ struct Step {
 /// the row.
 Result<void> validate(const Step& step, const ModelShape& shape, std::uint32_t kv_pages);
 
-/// Receives the logits of a step, block by block in row order. Called on the thread that runs the step.
-class LogitsSink {
+/// Receives what a step gives: first hidden states, row by row, then logits, block by block, both in row order. Called
+/// on the thread that runs the step. What no row of a step wants is a bug to receive.
+class StepSink {
  public:
-  virtual ~LogitsSink() = default;
+  virtual ~StepSink() = default;
+  /// The last hidden state of a row (after the final norm), [dim], all finite, and valid during the call only. `index`
+  /// counts the rows that want one, from 0.
+  virtual void take_hidden(std::uint32_t index, std::span<const float> state);
   /// `logits` is [rows of the block][vocab_size], all finite, and valid during the call only. `first` counts the rows
   /// that want logits, from 0.
-  virtual void take(std::uint32_t first, std::span<const float> logits) = 0;
+  virtual void take_logits(std::uint32_t first, std::span<const float> logits);
 };
 
 }  // namespace tessera

@@ -73,6 +73,17 @@ Result<void> check_experts(const BlockPlan& plan, std::uint32_t layers, const st
   return {};
 }
 
+Result<void> check_encoder(const BlockPlan& plan, const std::string& where) {
+  if (plan.sum_norms && (plan.post_norms || plan.parallel_residual || plan.experts != 0)) {
+    return bad(where, "sum_norms", "go with one feed-forward network after attention, without post_norms");
+  }
+  if (plan.bidirectional && (plan.head || plan.window != 0)) {
+    return bad(where, "bidirectional", "needs a model without a head and windows");
+  }
+  if (!plan.head && plan.logits_soft_cap != 0) return bad(where, "logits_soft_cap", "needs a head");
+  return {};
+}
+
 }  // namespace
 
 const char* to_string(NormKind kind) { return norm_kinds[static_cast<std::size_t>(kind)]; }
@@ -97,7 +108,8 @@ Result<void> validate(const BlockPlan& plan, std::uint32_t layers, std::uint32_t
   TESSERA_CHECK(check_factor(static_cast<double>(plan.attention_soft_cap), "attention_soft_cap", true, where));
   TESSERA_CHECK(check_factor(static_cast<double>(plan.logits_soft_cap), "logits_soft_cap", true, where));
   TESSERA_CHECK(check_factor(static_cast<double>(plan.embedding_scale), "embedding_scale", false, where));
-  return check_experts(plan, layers, where);
+  TESSERA_CHECK(check_experts(plan, layers, where));
+  return check_encoder(plan, where);
 }
 
 }  // namespace tessera

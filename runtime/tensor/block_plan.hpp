@@ -1,13 +1,15 @@
 // BlockPlan: of which blocks the layers of a model are made. Data, not code: a family (Llama, Qwen, Gemma, …) is a plan
 // and the names of its tensors (runtime/importers/family_*.cpp); the runtime knows plans and no families.
 //
-//   x = embedding[token] * embedding_scale (+ positions[position])
+//   x = embedding[token] * embedding_scale (+ positions[position]);  x = embedding_norm(x)
 //   per layer:
 //     n = norm(x);  q, k, v = W·n (+ bias);  q, k = rms_norm per head(q, k);  rope;  a = attention(window, soft cap)
 //     d = W_out·a (+ bias);  d = post_norm(d);  x = x + d
 //     n = norm(x);  h = activation(W_gate·n) * (W_up·n), or activation(W_up·n), or of the chosen experts
 //     d = W_down·h (+ bias);  d = post_norm(d);  x = x + d
-//   logits = soft cap(W_head·norm(x))
+//   hidden states = norm(x);  logits = soft cap(W_head·hidden states)
+//
+// Where sums are normed (BERT), norms stand elsewhere: n = x and x = norm(x + d), and the hidden states are x.
 //
 // The default is Llama. Checkpoints store only what differs from it, so a field that is added later changes nothing for
 // models that do not use it.
@@ -43,6 +45,10 @@ struct BlockPlan {
   bool qk_norm = false;            ///< RMSNorm of each query and key, with weights [head_dim]
   bool post_norms = false;         ///< RMSNorm of what attention and FFN give, before it is added to x
   bool parallel_residual = false;  ///< the FFN reads the x that attention read
+  bool sum_norms = false;          ///< x = norm(x + d) in place of norms before attention, FFN and head
+  bool embedding_norm = false;     ///< the norm of the embedding
+  bool bidirectional = false;      ///< a token sees its whole sequence, which one step takes whole: an encoder
+  bool head = true;                ///< logits; without them a model gives hidden states and no text
   std::uint32_t rope_dims = 0;     ///< leading elements of a head that are rotated; 0: all
   double rope_magnitude = 1;       ///< factor of cos and sin (YaRN's attention factor)
   bool local_rope = false;         ///< windowed layers have frequencies of their own
@@ -66,8 +72,8 @@ struct BlockPlan {
     return positions == PositionKind::rotary && (rotated_layers.empty() || rotated_layers[layer] == '1');
   }
   /// Whether what attention (FFN) gives is changed before it is added to the residual stream.
-  bool changes_attention_output() const { return attn_out_bias || post_norms; }
-  bool changes_ffn_output() const { return (ffn_bias && experts == 0) || post_norms; }
+  bool changes_attention_output() const { return attn_out_bias || post_norms || sum_norms; }
+  bool changes_ffn_output() const { return (ffn_bias && experts == 0) || post_norms || sum_norms; }
 };
 
 /// Of names that checkpoints store: "layer", "gelu_tanh", "learned".

@@ -53,7 +53,17 @@ Result<void> validate(const ModelShape& shape, const std::string& where) {
   if (!std::isfinite(shape.rope_theta) || shape.rope_theta < 1 || shape.rope_theta > 1e12) {
     return bad_field(where, "rope_theta", std::to_string(shape.rope_theta), "it must lie in 1..1e12");
   }
+  if (shape.tied_head && !shape.plan.head) {
+    return Error{ErrorCode::corrupt, where + ": tied_head is true, but the model has no head"};
+  }
   return validate(shape.plan, shape.layers, shape.head_dim, where);
+}
+
+Result<void> require_head(const ModelShape& shape) {
+  if (shape.plan.head) return {};
+  return Error{ErrorCode::unsupported, "the model (" + shape.family +
+                                           ") has no head that predicts tokens: it gives vectors of texts (tessera "
+                                           "embed), but no text and no probabilities"};
 }
 
 }  // namespace tessera

@@ -41,4 +41,7 @@ struct ModelShape {
 /// message.
 Result<void> validate(const ModelShape& shape, const std::string& where);
 
+/// Errors: unsupported, for a model without a head, which gives vectors and no text.
+Result<void> require_head(const ModelShape& shape);
+
 }  // namespace tessera

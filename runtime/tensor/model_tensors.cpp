@@ -147,6 +147,11 @@ std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeomet
   if (shape.plan.positions == PositionKind::learned) {
     tensors.push_back({positions_name, positions_layout(shape, geometry)});
   }
+  const bool has_norm_bias = shape.plan.norm == NormKind::layer;
+  if (shape.plan.embedding_norm) {
+    tensors.push_back({embedding_norm_name, VectorLayout{shape.dim}});
+    if (has_norm_bias) tensors.push_back({embedding_norm_bias_name, VectorLayout{shape.dim}});
+  }
   for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
@@ -161,9 +166,11 @@ std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeomet
       }
     }
   }
-  tensors.push_back({final_norm_name, VectorLayout{shape.dim}});
-  if (shape.plan.norm == NormKind::layer) tensors.push_back({final_norm_bias_name, VectorLayout{shape.dim}});
-  if (!shape.tied_head) tensors.push_back({head_name, vocabulary_layout(shape, geometry, dtype)});
+  if (!shape.plan.sum_norms) {
+    tensors.push_back({final_norm_name, VectorLayout{shape.dim}});
+    if (has_norm_bias) tensors.push_back({final_norm_bias_name, VectorLayout{shape.dim}});
+  }
+  if (shape.plan.head && !shape.tied_head) tensors.push_back({head_name, vocabulary_layout(shape, geometry, dtype)});
   return tensors;
 }
 

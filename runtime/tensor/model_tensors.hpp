@@ -74,6 +74,8 @@ std::string layer_tensor_name(std::uint32_t layer, LayerTensor tensor);
 std::string expert_tensor_name(std::uint32_t layer, std::uint32_t expert, ExpertTensor tensor);
 inline constexpr const char* embedding_name = "embedding";
 inline constexpr const char* positions_name = "positions";
+inline constexpr const char* embedding_norm_name = "embedding_norm";
+inline constexpr const char* embedding_norm_bias_name = "embedding_norm_bias";
 inline constexpr const char* final_norm_name = "final_norm";
 inline constexpr const char* final_norm_bias_name = "final_norm_bias";
 inline constexpr const char* head_name = "head";
@@ -87,8 +89,8 @@ PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geom
 /// Embedding and head have the same layout.
 PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
 
-/// Every tensor of the model in file order: embedding, positions, layers (each with its experts), final_norm, head
-/// (absent when tied).
+/// Every tensor of the model in file order: embedding, positions, embedding_norm, layers (each with its experts),
+/// final_norm, head (absent when tied).
 std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
 
 /// What a checkpoint stores of RoPE.

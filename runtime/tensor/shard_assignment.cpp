@@ -27,6 +27,7 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
   switch (tensor) {
     case LayerTensor::attn_norm:
     case LayerTensor::attn_norm_bias:
+      return shape.plan.sum_norms ? SliceRange{0, 1} : whole_vector(slices.attention);
     case LayerTensor::attn_q_norm:
     case LayerTensor::attn_k_norm:
       return whole_vector(slices.attention);
@@ -41,6 +42,7 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
       return slices.kv_heads(shape, geometry);
     case LayerTensor::ffn_norm:
     case LayerTensor::ffn_norm_bias:
+      return shape.plan.sum_norms ? SliceRange{0, 1} : whole_vector(slices.ffn);
     case LayerTensor::router:
       return whole_vector(slices.ffn);
     case LayerTensor::ffn_gate:
@@ -70,12 +72,18 @@ SliceRange position_units(const ModelShape& shape, const SliceGeometry& geometry
   return {0, positions_layout(shape, geometry).units()};
 }
 
+SliceRange embedding_norm_units(const ModelShape& shape, const ShardAssignment& assignment) {
+  return assignment.first() && shape.plan.embedding_norm ? SliceRange{0, 1} : SliceRange{};
+}
+
 SliceRange final_norm_units(const ModelShape& shape, const ShardAssignment& assignment) {
-  return assignment.last(shape) && !assignment.slices().vocab.empty() ? SliceRange{0, 1} : SliceRange{};
+  if (!assignment.last(shape) || shape.plan.sum_norms) return {};
+  const bool gives_logits = shape.plan.head && !assignment.slices().vocab.empty();
+  return assignment.root(shape) || gives_logits ? SliceRange{0, 1} : SliceRange{};
 }
 
 SliceRange head_units(const ModelShape& shape, const ShardAssignment& assignment) {
-  return assignment.last(shape) && !shape.tied_head ? assignment.slices().vocab : SliceRange{};
+  return assignment.last(shape) && shape.plan.head && !shape.tied_head ? assignment.slices().vocab : SliceRange{};
 }
 
 std::uint32_t vocabulary_rows(const ModelShape& shape, const SliceGeometry& geometry, SliceRange slices) {

@@ -23,7 +23,7 @@ struct ShardAssignment {
   ShardRank rank;     ///< inside the stage
 
   const ShardSlices& slices() const { return stage.of(rank); }
-  /// The first stage embeds; the last one gives the logits. One stage may be both.
+  /// The first stage embeds; the last one gives hidden states and logits. One stage may be both.
   bool first() const { return layers.begin == 0; }
   bool last(const ModelShape& shape) const { return layers.end == shape.layers; }
   /// Whether the logits are gathered at this shard.
@@ -44,9 +44,11 @@ SliceRange expert_units(const ShardSlices& slices);
 SliceRange embedding_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment);
 /// Of learned positions: all in the first stage.
 SliceRange position_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardAssignment& assignment);
-/// Of the final norm: only for vocabulary slices in the last stage.
+/// Of the norm of the embedding: in the first stage.
+SliceRange embedding_norm_units(const ModelShape& shape, const ShardAssignment& assignment);
+/// Of the final norm: in the last stage, for vocabulary slices, and at the root, which gives hidden states.
 SliceRange final_norm_units(const ModelShape& shape, const ShardAssignment& assignment);
-/// Of the head; always empty when it is tied.
+/// Of the head; always empty when it is tied or there is none.
 SliceRange head_units(const ModelShape& shape, const ShardAssignment& assignment);
 
 /// Logical rows of the vocabulary inside a run of its slices.

@@ -48,11 +48,12 @@ std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometr
         shape.plan.experts * bytes_of_units(expert_tensor_layout(shape, geometry, dtype, static_cast<ExpertTensor>(i)),
                                             expert_units(assignment.slices()));
   }
-  const std::uint64_t final_norm = bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment));
+  const std::uint64_t norms = bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment)) +
+                              bytes_of_units(VectorLayout{shape.dim}, embedding_norm_units(shape, assignment));
   return bytes_of_units(vocabulary, embedding_units(shape, geometry, assignment)) +
          bytes_of_units(positions_layout(shape, geometry), position_units(shape, geometry, assignment)) +
          bytes_of_units(vocabulary, head_units(shape, assignment)) +
-         final_norm * (shape.plan.norm == NormKind::layer ? 2 : 1) + per_layer * assignment.layers.count();
+         norms * (shape.plan.norm == NormKind::layer ? 2 : 1) + per_layer * assignment.layers.count();
 }
 
 /// Of activations in the form that the weights multiply.
@@ -138,7 +139,7 @@ std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometr
       options.threads * (std::max(attention.stack, ffn.stack) +
                          gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +
                          attention_scratch_floats(shape.head_dim) * sizeof(float));
-  if (assignment.last(shape)) {
+  if (assignment.last(shape) && shape.plan.head) {
     const std::uint64_t block_rows = std::min<std::uint64_t>(rows, logits_rows_per_block);
     const std::uint32_t own = vocabulary_rows(shape, geometry, assignment.slices().vocab);
     bytes += block_rows * (strides.vocab + (own == strides.vocab ? 0 : own)) * sizeof(float);
@@ -165,7 +166,7 @@ ShardStrides ShardStrides::of(const ModelShape& shape, const SliceGeometry& geom
   return strides;
 }
 
-std::uint32_t reserved_rows(std::uint32_t rows) { return std::min(std::bit_ceil(rows), limits::step_rows_max); }
+std::uint32_t reserved_rows(std::uint32_t rows) { return std::min(std::bit_ceil(rows), limits::sequence_rows_max); }
 
 std::uint64_t kv_page_bytes(const ModelShape& shape, DType weights, std::uint32_t page_positions) {
   return std::uint64_t{page_positions} * shape.head_dim * bytes_per_element(kv_dtype_for(weights));

@@ -11,9 +11,9 @@ import float64_reference
 
 PROGRAM = os.environ["TESSERA_FAMILY_LOGITS"]
 
-# Greatest error against the root mean square of the logits; what is stored in few bits differs from the f32 weights.
+# Greatest error against the root mean square of the logits (of encoders: of the hidden states); what is stored in few bits differs from the f32 weights.
 LARGEST = {"f32": 3e-5}
-# Root mean square of the error against that of the logits.
+# Root mean square of the error against that of the same.
 TYPICAL = {"f32": 3e-6, "bf16": 0.05, "q8": 0.1, "q4": 0.9}
 # Rounding makes a router choose other experts now and then.
 TYPICAL_OF_EXPERTS = {"f32": 3e-6, "bf16": 0.2, "q8": 0.3, "q4": 1.2}
@@ -30,7 +30,7 @@ class Families(unittest.TestCase):
     def check(self, name):
         config, tensors = family_models.CONFIGS[name], family_models.tensors_of(name)
         ids = np.random.default_rng(7).integers(0, family_models.VOCAB, family_models.TOKENS)
-        expected = float64_reference.logits(config, tensors, ids)
+        expected = float64_reference.outputs(config, tensors, ids)
         size = np.sqrt((expected**2).mean())
         with tempfile.TemporaryDirectory() as folder:
             family_models.write_folder(folder, config, tensors)
@@ -113,6 +113,25 @@ class Refusals(unittest.TestCase):
         self.assertIn("model_type is 'falcon'", text)
         for family in ("llama", "gemma3_text", "gpt_neox", "mixtral"):
             self.assertIn(family, text)
+
+    def test_of_an_encoder_too_what_is_missing_or_misshapen_is_named(self):
+        def cut(tensors):
+            tensors["embeddings.token_type_embeddings.weight"] = np.zeros((2, 59), np.float32)
+
+        for name, tensor in (("bert", "encoder.layer.1.output.LayerNorm.bias"), ("bert", "embeddings.token_type_embeddings.weight"),
+                             ("distilbert", "transformer.layer.0.ffn.lin2.weight"), ("bert_masked", "bert.embeddings.LayerNorm.gamma")):
+            text = self.refusal(name, change_tensors=lambda tensors: tensors.pop(tensor))
+            self.assertIn(f"{tensor.replace('gamma', 'weight')} is missing", text)
+        self.assertIn("token_type_embeddings.weight has the shape [2, 59], but its config.json asks for rows of 60", self.refusal("bert", change_tensors=cut))
+        self.assertIn("position_embeddings.weight has the shape [162, 60]",
+                      self.refusal("roberta", lambda config: config.update(max_position_embeddings=512)))
+
+    def test_what_changes_the_mathematics_of_an_encoder_is_named(self):
+        for change in ({"position_embedding_type": "relative_key"}, {"hidden_act": "relu"}, {"is_decoder": True}, {"add_cross_attention": True},
+                       {"num_attention_heads": 7}, {"architectures": ["BertForSequenceClassification"]}):
+            text = self.refusal("bert", lambda config: config.update(change))
+            self.assertIn(next(iter(change)) if "num_attention_heads" not in change else "7 heads", text)
+        self.assertIn("pad_token_id is 0", self.refusal("roberta", lambda config: config.update(pad_token_id=0)))
 
     def test_dynamic_rope_scaling_is_refused(self):
         scaling = {"rope_type": "dynamic", "factor": 2.0}

@@ -1,7 +1,8 @@
-// Imports a model of the Hugging Face layout, runs it in many ways that must give the same bits, and writes its logits.
+// Imports a model of the Hugging Face layout, runs it in many ways that must give the same bits, and writes its logits,
+// or, of an encoder, its hidden states.
 //
 //   family_logits FOLDER TOKENS OUT     TOKENS: ids in a text; OUT.f32, OUT.bf16, OUT.q8, OUT.q4: floats
-//   [tokens][vocab]
+//   [tokens][vocab or dim]
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -63,9 +64,9 @@ int main(int count, char** arguments) {
     const std::string path = folder.file(std::string(to_string(dtype)) + ".h5");
     if (const auto report = import_model(arguments[1], path, options); !report) return complain(report.error().message);
     const auto checkpoint = open_checkpoint(path);
-    const std::vector<float> expected = all_logits(checkpoint, {}, tokens);
+    const std::vector<float> expected = all_outputs(checkpoint, {}, tokens);
     for (const Execution& execution : executions_of(*checkpoint, static_cast<std::uint32_t>(tokens.size()))) {
-      if (!same_bits(all_logits(checkpoint, execution, tokens), expected)) {
+      if (!same_bits(all_outputs(checkpoint, execution, tokens), expected)) {
         return complain(std::string(to_string(dtype)) + ": " + describe(execution) + " gives other bits");
       }
     }

@@ -35,6 +35,14 @@ def gpt_neox_config(**changes):
     return config
 
 
+def bert_config(kind, architecture, **changes):
+    config = {"model_type": kind, "architectures": [architecture], "hidden_size": 60, "intermediate_size": 200, "num_hidden_layers": 3,
+              "num_attention_heads": 5, "vocab_size": VOCAB, "max_position_embeddings": 160, "hidden_act": "gelu", "type_vocab_size": 2,
+              "layer_norm_eps": 1e-12, "pad_token_id": 0, "prefix": ""}
+    config.update(changes)
+    return config
+
+
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 
 CONFIGS = {
@@ -64,6 +72,13 @@ CONFIGS = {
     "mixtral": llama_config("mixtral", "MixtralForCausalLM", num_local_experts=5, num_experts_per_tok=2, sliding_window=None),
     "qwen3_moe": llama_config("qwen3_moe", "Qwen3MoeForCausalLM", head_dim=20, num_experts=12, num_experts_per_tok=4,
                               moe_intermediate_size=40, norm_topk_prob=True),
+    "bert": bert_config("bert", "BertModel", position_embedding_type="absolute"),
+    "bert_masked": bert_config("bert", "BertForMaskedLM", prefix="bert.", hidden_act="gelu_new"),
+    "roberta": bert_config("roberta", "RobertaModel", type_vocab_size=1, max_position_embeddings=162, pad_token_id=1, layer_norm_eps=1e-5),
+    "xlm_roberta": bert_config("xlm-roberta", "XLMRobertaForMaskedLM", type_vocab_size=1, max_position_embeddings=162, pad_token_id=1,
+                               layer_norm_eps=1e-5, bos_token_id=0, eos_token_id=2, prefix="roberta."),
+    "distilbert": {"model_type": "distilbert", "architectures": ["DistilBertModel"], "dim": 60, "hidden_dim": 200, "n_layers": 2, "n_heads": 5,
+                   "vocab_size": VOCAB, "max_position_embeddings": 160, "activation": "gelu", "prefix": ""},
 }
 
 
@@ -178,9 +193,47 @@ def gpt_neox_tensors(name, config):
     return m.tensors
 
 
+def encoder_tensors(name, config):
+    m, distil, prefix = Maker(name), config["model_type"] == "distilbert", config["prefix"]
+    dim, ffn, layers = (config[key] for key in (("dim", "hidden_dim", "n_layers") if distil else
+                                                ("hidden_size", "intermediate_size", "num_hidden_layers")))
+    attention, ffn_names, norms, layer_name = (
+        (["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"], ["ffn.lin1", "ffn.lin2"],
+         ["sa_layer_norm", "output_layer_norm"], "transformer.layer.{}.") if distil else
+        (["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"],
+         ["intermediate.dense", "output.dense"], ["attention.output.LayerNorm", "output.LayerNorm"], "encoder.layer.{}."))
+    m.matrix(prefix + "embeddings.word_embeddings.weight", VOCAB, dim, dim**0.5)
+    m.matrix(prefix + "embeddings.position_embeddings.weight", config["max_position_embeddings"], dim, dim**0.5)
+    if not distil:
+        m.matrix(prefix + "embeddings.token_type_embeddings.weight", config["type_vocab_size"], dim, dim**0.5)
+    m.norm(prefix + "embeddings.LayerNorm", dim, 1.0, True)
+    for index in range(layers):
+        layer = prefix + layer_name.format(index)
+        for matrix in attention[:2]:
+            m.linear(layer + matrix, dim, dim, True, 1.5)
+        for matrix in attention[2:]:
+            m.linear(layer + matrix, dim, dim, True, 2.0)
+        m.linear(layer + ffn_names[0], ffn, dim, True)
+        m.linear(layer + ffn_names[1], dim, ffn, True, 2.0)
+        for norm in norms:
+            m.norm(layer + norm, dim, 1.0, True)
+    # What is not imported.
+    if "MaskedLM" in config["architectures"][0]:
+        m.vector("cls.predictions.bias" if config["model_type"] == "bert" else "lm_head.bias", VOCAB)
+    elif not distil:
+        m.linear("pooler.dense", dim, dim, True)
+    if not distil:
+        m.tensors[prefix + "embeddings.position_ids"] = np.zeros((1, 4), np.float32)
+    if name == "bert_masked":  # names of older files
+        m.tensors = {tensor.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+                     for tensor, value in m.tensors.items()}
+    return m.tensors
+
+
 def tensors_of(name, config=None):
     config = config or CONFIGS[name]
-    return {"gpt2": gpt2_tensors, "gpt_neox": gpt_neox_tensors}.get(config["model_type"], llama_tensors)(name, config)
+    encoders = dict.fromkeys(("bert", "roberta", "xlm-roberta", "distilbert"), encoder_tensors)
+    return {"gpt2": gpt2_tensors, "gpt_neox": gpt_neox_tensors, **encoders}.get(config["model_type"], llama_tensors)(name, config)
 
 
 def write_folder(folder, config, tensors):

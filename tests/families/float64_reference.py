@@ -1,7 +1,7 @@
 """Forward passes of the supported families in float64, straight from what their papers and configuration files say.
 
 Independent of the runtime: whole sequences at once, dense attention with a mask, tensors by their Hugging Face names and
-shapes. `logits(config, tensors, ids)` gives [len(ids), vocab].
+shapes. `outputs(config, tensors, ids)` gives logits [len(ids), vocab], of encoders the last hidden states [len(ids), dim].
 """
 import math
 
@@ -84,7 +84,7 @@ def rotate(x, frequencies, magnitude):
     return np.concatenate([a * cos - b * sin, b * cos + a * sin, x[..., 2 * half :]], axis=-1)
 
 
-def attention(q, k, v, scale, window=None, cap=None):
+def attention(q, k, v, scale, window=None, cap=None, causal=True):
     """q [positions, heads, head_dim], k and v [positions, kv_heads, head_dim]."""
     group = q.shape[1] // k.shape[1]
     k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
@@ -92,7 +92,7 @@ def attention(q, k, v, scale, window=None, cap=None):
     if cap:
         scores = np.tanh(scores / cap) * cap
     i, j = np.arange(q.shape[0])[:, None], np.arange(q.shape[0])[None, :]
-    seen = j <= i
+    seen = (j <= i) | (not causal)
     if window:
         seen &= j > i - window
     return np.einsum("hqk,khd->qhd", softmax(np.where(seen, scores, -np.inf)), v).reshape(q.shape[0], -1)
@@ -258,6 +258,42 @@ def gpt_neox(config, t, ids):
     return norm(x, "gpt_neox.final_layer_norm") @ t["embed_out.weight"].T
 
 
-def logits(config, tensors, ids):
-    forward = {"gpt2": gpt2, "gpt_neox": gpt_neox}.get(config["model_type"], llama_like)
+# ── Encoders ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# What the sublayers of a layer are called; attention's matrices, its output and norm, the two of the feed-forward network, its norm.
+BERT_NAMES = ("encoder.layer.{}", ["attention.self.query", "attention.self.key", "attention.self.value"], "attention.output.dense",
+              "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
+DISTILBERT_NAMES = ("transformer.layer.{}", ["attention.q_lin", "attention.k_lin", "attention.v_lin"], "attention.out_lin", "sa_layer_norm",
+                    "ffn.lin1", "ffn.lin2", "output_layer_norm")
+
+
+def encoder(config, t, ids):
+    distil = config["model_type"] == "distilbert"
+    n_layers, n_heads = (config[key] for key in (("n_layers", "n_heads") if distil else ("num_hidden_layers", "num_attention_heads")))
+    names, eps = DISTILBERT_NAMES if distil else BERT_NAMES, config.get("layer_norm_eps", 1e-12)
+    act = GELU[config["activation" if distil else "hidden_act"]]
+    prefix = config["prefix"]  # not of Hugging Face: what the names of the test's tensors begin with
+
+    def norm(x, name):
+        weight, bias = (name + ".gamma", name + ".beta") if name + ".gamma" in t.tensors else (name + ".weight", name + ".bias")
+        return layer_norm(x, t[weight], t[bias], eps)
+
+    start = config.get("pad_token_id", 1) + 1 if "roberta" in config["model_type"] else 0
+    x = t[prefix + "embeddings.word_embeddings.weight"][ids]
+    x = x + t[prefix + "embeddings.position_embeddings.weight"][start : start + len(ids)]
+    if not distil:
+        x = x + t[prefix + "embeddings.token_type_embeddings.weight"][0]
+    x = norm(x, prefix + "embeddings.LayerNorm")
+    for index in range(n_layers):
+        layer = prefix + names[0].format(index) + "."
+        q, k, v = (heads(t.linear(x, layer + name), n_heads) for name in names[1])
+        a = t.linear(attention(q, k, v, q.shape[-1] ** -0.5, causal=False), layer + names[2])
+        x = norm(x + a, layer + names[3])
+        x = norm(x + t.linear(act(t.linear(x, layer + names[4])), layer + names[5]), layer + names[6])
+    return x
+
+
+def outputs(config, tensors, ids):
+    encoders = dict.fromkeys(("bert", "roberta", "xlm-roberta", "distilbert"), encoder)
+    forward = {"gpt2": gpt2, "gpt_neox": gpt_neox, **encoders}.get(config["model_type"], llama_like)
     return forward(config, Tensors(tensors), np.asarray(ids))

@@ -65,7 +65,7 @@ BOOST_DATA_TEST_CASE(every_block_of_a_plan_gives_the_same_bits_in_every_executio
   const ModelShape shape = planned_shapes()[which];
   const auto checkpoint = make_checkpoint(folder, shape, dtype);
   const std::vector<TokenId> tokens = random_tokens(140, 1100, 3);
-  const std::vector<float> expected = all_logits(checkpoint, {}, tokens);
+  const std::vector<float> expected = all_outputs(checkpoint, {}, tokens);
   std::vector<Execution> executions;
   for (const Isa isa : available_isas()) {
     executions.push_back({isa, 1, {}, 1, 140});
@@ -77,7 +77,7 @@ BOOST_DATA_TEST_CASE(every_block_of_a_plan_gives_the_same_bits_in_every_executio
   executions.push_back({fastest, 2, {0.01, 5.0}, 2, 140});  // rank 0 gets no slice of some matrix
   executions.push_back({fastest, 1, {}, 1, 33, {StageOptions{1, 2, {}}, StageOptions{2, 1, {}}}});
   for (const Execution& execution : executions) {
-    BOOST_TEST(same_bits(all_logits(checkpoint, execution, tokens), expected),
+    BOOST_TEST(same_bits(all_outputs(checkpoint, execution, tokens), expected),
                shape.family << ", " << describe(execution));
   }
 }

@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::uint32_t vocab = 1100;
 
-class Collector final : public LogitsSink {
+class Collector final : public StepSink {
  public:
-  void take(std::uint32_t first, std::span<const float> logits) override {
+  void take_logits(std::uint32_t first, std::span<const float> logits) override {
     in_order = in_order && first * std::size_t{vocab} == all.size();
     largest = std::max(largest, logits.size() / vocab);
     all.insert(all.end(), logits.begin(), logits.end());

@@ -75,7 +75,27 @@ std::vector<ModelShape> planned_shapes() {
     p.experts = p.experts_used = 1;
     p.experts_normalised = p.post_norms = true;
   });
+  add("encoder", [](BlockPlan& p) {
+    p.norm = NormKind::layer;
+    p.activation = Activation::gelu_erf;
+    p.positions = PositionKind::learned;
+    p.gated_ffn = p.head = false;
+    p.attn_in_bias = p.attn_out_bias = p.ffn_bias = p.sum_norms = p.embedding_norm = p.bidirectional = true;
+  });
+  add("rotary-encoder", [](BlockPlan& p) {
+    p.bidirectional = p.embedding_norm = true;
+    p.head = false;
+  });
+  add("normed-sums", [](BlockPlan& p) { p.sum_norms = true; });
+  for (ModelShape& shape : shapes) shape.tied_head = shape.plan.head;
   return shapes;
+}
+
+ModelShape planned_shape(const std::string& family) {
+  for (const ModelShape& shape : planned_shapes()) {
+    if (shape.family == family) return shape;
+  }
+  TESSERA_ENSURE(false);
 }
 
 void damage_copy(const Checkpoint& good, const std::string& tensor, std::uint32_t unit, const std::string& path) {
@@ -151,6 +171,56 @@ std::vector<float> all_logits(const std::shared_ptr<const Checkpoint>& checkpoin
     TESSERA_ENSURE(replica->forward({number++, rows, {&sequence, 1}}, out));
   }
   return logits;
+}
+
+namespace {
+
+/// Hidden states of one sequence of a step, into [tokens][dim].
+class HiddenStates final : public StepSink {
+ public:
+  void take_hidden(std::uint32_t index, std::span<const float> state) override {
+    TESSERA_ENSURE(index == next_++);
+    states.insert(states.end(), state.begin(), state.end());
+  }
+  void start() { next_ = 0; }
+  std::vector<float> states;
+
+ private:
+  std::uint32_t next_ = 0;
+};
+
+}  // namespace
+
+std::vector<float> all_hidden(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                              std::span<const TokenId> tokens) {
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  const ModelShape& shape = checkpoint->manifest().shape;
+  const bool whole = shape.plan.bidirectional;
+  const std::uint32_t others = whole && execution.chunk < count ? execution.chunk : 0;
+  const auto replica = make_replica(checkpoint, execution, count + others, 2);
+  std::vector<PageId> pages, other_pages;
+  TESSERA_ENSURE(replica->pages().grow(pages, count) && replica->pages().grow(other_pages, others));
+  const StepSequence sequences[] = {{pages}, {other_pages}};
+  HiddenStates sink;
+  const std::uint32_t chunk = whole ? count : execution.chunk;
+  std::uint64_t number = 0;
+  for (std::uint32_t begin = 0; begin < count; begin += chunk) {
+    std::vector<StepRow> rows = sequence_rows(random_tokens(others, shape.vocab_size, 71), 0, others);
+    for (StepRow& row : rows) row.sequence = 1;
+    for (StepRow row : sequence_rows(tokens, begin, std::min(count, begin + chunk))) {
+      row.wants_hidden = true;
+      rows.push_back(row);
+    }
+    sink.start();
+    TESSERA_ENSURE(replica->forward({number++, rows, sequences}, sink));
+  }
+  return sink.states;
+}
+
+std::vector<float> all_outputs(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                               std::span<const TokenId> tokens) {
+  const bool has_head = checkpoint->manifest().shape.plan.head;
+  return has_head ? all_logits(checkpoint, execution, tokens) : all_hidden(checkpoint, execution, tokens);
 }
 
 std::vector<TokenId> random_tokens(std::uint32_t count, std::uint32_t vocab_size, std::uint64_t seed) {

@@ -29,6 +29,8 @@ ModelShape awkward_shape();
 
 /// The awkward shape with blocks of other families: one plan for each block, and some together.
 std::vector<ModelShape> planned_shapes();
+/// One of them by its family.
+ModelShape planned_shape(const std::string& family);
 
 /// A seeded synthetic model, written to `folder` and opened.
 std::shared_ptr<const Checkpoint> make_checkpoint(const TemporaryFolder& folder, const ModelShape& shape, DType dtype,
@@ -56,6 +58,15 @@ std::unique_ptr<LocalReplica> make_replica(const std::shared_ptr<const Checkpoin
 /// Logits of every position of one sequence, [tokens][vocab].
 std::vector<float> all_logits(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
                               std::span<const TokenId> tokens);
+
+/// The last hidden states of one sequence, [tokens][dim]. The sequence of an encoder is one step, which another of
+/// `chunk` tokens shares.
+std::vector<float> all_hidden(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                              std::span<const TokenId> tokens);
+
+/// all_logits, or all_hidden of a model without a head.
+std::vector<float> all_outputs(const std::shared_ptr<const Checkpoint>& checkpoint, const Execution& execution,
+                               std::span<const TokenId> tokens);
 
 /// Seeded tokens inside the vocabulary.
 std::vector<TokenId> random_tokens(std::uint32_t count, std::uint32_t vocab_size, std::uint64_t seed);

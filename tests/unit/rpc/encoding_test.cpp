@@ -118,6 +118,10 @@ BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {
   mixture.experts_used = 2;
   mixture.experts_normalised = true;
   check(mixture);
+  BlockPlan encoder;
+  encoder.sum_norms = encoder.embedding_norm = encoder.bidirectional = true;
+  encoder.head = false;
+  check(encoder);
 }
 
 BOOST_AUTO_TEST_CASE(a_job_keeps_every_field) {
