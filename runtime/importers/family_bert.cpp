@@ -136,7 +136,7 @@ Result<HfModel> read_roberta(const ConfigReader& config) {
 }
 
 HfFamily roberta_like(std::string_view model_type, std::string_view architecture, std::string_view masked) {
-  HfFamily family{model_type, architecture, read_roberta, {bert_rules, roberta_rules}};
+  HfFamily family{model_type, architecture, read_roberta, nullptr, {bert_rules, roberta_rules}};
   family.other_architectures = {masked};
   family.prefixes = {"", "roberta."};
   family.ignored = {"embeddings.position_ids", "embeddings.token_type_ids"};
@@ -147,7 +147,7 @@ HfFamily roberta_like(std::string_view model_type, std::string_view architecture
 }  // namespace
 
 HfFamily bert_family() {
-  HfFamily family{"bert", "BertModel", read_bert, {bert_rules}};
+  HfFamily family{"bert", "BertModel", read_bert, nullptr, {bert_rules}};
   family.other_architectures = {"BertForMaskedLM", "BertForPreTraining"};
   family.prefixes = {"", "bert."};
   family.ignored = {"embeddings.position_ids", "embeddings.token_type_ids"};
@@ -158,7 +158,7 @@ HfFamily bert_family() {
 HfFamily roberta_family() { return roberta_like("roberta", "RobertaModel", "RobertaForMaskedLM"); }
 HfFamily xlm_roberta_family() { return roberta_like("xlm-roberta", "XLMRobertaModel", "XLMRobertaForMaskedLM"); }
 HfFamily distilbert_family() {
-  HfFamily family{"distilbert", "DistilBertModel", read_distilbert, {distilbert_rules}};
+  HfFamily family{"distilbert", "DistilBertModel", read_distilbert, nullptr, {distilbert_rules}};
   family.other_architectures = {"DistilBertForMaskedLM"};
   family.prefixes = {"", "distilbert."};
   family.other_parts = {"vocab_transform.", "vocab_layer_norm.", "vocab_projector."};
