@@ -191,7 +191,7 @@ BOOST_AUTO_TEST_CASE(few_pages_make_smaller_steps_and_all_come_back) {
     BOOST_TEST(replica->pages().free_pages() == pages);
     const auto narrow = make_replica(checkpoint, {available_isas().back()}, 32);
     const auto refused = embed(
-        *narrow, {{texts[1]}}, options, [](std::size_t, std::span<const float>) {}, always);
+        *narrow, Texts{texts[1]}, options, [](std::size_t, std::span<const float>) {}, always);
     BOOST_REQUIRE(!refused);
     BOOST_TEST((refused.error().code == ErrorCode::exhausted));
   }
