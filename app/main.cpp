@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
     add_inspect_commands(cli, action);
     add_chat_template_command(cli, action);
     add_perplexity_command(cli, action);
+    add_embed_command(cli, action);
     add_tokenize_command(cli, action);
     add_tokenizer_commands(cli, action);
     add_train_command(cli, action);

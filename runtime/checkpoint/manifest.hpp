@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
 #include "runtime/tensor/model_tensors.hpp"
+#include "runtime/tensor/pooling.hpp"
 #include "runtime/tensor/slices.hpp"
 
 namespace tessera {
@@ -36,7 +38,8 @@ struct Manifest {
   std::vector<TensorEntry> tensors;            ///< in file order
   std::uint64_t tokenizer_bytes = 0;           ///< 0: no tokenizer inside
   std::uint32_t tokenizer_crc32c = 0;
-  std::string chat_template;  ///< empty: none
+  std::string chat_template;           ///< empty: none
+  std::optional<PoolingPlan> pooling;  ///< where the model's makers say how texts become vectors
 
   const TensorEntry* find(const std::string& tensor_name) const;
 };

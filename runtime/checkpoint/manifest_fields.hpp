@@ -6,7 +6,8 @@
 //    "unit_crc32c": "e3069283…"}, …], "tokenizer": {"bytes": 0, "crc32c": "00000000"}}
 //
 // A model whose blocks are not the plain ones has "plan" in its shape and, for windowed layers that rotate otherwise,
-// "rope_local_frequencies". Checksums are eight hexadecimal digits; those of the units of a tensor follow each other in
+// "rope_local_frequencies"; one that is made for vectors may have "pooling": {"kind": "mean", "normalised": true,
+// "tokens_max": 0}. Checksums are eight hexadecimal digits; those of the units of a tensor follow each other in
 // one string, so that a parsed manifest is never much larger than its text.
 #pragma once
 

@@ -226,6 +226,19 @@ Result<void> parse_tokenizer(const Fields& root, Manifest& manifest) {
   return {};
 }
 
+Result<void> parse_pooling_plan(const Fields& root, Manifest& manifest) {
+  if (!root.object().contains("pooling")) return {};
+  TESSERA_TRY(const Fields fields, Fields::of(root.object(), "pooling", root.where()));
+  TESSERA_TRY(const std::string kind, fields.text("kind"));
+  const std::optional<Pooling> pooling = parse_pooling(kind);
+  if (!pooling) return fields.wrong("kind", "one that this build knows (" + pooling_names() + ")");
+  PoolingPlan plan{*pooling, false, 0};
+  TESSERA_TRY(plan.normalised, fields.boolean("normalised"));
+  TESSERA_TRY(plan.tokens_max, fields.u32("tokens_max"));
+  manifest.pooling = plan;
+  return {};
+}
+
 }  // namespace
 
 Result<Manifest> parse_manifest(const std::string& json_text, const std::string& where) {
@@ -264,6 +277,7 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
     TESSERA_TRY(manifest.rope_local_frequencies, parse_frequencies(root, "rope_local_frequencies", manifest.shape));
   }
   TESSERA_CHECK(parse_tokenizer(root, manifest));
+  TESSERA_CHECK(parse_pooling_plan(root, manifest));
   TESSERA_CHECK(validate_header(manifest, where + ": manifest"));
 
   const std::vector<TensorSpec> specs = model_tensors(manifest.shape, manifest.geometry, manifest.dtype);

@@ -18,6 +18,7 @@
 #include "runtime/importers/gguf_source.hpp"
 #include "runtime/importers/hugging_face.hpp"
 #include "runtime/importers/import_chat_template.hpp"
+#include "runtime/importers/import_pooling.hpp"
 #include "runtime/importers/llama2c.hpp"
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/packing.hpp"
@@ -119,6 +120,7 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
   RopeTables rope = source.rope();
   header.rope_frequencies = std::move(rope.frequencies);
   header.rope_local_frequencies = std::move(rope.local_frequencies);
+  header.pooling = options.pooling;
   return header;
 }
 
@@ -266,6 +268,11 @@ Result<ImportReport> import_model(const std::string& source_path, const std::str
   TESSERA_TRY(ImportedChatTemplate chat, import_chat_template(options.chat_template_path, source_path, *source));
   ImportOptions named = options;
   if (named.name.empty()) named.name = model_name_of(source_path);
+  if (!named.pooling) {
+    TESSERA_TRY(ImportedPooling pooling, import_pooling(source_path, *source));
+    named.pooling = pooling.plan;
+    if (!pooling.notice.empty()) notices.push_back(std::move(pooling.notice));
+  }
   TESSERA_TRY(ImportReport report, write_checkpoint(*source, destination, named, tokenizer_blob, chat.text));
   report.notices = std::move(notices);
   if (!chat.notice.empty()) report.notices.push_back(std::move(chat.notice));

@@ -16,6 +16,7 @@
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
 #include "runtime/tensor/model_tensors.hpp"
+#include "runtime/tensor/pooling.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera {
@@ -72,10 +73,11 @@ Result<std::unique_ptr<WeightSource>> open_weight_source(const std::string& path
 using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 
 struct ImportOptions {
-  std::optional<DType> dtype;      ///< empty: the source's natural_dtype()
-  std::string name;                ///< of the model; empty: from the file name
-  std::string tokenizer_path;      ///< file or folder; empty: the source's own, or none inside
-  std::string chat_template_path;  ///< empty: the source's own, or none
+  std::optional<DType> dtype;          ///< empty: the source's natural_dtype()
+  std::string name;                    ///< of the model; empty: from the file name
+  std::string tokenizer_path;          ///< file or folder; empty: the source's own, or none inside
+  std::string chat_template_path;      ///< empty: the source's own, or none
+  std::optional<PoolingPlan> pooling;  ///< empty: what the source's folder says, or none
   Progress progress;
   /// An import that is cancelled or killed, or whose files cannot be read any more, leaves its partial file and a
   /// journal beside `destination` (CheckpointWriter), and the next one with the same source and options goes on from

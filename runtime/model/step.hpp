@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "runtime/base/ids.hpp"
-#include "runtime/base/limits.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/model_shape.hpp"
 
@@ -27,11 +26,6 @@ struct StepRow {
   bool wants_logits = false;
   bool wants_hidden = false;  ///< its last hidden state
 };
-
-/// Rows that one step of a model may have.
-constexpr std::uint32_t step_rows_max(const ModelShape& shape) {
-  return shape.plan.bidirectional ? limits::sequence_rows_max : limits::step_rows_max;
-}
 
 /// Where a sequence's K and V lie: page i holds positions i * kv_page_positions ...
 struct StepSequence {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "runtime/base/limits.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/block_plan.hpp"
 
@@ -40,6 +41,11 @@ struct ModelShape {
 /// finite and positive, a plan that can be carried out); the error names the field. `where` names the file for the
 /// message.
 Result<void> validate(const ModelShape& shape, const std::string& where);
+
+/// Rows that one step of a model may have.
+constexpr std::uint32_t step_rows_max(const ModelShape& shape) {
+  return shape.plan.bidirectional ? limits::sequence_rows_max : limits::step_rows_max;
+}
 
 /// Errors: unsupported, for a model without a head, which gives vectors and no text.
 Result<void> require_head(const ModelShape& shape);

@@ -121,7 +121,7 @@ std::uint64_t expert_bytes(const ModelShape& shape, DType dtype, const ShardStri
 std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                            const ShardAssignment& assignment, const ShardMemoryOptions& options) {
   const ShardStrides strides = ShardStrides::of(shape, geometry, assignment.slices());
-  const std::uint64_t rows = reserved_rows(options.rows_max);
+  const std::uint64_t rows = reserved_rows(std::min(options.rows_max, step_rows_max(shape)));
   const bool changes = shape.plan.changes_attention_output() || shape.plan.changes_ffn_output();
   const std::uint64_t per_row = (changes ? 3 : 2) * std::uint64_t{strides.dim} + strides.query +
                                 2 * std::uint64_t{strides.kv} + strides.attention +
@@ -166,7 +166,9 @@ ShardStrides ShardStrides::of(const ModelShape& shape, const SliceGeometry& geom
   return strides;
 }
 
-std::uint32_t reserved_rows(std::uint32_t rows) { return std::min(std::bit_ceil(rows), limits::sequence_rows_max); }
+std::uint32_t reserved_rows(std::uint32_t rows) {
+  return rows >= limits::sequence_rows_max ? limits::sequence_rows_max : std::bit_ceil(rows);
+}
 
 std::uint64_t kv_page_bytes(const ModelShape& shape, DType weights, std::uint32_t page_positions) {
   return std::uint64_t{page_positions} * shape.head_dim * bytes_per_element(kv_dtype_for(weights));

@@ -39,7 +39,8 @@ struct ShardStrides {
   static ShardStrides of(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices);
 };
 
-/// Rows that buffers are sized for when a step of `rows` rows comes: they grow in powers of two.
+/// Rows that buffers are sized for when a step of `rows` rows comes: they grow in powers of two, up to the
+/// most that any model takes.
 std::uint32_t reserved_rows(std::uint32_t rows);
 
 /// Blocks of 32 that quantised activations of up to `rows` rows take: they lie in groups (kernel ABI).

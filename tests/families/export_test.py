@@ -84,7 +84,7 @@ def add_cases(name):
     setattr(Exports, f"test_{name}_of_a_gguf_file_comes_back_the_same", gguf_case)
 
 
-for each in family_models.CONFIGS:
+for each in family_models.DECODERS:
     add_cases(each)
 
 

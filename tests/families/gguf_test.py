@@ -57,7 +57,7 @@ def add_case(name):
     setattr(GgufFamilies, case.__name__, case)
 
 
-for each in family_models.CONFIGS:
+for each in family_models.DECODERS:
     add_case(each)
 
 

@@ -140,6 +140,27 @@ BOOST_AUTO_TEST_CASE(a_plan_comes_back_and_only_what_differs_from_the_plain_one_
   check("tensors", [](json& m) { m["shape"]["plan"].erase("qk_norm"); });
 }
 
+BOOST_AUTO_TEST_CASE(a_pooling_comes_back_and_is_checked) {
+  Manifest before = complete_manifest(smallest_shape(), DType::q8);
+  BOOST_TEST(!json::parse(to_json(before)).contains("pooling"));
+  before.pooling = PoolingPlan{Pooling::last, true, 77};
+  const auto after = parse_manifest(to_json(before), "some.h5");
+  BOOST_REQUIRE_MESSAGE(after, message_of(after));
+  BOOST_TEST((after->pooling == before.pooling));
+  BOOST_TEST(to_json(*after) == to_json(before));
+  const auto check = [&](const std::string& named, const std::function<void(json&)>& change) {
+    json changed = json::parse(to_json(before));
+    change(changed);
+    check_refused(changed.dump(), named);
+  };
+  check("pooling", [](json& m) { m["pooling"] = "mean"; });
+  check("pooling.kind", [](json& m) { m["pooling"]["kind"] = "max"; });
+  check("mean, cls, last", [](json& m) { m["pooling"]["kind"] = "max"; });
+  check("pooling.normalised", [](json& m) { m["pooling"].erase("normalised"); });
+  check("pooling.tokens_max", [](json& m) { m["pooling"]["tokens_max"] = -1; });
+  check("tokens_max", [](json& m) { m["pooling"]["tokens_max"] = 1u << 31; });
+}
+
 BOOST_AUTO_TEST_CASE(the_content_id_is_the_sha256_of_the_text) {
   BOOST_TEST(content_id_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2
 }

@@ -8,6 +8,7 @@
 
 #include "runtime/importers/gguf_blocks.hpp"
 #include "runtime/importers/gguf_family.hpp"
+#include "runtime/importers/hf_family.hpp"
 #include "runtime/importers/hf_quantised.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/unit/importers/foreign_models.hpp"
@@ -62,6 +63,23 @@ BOOST_AUTO_TEST_CASE(its_table_of_gguf_architectures_is_that_of_the_program) {
     BOOST_TEST(line.starts_with("| `" + std::string(family.architecture) + "` |"), line);
   }
   BOOST_TEST(!std::getline(lines, line));
+}
+
+BOOST_AUTO_TEST_CASE(its_families_are_those_of_the_program) {
+  const std::string table = rows("Families", "| ");
+  for (const HfFamily& family : hf_families()) {
+    BOOST_TEST(table.find("`" + std::string(family.model_type) + "`") != std::string::npos, family.model_type);
+  }
+  // And no other: each has its name in the second column, between backquotes.
+  std::istringstream lines(table);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t begin = line.find("| `"), end = line.find(" |", begin + 1);
+    if (begin == line.npos || line.find("`model_type`") != line.npos) continue;
+    const std::string names = line.substr(begin, end - begin);
+    count += static_cast<std::size_t>(std::count(names.begin(), names.end(), '`')) / 2;
+  }
+  BOOST_TEST(count == hf_families().size());
 }
 
 BOOST_AUTO_TEST_CASE(its_methods_of_quantisation_are_those_of_the_program) {

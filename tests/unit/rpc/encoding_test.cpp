@@ -87,6 +87,7 @@ BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {
   const auto check = [](const BlockPlan& plan) {
     ModelFacts facts = some_facts();
     facts.shape.plan = plan;
+    facts.shape.tied_head = facts.shape.tied_head && plan.head;
     facts.shape.family = plan == BlockPlan{} ? "llama" : "other";
     const auto decoded = decode_record(encode_record(DeploymentRecord{{}, facts, {9}}), "the deployment");
     BOOST_REQUIRE(succeeded(decoded));

@@ -52,6 +52,43 @@ BOOST_AUTO_TEST_CASE(a_bad_shape_is_refused_with_the_name_of_the_field) {
   expect_refused(with([](ModelShape& s) { s.family = "gpt"; }), "family");
 }
 
+BOOST_AUTO_TEST_CASE(a_plan_of_an_encoder_is_refused_where_its_parts_do_not_go_together) {
+  ModelShape encoder = stories260k();
+  encoder.family = "encoder";
+  encoder.tied_head = encoder.plan.head = false;
+  encoder.plan.bidirectional = encoder.plan.sum_norms = encoder.plan.embedding_norm = true;
+  BOOST_TEST(bool(validate(encoder, "m.h5")));
+  const auto with = [&](auto change) {
+    ModelShape shape = encoder;
+    change(shape);
+    return shape;
+  };
+  expect_refused(with([](ModelShape& s) { s.tied_head = true; }), "tied_head");
+  expect_refused(with([](ModelShape& s) { s.plan.head = true; }), "bidirectional");
+  expect_refused(with([](ModelShape& s) { s.plan.window = 4; }), "bidirectional");
+  expect_refused(with([](ModelShape& s) { s.plan.logits_soft_cap = 4; }), "logits_soft_cap");
+  expect_refused(with([](ModelShape& s) { s.plan.post_norms = true; }), "sum_norms");
+  expect_refused(with([](ModelShape& s) { s.plan.parallel_residual = true; }), "sum_norms");
+  expect_refused(with([](ModelShape& s) { s.plan.experts = s.plan.experts_used = 2; }), "sum_norms");
+  const Result<void> refused = require_head(encoder);
+  BOOST_REQUIRE(!refused);
+  BOOST_TEST((refused.error().code == ErrorCode::unsupported));
+  BOOST_TEST(bool(require_head(stories260k())));
+}
+
+BOOST_AUTO_TEST_CASE(an_encoder_has_the_norm_of_its_embedding_and_neither_final_norm_nor_head) {
+  ModelShape shape = stories260k();
+  shape.tied_head = shape.plan.head = false;
+  shape.plan.norm = NormKind::layer;
+  shape.plan.positions = PositionKind::learned;
+  shape.plan.bidirectional = shape.plan.sum_norms = shape.plan.embedding_norm = true;
+  const auto tensors = model_tensors(shape, SliceGeometry::of(shape), DType::f32);
+  BOOST_TEST(tensors[2].name == "embedding_norm");
+  BOOST_TEST(tensors[3].name == "embedding_norm_bias");
+  BOOST_TEST(tensors[4].name == "layers.0.attn_norm");
+  BOOST_TEST(tensors.back().name == "layers.4.ffn_norm_bias");
+}
+
 BOOST_AUTO_TEST_CASE(the_tensor_list_follows_the_file_order) {
   const ModelShape shape = stories260k();
   const auto tensors = model_tensors(shape, SliceGeometry::of(shape), DType::f32);
