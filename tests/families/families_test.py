@@ -114,6 +114,10 @@ class Refusals(unittest.TestCase):
         for family in ("llama", "gemma3_text", "gpt_neox", "mixtral"):
             self.assertIn(family, text)
 
+    def test_dense_layers_among_those_with_experts_are_refused(self):
+        for field, value in (("mlp_only_layers", [0]), ("decoder_sparse_step", 2)):
+            self.assertIn(f"{field} is {value}", self.refusal("qwen3_moe", lambda config: config.update({field: value})))
+
     def test_dynamic_rope_scaling_is_refused(self):
         scaling = {"rope_type": "dynamic", "factor": 2.0}
         self.assertIn("'dynamic'", self.refusal("llama", lambda config: config.update(rope_scaling=scaling)))

@@ -45,6 +45,8 @@ CONFIGS = {
                                       rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}),
     "mistral": llama_config("mistral", "MistralForCausalLM", sliding_window=20),
     "smollm3": llama_config("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=3, no_rope_layers=[1, 0, 1], tie_word_embeddings=True),
+    "smollm3_windows": llama_config("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=3, no_rope_layers=[1, 0, 1], use_sliding_window=True,
+                                    sliding_window=30),
     "qwen2": llama_config("qwen2", "Qwen2ForCausalLM", num_attention_heads=6, num_key_value_heads=2, use_sliding_window=True,
                           sliding_window=33, max_window_layers=1),
     "qwen3": llama_config("qwen3", "Qwen3ForCausalLM", head_dim=20, tie_word_embeddings=True),
