@@ -47,18 +47,21 @@ bool describes(const json& config, const Manifest& manifest) {
          parsed->rope.local_frequencies == manifest.rope_local_frequencies;
 }
 
+/// A Llama with other blocks has a label of its own.
+bool is_own(const HfFamily& family, const Manifest& manifest) {
+  return family.model_type == manifest.shape.family ||
+         (family.model_type == "llama" && manifest.shape.family == "llama-variant");
+}
+
 /// The checkpoint's own family where it can say what the model is, else the first that can.
 Result<ExportConfig> config_of(const Manifest& manifest, const std::string& where) {
   const HfModel model{manifest.shape, manifest.rope_frequencies, manifest.rope_local_frequencies};
-  const auto is_own = [&](const HfFamily& family) {
-    return family.model_type == manifest.shape.family ||
-           (family.model_type == "llama" && manifest.shape.family == "llama-variant");
-  };
   std::vector<const HfFamily*> families;
   for (const HfFamily& family : hf_families()) {
     if (family.write) families.push_back(&family);
   }
-  std::stable_partition(families.begin(), families.end(), [&](const HfFamily* family) { return is_own(*family); });
+  std::stable_partition(families.begin(), families.end(),
+                        [&](const HfFamily* family) { return is_own(*family, manifest); });
   for (const HfFamily* const family : families) {
     json config = {{"architectures", {family->architecture}}, {"model_type", family->model_type}};
     family->write(model, config);
@@ -107,10 +110,9 @@ class Exporter {
 
  private:
   void add_notices(const HfFamily& family, ExportReport& report) const {
-    const std::string& label = checkpoint_.manifest().shape.family;
-    if (family.model_type != label && label != "llama-variant") {
-      report.notices.push_back("the model is of '" + label + "' and was written as " + std::string(family.model_type) +
-                               ", which computes the same");
+    if (!is_own(family, checkpoint_.manifest())) {
+      report.notices.push_back("the model is of '" + checkpoint_.manifest().shape.family + "' and was written as " +
+                               std::string(family.model_type) + ", which computes the same");
     }
     if (encoder_.rounded() > 0) {
       report.notices.push_back(std::to_string(encoder_.rounded()) +

@@ -66,6 +66,7 @@ Result<ExportedTokenizer> export_tokenizer(const Checkpoint& checkpoint, const P
     return {};
   };
   json about = json::object();
+  if (!manifest.chat_template.empty()) about["chat_template"] = manifest.chat_template;
   TESSERA_TRY(const std::vector<std::byte> blob, checkpoint.read_tokenizer());
   if (!blob.empty()) {
     TESSERA_TRY(const TokenizerData data, read_tokenizer_blob(blob, checkpoint.source().uri()));
@@ -73,24 +74,20 @@ Result<ExportedTokenizer> export_tokenizer(const Checkpoint& checkpoint, const P
     const auto text = write_tokenizer_json(data);
     std::string why = text ? "" : text.error().message;
     if (text) {
-      json generation = json::object();
+      json generation = json::object(), complete = tokenizer_config(data);
       put_ids(data, generation);
-      about = tokenizer_config(data);
+      complete.update(about);
       TESSERA_CHECK(write("tokenizer.json", *text));
       TESSERA_CHECK(write("generation_config.json", generation.dump(2) + "\n"));
-      TESSERA_CHECK(write("tokenizer_config.json", about.dump(2) + "\n"));
+      TESSERA_CHECK(write("tokenizer_config.json", complete.dump(2) + "\n"));
       why = difference(folder, data, manifest.shape.vocab_size, blob);
+      if (why.empty()) return report;
     }
-    if (!why.empty()) {
-      std::error_code ignored;
-      for (const std::string& name : written) std::filesystem::remove(folder.file(name), ignored);
-      report = {0, "the tokenizer stays behind: " + why};
-      about = json::object();
-    }
+    std::error_code ignored;
+    for (const std::string& name : written) std::filesystem::remove(folder.file(name), ignored);
+    report = {0, "the tokenizer stays behind: " + why};
   }
-  if (manifest.chat_template.empty()) return report;
-  about["chat_template"] = manifest.chat_template;
-  TESSERA_CHECK(write("tokenizer_config.json", about.dump(2) + "\n"));
+  if (!about.empty()) TESSERA_CHECK(write("tokenizer_config.json", about.dump(2) + "\n"));
   return report;
 }
 

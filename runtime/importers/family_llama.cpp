@@ -1,4 +1,7 @@
 // Llama 1 to 3, Mistral, SmolLM3: RMSNorm, RoPE, SwiGLU.
+#include <string>
+#include <utility>
+
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
@@ -69,6 +72,18 @@ Result<void> read_rotated_layers(const ConfigReader& config, ModelShape& shape) 
   return {};
 }
 
+/// Without layer_types, the layers that are not rotated are windowed.
+Result<void> read_smollm3_windows(const ConfigReader& config, ModelShape& shape) {
+  TESSERA_TRY(const bool is_windowed, config.flag_or("use_sliding_window", false));
+  if (!is_windowed || !config.find("sliding_window")) return {};
+  TESSERA_TRY(const std::uint32_t positions, config.count_or("sliding_window", 0));
+  if (config.find("layer_types")) return read_windows(config, positions, every_layer, 0, shape);
+  if (shape.layers > limits::layers_max) return {};  // validate() refuses it
+  std::string windowed;
+  for (std::uint32_t layer = 0; layer < shape.layers; ++layer) windowed += shape.plan.is_rotated(layer) ? '0' : '1';
+  return set_windows(positions, std::move(windowed), config.where(), shape);
+}
+
 Result<HfModel> read_smollm3(const ConfigReader& config) {
   HfModel model;
   TESSERA_CHECK(require_silu(config));
@@ -78,10 +93,7 @@ Result<HfModel> read_smollm3(const ConfigReader& config) {
   TESSERA_TRY(model.shape, read_llama_shape(config, defaults));
   TESSERA_CHECK(read_biases(config, model.shape.plan));
   TESSERA_CHECK(read_rotated_layers(config, model.shape));
-  TESSERA_TRY(const bool windowed, config.flag_or("use_sliding_window", false));
-  if (windowed) {
-    return config.unsupported("use_sliding_window", "true", "false");
-  }
+  TESSERA_CHECK(read_smollm3_windows(config, model.shape));
   TESSERA_CHECK(read_llama_rope(config, 2e6, model));
   return model;
 }
@@ -108,7 +120,9 @@ void write_smollm3(const HfModel& model, nlohmann::json& config) {
     rotated.push_back(model.shape.plan.is_rotated(layer) ? 1 : 0);
   }
   config["no_rope_layers"] = rotated;
-  config["use_sliding_window"] = false;
+  config["use_sliding_window"] = model.shape.plan.window != 0;
+  config["layer_types"] = layer_types_of(model.shape);
+  if (model.shape.plan.window != 0) config["sliding_window"] = model.shape.plan.window;
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runtime/importers/base64.hpp"
 #include "runtime/importers/splitter_presets.hpp"
+#include "runtime/importers/tokenizer_json_step_writer.hpp"
 #include "runtime/importers/vocabulary.hpp"
 #include "runtime/text/regex.hpp"
 #include "runtime/text/splitter.hpp"
@@ -22,20 +22,6 @@ namespace tessera {
 namespace {
 
 using nlohmann::json;
-
-Error no_place(const std::string& what) { return {ErrorCode::unsupported, what + " has no place in a tokenizer.json"}; }
-
-std::string with_space_marks(std::string_view text) {
-  std::string marked;
-  for (const char character : text) {
-    if (character == ' ') {
-      marked += space_mark;
-    } else {
-      marked += character;
-    }
-  }
-  return marked;
-}
 
 bool is_space_mark_step(const NormalizerStep& step) {
   return step.op == NormalizerOp::replace && step.text == space_mark && step.replacement == " ";
@@ -133,9 +119,9 @@ class Writer {
     const json unknown = data_.unknown >= 0 ? json(name(data_.unknown)) : json();
     switch (data_.kind) {
       case TokenizerKind::byte:
-        return no_place("a tokenizer of single bytes");
+        return no_place_in_json("a tokenizer of single bytes");
       case TokenizerKind::scored_bpe:
-        return no_place("a BPE of scores (SentencePiece's, or of tiktoken's ranks)");
+        return no_place_in_json("a BPE of scores (SentencePiece's, or of tiktoken's ranks)");
       case TokenizerKind::merge_bpe:
         return json{{"type", "BPE"},
                     {"dropout", nullptr},
@@ -173,12 +159,13 @@ class Writer {
         continue;
       }
       if (step.op == NormalizerOp::prepend && step.flags != 0) {
-        if (step.text != " " || (!data_.byte_symbols && !after_mark)) return no_place("what its normalizer puts in");
+        if (step.text != " " || (!data_.byte_symbols && !after_mark))
+          return no_place_in_json("what its normalizer puts in");
         scheme_ = (step.flags & NormalizerStep::flag_first) != 0 ? "first" : "always";
         continue;
       }
-      if (after_mark) return no_place("a normalizer after the marks of spaces");
-      TESSERA_TRY(json written, normalizer_step(step));
+      if (after_mark) return no_place_in_json("a normalizer after the marks of spaces");
+      TESSERA_TRY(json written, write_json_normalizer(step, has_space_mark_));
       normalizers.push_back(std::move(written));
     }
     if (!has_space_mark_) return {};
@@ -196,55 +183,7 @@ class Writer {
     return {};
   }
 
-  Result<json> normalizer_step(const NormalizerStep& step) const {
-    const auto flag = [&](std::uint8_t bit) { return (step.flags & bit) != 0; };
-    switch (step.op) {
-      case NormalizerOp::nfc:
-        return json{{"type", "NFC"}};
-      case NormalizerOp::nfd:
-        return json{{"type", "NFD"}};
-      case NormalizerOp::nfkc:
-        return json{{"type", "NFKC"}};
-      case NormalizerOp::nfkd:
-        return json{{"type", "NFKD"}};
-      case NormalizerOp::lower_case:
-        return json{{"type", "Lowercase"}};
-      case NormalizerOp::strip_accents:
-        return json{{"type", "StripAccents"}};
-      case NormalizerOp::nmt:
-        return json{{"type", "Nmt"}};
-      case NormalizerOp::strip:
-        return json{{"type", "Strip"},
-                    {"strip_left", flag(NormalizerStep::flag_left)},
-                    {"strip_right", flag(NormalizerStep::flag_right)}};
-      case NormalizerOp::prepend:
-        return json{{"type", "Prepend"}, {"prepend", marked(step.text)}};
-      case NormalizerOp::replace:
-        return json{{"type", "Replace"}, {"pattern", {{"String", step.text}}}, {"content", marked(step.replacement)}};
-      case NormalizerOp::replace_regex:
-        return json{{"type", "Replace"}, {"pattern", {{"Regex", step.text}}}, {"content", marked(step.replacement)}};
-      case NormalizerOp::charsmap:
-        return json{{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(step.text)}};
-      case NormalizerOp::bert:
-        return json{{"type", "BertNormalizer"},
-                    {"clean_text", flag(NormalizerStep::flag_clean)},
-                    {"handle_chinese_chars", flag(NormalizerStep::flag_chinese)},
-                    {"strip_accents", flag(NormalizerStep::flag_accents)},
-                    {"lowercase", flag(NormalizerStep::flag_lower)}};
-      case NormalizerOp::append:
-        break;
-    }
-    return no_place("a space that is put behind a text");
-  }
-
-  std::string marked(const std::string& text) const { return has_space_mark_ ? with_space_marks(text) : text; }
-
   void add_splitter(json& pre_tokenizers) const {
-    constexpr std::pair<SplitBehavior, const char*> behaviors[] = {{SplitBehavior::removed, "Removed"},
-                                                                   {SplitBehavior::isolated, "Isolated"},
-                                                                   {SplitBehavior::merged_left, "MergedWithPrevious"},
-                                                                   {SplitBehavior::merged_right, "MergedWithNext"},
-                                                                   {SplitBehavior::contiguous, "Contiguous"}};
     const auto add_byte_level = [&](bool use_regex) {
       pre_tokenizers.push_back({{"type", "ByteLevel"},
                                 {"add_prefix_space", scheme_ == "always"},
@@ -260,12 +199,7 @@ class Writer {
     }
     for (const SplitStep& step : data_.splitter) {
       if (splits_at_spaces_) break;
-      const auto behavior = std::find_if(std::begin(behaviors), std::end(behaviors),
-                                         [&](const auto& each) { return each.first == step.behavior; });
-      pre_tokenizers.push_back({{"type", "Split"},
-                                {"pattern", {{"Regex", step.pattern}}},
-                                {"behavior", behavior->second},
-                                {"invert", step.inverted}});
+      pre_tokenizers.push_back(write_json_split(step));
     }
     if (data_.byte_symbols) add_byte_level(false);
   }
@@ -323,7 +257,7 @@ Result<std::string> write_tokenizer_json(const TokenizerData& data) {
     TESSERA_TRY(const json root, Writer(data).write());
     return root.dump(2) + "\n";
   } catch (const std::exception& exception) {  // of nlohmann (pieces that are no UTF-8) and of allocation
-    return no_place(std::string("a piece of this tokenizer (") + exception.what() + ")");
+    return no_place_in_json(std::string("a piece of this tokenizer (") + exception.what() + ")");
   }
 }
 

@@ -61,6 +61,18 @@ class Exports(unittest.TestCase):
                 for field in ("factor", "low_freq_factor", "high_freq_factor", "short_factor"):
                     self.assertEqual(scaling.get(field), expected.get(field), (name, field))
 
+    def test_a_model_that_its_own_family_cannot_express_becomes_one_of_a_family_that_can(self):
+        # A Llama with biases of Q, K and V alone, which only GGUF files can say.
+        config = {**family_models.CONFIGS["qwen2"], "model_type": "llama", "use_sliding_window": False}
+        with tempfile.TemporaryDirectory() as folder:
+            source, out = os.path.join(folder, "m.gguf"), os.path.join(folder, "out")
+            gguf_models.write(source, config, family_models.tensors_of("qwen2"))
+            first, again = imported(source, "f32", out)["manifest"], imported(out, "f32")["manifest"]
+        self.assertEqual(first["shape"].pop("family"), "llama-variant")
+        self.assertEqual(again["shape"].pop("family"), "qwen2")
+        del first["source_format"], again["source_format"]
+        self.assertEqual(again, first)
+
     def test_the_text_model_of_one_that_takes_images_becomes_a_text_model(self):
         tensors = {"language_model." + name: value for name, value in family_models.tensors_of("gemma3").items()}
         with tempfile.TemporaryDirectory() as folder:

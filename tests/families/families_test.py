@@ -133,6 +133,10 @@ class Refusals(unittest.TestCase):
             self.assertIn(next(iter(change)) if "num_attention_heads" not in change else "7 heads", text)
         self.assertIn("pad_token_id is 0", self.refusal("roberta", lambda config: config.update(pad_token_id=0)))
 
+    def test_dense_layers_among_those_with_experts_are_refused(self):
+        for field, value in (("mlp_only_layers", [0]), ("decoder_sparse_step", 2)):
+            self.assertIn(f"{field} is {value}", self.refusal("qwen3_moe", lambda config: config.update({field: value})))
+
     def test_dynamic_rope_scaling_is_refused(self):
         scaling = {"rope_type": "dynamic", "factor": 2.0}
         self.assertIn("'dynamic'", self.refusal("llama", lambda config: config.update(rope_scaling=scaling)))

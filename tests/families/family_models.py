@@ -53,6 +53,8 @@ CONFIGS = {
                                       rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}),
     "mistral": llama_config("mistral", "MistralForCausalLM", sliding_window=20),
     "smollm3": llama_config("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=3, no_rope_layers=[1, 0, 1], tie_word_embeddings=True),
+    "smollm3_windows": llama_config("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=3, no_rope_layers=[1, 0, 1], use_sliding_window=True,
+                                    sliding_window=30),
     "qwen2": llama_config("qwen2", "Qwen2ForCausalLM", num_attention_heads=6, num_key_value_heads=2, use_sliding_window=True,
                           sliding_window=33, max_window_layers=1),
     "qwen3": llama_config("qwen3", "Qwen3ForCausalLM", head_dim=20, tie_word_embeddings=True),
@@ -193,6 +195,10 @@ def gpt_neox_tensors(name, config):
     return m.tensors
 
 
+ENCODER_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert")
+DECODERS = [name for name, config in CONFIGS.items() if config["model_type"] not in ENCODER_TYPES]
+
+
 def encoder_tensors(name, config):
     m, distil, prefix = Maker(name), config["model_type"] == "distilbert", config["prefix"]
     dim, ffn, layers = (config[key] for key in (("dim", "hidden_dim", "n_layers") if distil else
@@ -232,7 +238,7 @@ def encoder_tensors(name, config):
 
 def tensors_of(name, config=None):
     config = config or CONFIGS[name]
-    encoders = dict.fromkeys(("bert", "roberta", "xlm-roberta", "distilbert"), encoder_tensors)
+    encoders = dict.fromkeys(ENCODER_TYPES, encoder_tensors)
     return {"gpt2": gpt2_tensors, "gpt_neox": gpt_neox_tensors, **encoders}.get(config["model_type"], llama_tensors)(name, config)
 
 

@@ -160,6 +160,8 @@ def window_of(config, index):
         return window
     if kind in ("qwen2", "qwen3", "qwen3_moe"):
         return window if config.get("use_sliding_window") and index >= config["max_window_layers"] else None
+    if kind == "smollm3":
+        return window if config.get("use_sliding_window") and not config["no_rope_layers"][index] else None
     if kind == "gemma2":
         return window if index % 2 == 0 else None
     if kind == "gemma3_text":

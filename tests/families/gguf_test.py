@@ -15,6 +15,7 @@ CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 24},  # it follows from the size of the model
     "qwen2": {"use_sliding_window": False},
     "smollm3": {"num_hidden_layers": 5, "no_rope_layers": [1, 1, 1, 0, 1]},  # the period is always 4
+    "smollm3_windows": {"no_rope_layers": [1, 1, 1], "use_sliding_window": False},
 }
 # Files hold the f32 of what follows from the parameters of config.json.
 ROUNDED_FREQUENCIES = ("llama3",)

@@ -18,6 +18,7 @@ class ExportTest(BinaryTest):
                 self.assertEqual(result.returncode, OK, result.stderr.decode())
                 report = json.loads(result.stdout)
                 self.assertEqual((report["path"], report["files"]), (folder, 1))
+                self.assertIn("the tokenizer stays behind: a BPE of scores", report["notices"][0])
                 self.assertEqual(sorted(os.listdir(folder)), ["config.json", "model.safetensors"])
                 imported = tessera("import", folder, again, "--dtype", dtype)
                 self.assertEqual(imported.returncode, OK, imported.stderr.decode())
