@@ -122,7 +122,12 @@ std::span<const float> ModelShard::own_logits(std::uint32_t first, std::uint32_t
   Buffers& b = *buffers_;
   if (slices_.vocab.empty()) return {};
   const std::size_t stride = b.strides.vocab, columns = vocabulary_rows(shape_, geometry_, slices_.vocab);
-  normalise(weights_.final_norm, weights_.final_norm_bias, b.x.data() + std::size_t{first} * b.strides.dim, rows);
+  const float* const x = b.x.data() + std::size_t{first} * b.strides.dim;
+  if (shape_.plan.sum_norms) {
+    b.normed_activations.prepare(context_, x, b.strides.dim, rows);
+  } else {
+    normalise(weights_.final_norm, weights_.final_norm_bias, x, rows);
+  }
   grow(b.own_logits_padded, rows_reserved(rows) * stride);
   float* const padded = b.own_logits_padded.data();
   const ColumnMatrix head{weights_.head_or_embedding(), slices_.vocab, padded, stride};
