@@ -160,7 +160,7 @@ class TrainTest(unittest.TestCase):
         self.refused(self.config("empty", [("train.txt", "empty.txt")]), USAGE, "empty.txt", "no text")
         self.refused(self.config("short", [("train.txt", "short.txt")]), USAGE, "short.txt", "more text")
         self.refused(self.config("away", [("train.txt", "away.txt")]), BAD_INPUT, "away.txt")
-        self.refused(self.config("huge", [("dim = 32", "dim = 65536"), ("ffn_dim = 64", "ffn_dim = 262144"), ("layers = 2", "layers = 100")]), FAILURE,
+        self.refused(self.config("huge", [("dim = 32", "dim = 65536"), ("heads = 2", "heads = 64"), ("ffn_dim = 64", "ffn_dim = 262144"), ("layers = 2", "layers = 100")]), FAILURE,
                      "memory", "gradients", "activations")
         self.assertFalse(os.path.exists(self.path("huge")))
 
