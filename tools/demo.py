@@ -76,7 +76,7 @@ class Demo:
 
     def launch(self):
         rpc, self.join_port = free_ports(2)
-        shutil.rmtree(self.state, ignore_errors=True)
+        shutil.rmtree(os.path.dirname(self.state), ignore_errors=True)
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(storage=self.folder, rpc=rpc, join=self.join_port))
             file.writelines(WORKER.format(name=f"w{i}") for i in (1, 2, 3))
