@@ -27,7 +27,7 @@ length = 100
 steps = 10
 )";
 
-Result<TrainConfig> parse(const std::string& text) { return parse_train_config(text, "/home/train.toml"); }
+Result<TrainConfig> parse(const std::string& text) { return parse_train_config(text, "/etc/tessera/train.toml"); }
 
 std::string changed(const std::string& from, const std::string& to) {
   std::string text = whole;
@@ -60,8 +60,8 @@ BOOST_AUTO_TEST_CASE(the_example_is_understood) {
 BOOST_AUTO_TEST_CASE(paths_start_from_the_folder_of_the_file_and_the_rest_has_defaults) {
   const auto config = parse(whole);
   BOOST_TEST_REQUIRE(bool(config), config.error().message);
-  BOOST_TEST((config->train == std::vector<std::filesystem::path>{"/home/a.txt", "/b.txt"}));
-  BOOST_TEST(config->output == "/home/n");
+  BOOST_TEST((config->train == std::vector<std::filesystem::path>{"/etc/tessera/a.txt", "/b.txt"}));
+  BOOST_TEST(config->output == "/etc/tessera/n");
   BOOST_TEST(config->shape->kv_heads == 4u);
   BOOST_TEST(config->shape->head_dim == 16u);
   BOOST_TEST(config->validation.empty());
@@ -72,7 +72,8 @@ BOOST_AUTO_TEST_CASE(paths_start_from_the_folder_of_the_file_and_the_rest_has_de
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_its_line_and_what_is_accepted) {
   BOOST_TEST(faults(changed("dim = 64", "dims = 64"))
-                 .find("/home/train.toml:6: model.dims: unknown key; did you mean \"dim\"?") != std::string::npos);
+                 .find("/etc/tessera/train.toml:6: model.dims: unknown key; did you mean \"dim\"?") !=
+             std::string::npos);
   BOOST_TEST(faults(changed("dim = 64", "dim = 0")).find("model.dim: 0 is out of range") != std::string::npos);
   BOOST_TEST(faults(changed("steps = 10", "steps = 10\nlearning_rate = -1"))
                  .find("schedule.learning_rate: -1 is out of range") != std::string::npos);
