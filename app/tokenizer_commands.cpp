@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -57,18 +56,12 @@ Result<BpeVocabulary> train(const TrainCommand& command, const WordCounts& count
   return train_bpe(counts.words(), options);
 }
 
-Result<void> write_file(const std::string& path, const std::string& text) {
-  TESSERA_TRY(auto file, OutputFile::create(path));
-  TESSERA_CHECK(file.append(std::as_bytes(std::span(text))));
-  return file.publish();
-}
-
 Result<void> run_train(const TrainCommand& command) {
   const SystemClock clock;
   const TimePoint start = clock.now();
   TESSERA_TRY(auto counts, count_words(command, clock));
   TESSERA_TRY(auto vocabulary, train(command, counts, clock));
-  TESSERA_CHECK(write_file(command.out, tokenizer_json(vocabulary)));
+  TESSERA_CHECK(write_text(command.out, tokenizer_json(vocabulary)));
   const double seconds = seconds_between(start, clock.now());
   const double bytes_per_token =
       static_cast<double>(counts.bytes()) / static_cast<double>(std::max<std::uint64_t>(1, vocabulary.corpus_tokens));

@@ -49,22 +49,22 @@ class TrainDemo:
         with open(os.path.join(self.folder, "judged.txt"), "w", encoding="utf-8") as file:
             file.write("".join(f"<|endoftext|>{story.strip()}" for story in judged))
 
-    def forget_other_training(self, config):
-        """A state that another configuration left behind cannot be gone on with."""
+    def forget_other_training(self, config, check):
+        """A state that another configuration left behind cannot be gone on with, and a check must not begin from what was trained before."""
         with open(config, encoding="utf-8") as file:
             wanted = f"{CORPUS_BYTES} {SEED} {VOCABULARY}\n{file.read()}"
         stamp = os.path.join(self.folder, "stamp")
         if os.path.exists(stamp):
             with open(stamp, encoding="utf-8") as file:
-                if file.read() == wanted:
+                if file.read() == wanted and not check:
                     return
         shutil.rmtree(self.run_folder, ignore_errors=True)
         with open(stamp, "w", encoding="utf-8") as file:
             file.write(wanted)
 
-    def train(self):
+    def train(self, check):
         config = os.path.join(self.root, "examples", "stories", "train.toml")
-        self.forget_other_training(config)
+        self.forget_other_training(config, check)
         report = json.loads(self.run(self.tessera, "train", config, "--json", capture=True))
         return {model["dtype"]: model for model in report["models"]}
 
@@ -110,7 +110,7 @@ def main(arguments):
     os.makedirs(demo.folder, exist_ok=True)
     started = time.monotonic()
     demo.corpus()
-    models = demo.train()
+    models = demo.train(check)
     faults = faults_of(models, demo.perplexities(models))
     print(f"\n{time.monotonic() - started:.0f} s for everything")
     if check and demo.published_id() != models["q8"]["content_id"]:

@@ -10,29 +10,13 @@
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
+#include "runtime/checkpoint/shape_json.hpp"
 
 namespace tessera {
 
 namespace {
 
 constexpr std::string_view hex_digits = "0123456789abcdef";
-
-nlohmann::json shape_to_json(const ModelShape& shape) {
-  nlohmann::json json = {{"family", shape.family},
-                         {"dim", shape.dim},
-                         {"layers", shape.layers},
-                         {"heads", shape.heads},
-                         {"kv_heads", shape.kv_heads},
-                         {"head_dim", shape.head_dim},
-                         {"ffn_dim", shape.ffn_dim},
-                         {"vocab_size", shape.vocab_size},
-                         {"context_length", shape.context_length},
-                         {"norm_eps", static_cast<double>(shape.norm_eps)},
-                         {"rope_theta", shape.rope_theta},
-                         {"tied_head", shape.tied_head}};
-  if (nlohmann::json plan = plan_to_json(shape.plan); !plan.empty()) json["plan"] = std::move(plan);
-  return json;
-}
 
 nlohmann::json tensor_to_json(const TensorEntry& entry) {
   std::string unit_checksums;
@@ -93,6 +77,23 @@ Result<void> validate_label(const std::string& text, const char* field, const st
 }
 
 }  // namespace
+
+nlohmann::json shape_to_json(const ModelShape& shape) {
+  nlohmann::json json = {{"family", shape.family},
+                         {"dim", shape.dim},
+                         {"layers", shape.layers},
+                         {"heads", shape.heads},
+                         {"kv_heads", shape.kv_heads},
+                         {"head_dim", shape.head_dim},
+                         {"ffn_dim", shape.ffn_dim},
+                         {"vocab_size", shape.vocab_size},
+                         {"context_length", shape.context_length},
+                         {"norm_eps", static_cast<double>(shape.norm_eps)},
+                         {"rope_theta", shape.rope_theta},
+                         {"tied_head", shape.tied_head}};
+  if (nlohmann::json plan = plan_to_json(shape.plan); !plan.empty()) json["plan"] = std::move(plan);
+  return json;
+}
 
 const TensorEntry* Manifest::find(const std::string& tensor_name) const {
   for (const TensorEntry& entry : tensors) {

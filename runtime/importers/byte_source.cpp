@@ -122,4 +122,10 @@ Result<std::vector<std::byte>> read_whole(const ByteSource& source, std::uint64_
   return bytes;
 }
 
+Result<std::string> read_text(const std::string& path, std::uint64_t bytes_max, const std::string& what) {
+  TESSERA_TRY(const auto source, open_byte_source(path));
+  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*source, bytes_max, what));
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
 }  // namespace tessera

@@ -35,5 +35,7 @@ std::unique_ptr<ByteSource> memory_byte_source(std::span<const std::byte> bytes,
 
 /// The whole content, refused when it is larger than `bytes_max`; `what` says in messages what the file should be.
 Result<std::vector<std::byte>> read_whole(const ByteSource& source, std::uint64_t bytes_max, const std::string& what);
+/// The same for the file at `path`, as a text.
+Result<std::string> read_text(const std::string& path, std::uint64_t bytes_max, const std::string& what);
 
 }  // namespace tessera

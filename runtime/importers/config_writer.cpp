@@ -15,19 +15,23 @@ double decimal_of(float value) {
   return decimal;
 }
 
-void write_llama_fields(const HfModel& model, json& config) {
-  const ModelShape& shape = model.shape;
-  config["head_dim"] = shape.head_dim;
-  config["hidden_act"] = "silu";
+void write_sizes(const ModelShape& shape, json& config) {
   config["hidden_size"] = shape.dim;
   config["intermediate_size"] = shape.ffn_dim;
   config["max_position_embeddings"] = shape.context_length;
   config["num_attention_heads"] = shape.heads;
   config["num_hidden_layers"] = shape.layers;
-  config["num_key_value_heads"] = shape.kv_heads;
-  config["rms_norm_eps"] = decimal_of(shape.norm_eps);
   config["tie_word_embeddings"] = shape.tied_head;
   config["vocab_size"] = shape.vocab_size;
+}
+
+void write_llama_fields(const HfModel& model, json& config) {
+  const ModelShape& shape = model.shape;
+  write_sizes(shape, config);
+  config["head_dim"] = shape.head_dim;
+  config["hidden_act"] = "silu";
+  config["num_key_value_heads"] = shape.kv_heads;
+  config["rms_norm_eps"] = decimal_of(shape.norm_eps);
   write_rope(model, config);
 }
 

@@ -17,7 +17,9 @@ namespace tessera {
 /// The number that a person would write for an f32.
 double decimal_of(float value);
 
-/// Sizes, norm_eps, the tied head, RoPE and its scaling, and hidden_act silu, by Llama's names.
+/// Width, layers, heads, FFN, positions, vocabulary and the tied head, by the names that most families use.
+void write_sizes(const ModelShape& shape, nlohmann::json& config);
+/// The same with KV heads, norm_eps, RoPE and its scaling, and hidden_act silu, by Llama's names.
 void write_llama_fields(const HfModel& model, nlohmann::json& config);
 /// rope_theta, and rope_scaling where the frequencies are scaled.
 void write_rope(const HfModel& model, nlohmann::json& config);

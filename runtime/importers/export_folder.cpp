@@ -1,7 +1,6 @@
 #include "runtime/importers/export_folder.hpp"
 
 #include <fcntl.h>
-#include <span>
 #include <unistd.h>
 
 #include "runtime/importers/output_file.hpp"
@@ -39,9 +38,7 @@ PartialFolder::~PartialFolder() {
 }
 
 Result<void> PartialFolder::write(const std::string& name, std::string_view text) const {
-  TESSERA_TRY(OutputFile output, OutputFile::create(file(name)));
-  TESSERA_CHECK(output.append(std::as_bytes(std::span(text))));
-  return output.publish();
+  return write_text(file(name), text);
 }
 
 Result<void> PartialFolder::publish() {

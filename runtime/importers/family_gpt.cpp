@@ -164,15 +164,9 @@ void write_gpt2(const HfModel& model, nlohmann::json& config) {
 
 void write_gpt_neox(const HfModel& model, nlohmann::json& config) {
   const ModelShape& shape = model.shape;
-  config["hidden_size"] = shape.dim;
-  config["num_hidden_layers"] = shape.layers;
-  config["num_attention_heads"] = shape.heads;
-  config["intermediate_size"] = shape.ffn_dim;
-  config["max_position_embeddings"] = shape.context_length;
-  config["vocab_size"] = shape.vocab_size;
+  write_sizes(shape, config);
   config["layer_norm_eps"] = decimal_of(shape.norm_eps);
   config["hidden_act"] = gelu_name(shape.plan.activation, "gelu_new");
-  config["tie_word_embeddings"] = shape.tied_head;
   config["attention_bias"] = shape.plan.attn_in_bias;
   config["use_parallel_residual"] = shape.plan.parallel_residual;
   config["rotary_pct"] = rotated_part(shape.rope_width(), shape.head_dim);

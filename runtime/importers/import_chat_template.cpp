@@ -17,12 +17,6 @@ namespace tessera {
 
 namespace {
 
-Result<std::string> read_text(const std::string& path, std::size_t bytes_max, const char* what) {
-  TESSERA_TRY(const auto file, open_byte_source(path));
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, bytes_max, what));
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 /// The template, and the file that it was found in.
 struct Found {
   std::string text, where;

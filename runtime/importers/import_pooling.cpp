@@ -22,10 +22,8 @@ constexpr std::size_t config_bytes_max = std::size_t{1} << 20;
 constexpr std::size_t modules_max = 16;
 constexpr std::size_t folder_bytes_max = 255;
 
-Result<std::string> read_text(const fs::path& path) {
-  TESSERA_TRY(const auto file, open_byte_source(path.string()));
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, config_bytes_max, "a configuration"));
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+Result<std::string> read_config(const fs::path& path) {
+  return read_text(path.string(), config_bytes_max, "a configuration");
 }
 
 /// "sentence_transformers.models.Pooling" → "Pooling"
@@ -46,17 +44,17 @@ std::optional<Pooling> pooling_of(std::string_view name) {
 }
 
 Result<PoolingPlan> read_plan(const fs::path& folder) {
-  TESSERA_TRY(const std::string modules_text, read_text(folder / "modules.json"));
+  TESSERA_TRY(const std::string modules_text, read_config(folder / "modules.json"));
   TESSERA_TRY(const PoolingModules modules, parse_pooling_modules(modules_text, (folder / "modules.json").string()));
   const fs::path pooling_path = folder / modules.folder / "config.json";
-  TESSERA_TRY(const std::string pooling_text, read_text(pooling_path));
+  TESSERA_TRY(const std::string pooling_text, read_config(pooling_path));
   PoolingPlan plan;
   plan.normalised = modules.normalised;
   TESSERA_TRY(plan.pooling, parse_pooling_config(pooling_text, pooling_path.string()));
   const fs::path limits_path = folder / "sentence_bert_config.json";
   std::error_code ignored;
   if (!fs::exists(limits_path, ignored)) return plan;
-  TESSERA_TRY(const std::string limits_text, read_text(limits_path));
+  TESSERA_TRY(const std::string limits_text, read_config(limits_path));
   TESSERA_TRY(const json root, parse_strict_json(limits_text, limits_path.string()));
   if (!root.is_object()) return Error{ErrorCode::corrupt, limits_path.string() + ": is no JSON object"};
   TESSERA_TRY(plan.tokens_max, ConfigReader(root, limits_path.string()).count_or("max_seq_length", 0));

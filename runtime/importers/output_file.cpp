@@ -81,4 +81,10 @@ Result<void> OutputFile::publish() {
   return {};
 }
 
+Result<void> write_text(const std::string& destination, std::string_view text) {
+  TESSERA_TRY(OutputFile file, OutputFile::create(destination));
+  TESSERA_CHECK(file.append(std::as_bytes(std::span(text))));
+  return file.publish();
+}
+
 }  // namespace tessera

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "runtime/base/result.hpp"
 
@@ -34,5 +35,8 @@ class OutputFile {
   std::string path_;  // empty once renamed
   std::uint64_t size_ = 0;
 };
+
+/// A whole file at once.
+Result<void> write_text(const std::string& destination, std::string_view text);
 
 }  // namespace tessera

@@ -28,12 +28,6 @@ using nlohmann::json;
 
 constexpr std::size_t config_bytes_max = std::size_t{16} << 20;
 
-Result<std::string> read_text(const std::string& path, std::size_t bytes_max, const std::string& what) {
-  TESSERA_TRY(const auto file, open_byte_source(path));
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(*file, bytes_max, what));
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 bool is_file(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);

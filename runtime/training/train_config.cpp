@@ -10,6 +10,7 @@ namespace tessera {
 
 namespace {
 
+constexpr const char* file_kind = "the configuration of a training";
 constexpr std::int64_t steps_max = 100'000'000;
 
 /// Reads the whole file into a TrainConfig. Lives for one file.
@@ -206,7 +207,7 @@ class Reader {
 }  // namespace
 
 Result<TrainConfig> parse_train_config(std::string_view text, const std::filesystem::path& file) {
-  TESSERA_TRY(const toml::table table, parse_toml(text, file, "the configuration of a training"));
+  TESSERA_TRY(const toml::table table, parse_toml(text, file, file_kind));
   return Reader(table, file).read();
 }
 
@@ -214,9 +215,8 @@ Result<TrainConfig> load_train_config(const std::filesystem::path& file) {
   std::error_code failed;
   const std::filesystem::path absolute = std::filesystem::absolute(file, failed).lexically_normal();
   if (failed) return Error{ErrorCode::io, "cannot find the folder of " + file.string() + ": " + failed.message()};
-  TESSERA_TRY(const auto source, open_byte_source(absolute.string()));
-  TESSERA_TRY(const auto bytes, read_whole(*source, config_bytes_max, "the configuration of a training"));
-  return parse_train_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, absolute);
+  TESSERA_TRY(const std::string text, read_text(absolute.string(), config_bytes_max, file_kind));
+  return parse_train_config(text, absolute);
 }
 
 }  // namespace tessera

@@ -17,9 +17,8 @@ class CorpusReader {
       : separator_(separator), tokenizer_(tokenizer), progress_(progress), eos_(tokenizer.data().eos.front()) {}
 
   Result<void> read(const std::string& path) {
-    TESSERA_TRY(const auto source, open_byte_source(path));
-    TESSERA_TRY(const auto bytes, read_whole(*source, limits::corpus_file_bytes_max, "a text to learn from"));
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    TESSERA_TRY(const std::string file, read_text(path, limits::corpus_file_bytes_max, "a text to learn from"));
+    const std::string_view text = file;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find(end_of_text, begin), text.size());
       TESSERA_CHECK(add_part(path, text, begin, end));

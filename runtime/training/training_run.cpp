@@ -106,12 +106,6 @@ std::string hash_of(const std::vector<TokenId>& tokens) {
   return content_id_of({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(TokenId)});
 }
 
-Result<void> write_text(const std::filesystem::path& path, const std::string& text) {
-  TESSERA_TRY(OutputFile file, OutputFile::create(path.string()));
-  TESSERA_CHECK(file.append(std::as_bytes(std::span(text))));
-  return file.publish();
-}
-
 TrainingPlan plan_of(const TrainConfig& config, const ModelShape& shape) {
   TrainingPlan plan;
   plan.shape = shape;
@@ -171,8 +165,8 @@ struct TrainingRun::State {
     curves.erase("pending");
     curves["name"] = config.name;
     curves["tokens_per_step"] = plan.tokens_per_step(corpus.length());
-    TESSERA_CHECK(write_text(file("curves.json"), curves.dump(1) + "\n"));
-    return write_text(file("curves.svg"), progress.curves.to_svg(config.name));
+    TESSERA_CHECK(write_text(file("curves.json").string(), curves.dump(1) + "\n"));
+    return write_text(file("curves.svg").string(), progress.curves.to_svg(config.name));
   }
 
   Error with_remains(const Error& error) const {

@@ -1,9 +1,11 @@
 #include "runtime/training/training_state.hpp"
 
 #include <array>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/checkpoint/shape_json.hpp"
 #include "runtime/checkpoint/state_file.hpp"
 
 namespace tessera {
@@ -34,22 +36,11 @@ std::string differences(const json& there, const json& here, const std::string& 
 
 json training_identity(const TrainingPlan& plan, std::uint32_t length, bool round_bf16, const std::string& corpus_id,
                        const std::string& start_id) {
-  const ModelShape& shape = plan.shape;
   const AdamWOptions& optimizer = plan.optimizer;
+  json model = shape_to_json(plan.shape);
+  model["from"] = start_id;
   return {{"version", state_version},
-          {"model",
-           {{"dim", shape.dim},
-            {"layers", shape.layers},
-            {"heads", shape.heads},
-            {"kv_heads", shape.kv_heads},
-            {"head_dim", shape.head_dim},
-            {"ffn_dim", shape.ffn_dim},
-            {"vocab_size", shape.vocab_size},
-            {"context_length", shape.context_length},
-            {"norm_eps", static_cast<double>(shape.norm_eps)},
-            {"rope_theta", shape.rope_theta},
-            {"tied_head", shape.tied_head},
-            {"from", start_id}}},
+          {"model", std::move(model)},
           {"data", corpus_id},
           {"seed", plan.seed},
           {"batch",

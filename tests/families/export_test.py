@@ -47,6 +47,16 @@ class Exports(unittest.TestCase):
         del first["source_format"], again["source_format"]
         self.assertEqual(again, first)
 
+    def test_encoders_are_refused_by_name(self):
+        for name in set(family_models.CONFIGS) - set(family_models.DECODERS):
+            with tempfile.TemporaryDirectory() as folder:
+                source, out = os.path.join(folder, "source"), os.path.join(folder, "out")
+                os.mkdir(source)
+                family_models.write_folder(source, family_models.CONFIGS[name], family_models.tensors_of(name))
+                with self.assertRaisesRegex(AssertionError, f"'{family_models.CONFIGS[name]['model_type']}'; it cannot be exported"):
+                    imported(source, "f32", out)
+                self.assertFalse(os.path.exists(out))
+
     def test_scaled_rope_keeps_its_kind(self):
         for name, kind in (("llama3", "llama3"), ("llama_mqa_linear", "linear"), ("llama_yarn_biased", "yarn"), ("phi3", "longrope")):
             with tempfile.TemporaryDirectory() as folder:

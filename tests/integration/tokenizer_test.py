@@ -109,6 +109,11 @@ class TokenizerTest(BinaryTest):
         self.assertEqual(report["vocab_size"], 320)
         self.assertAlmostEqual(report["bytes_per_token"], len(text) / len(ids), places=9)
 
+    def test_a_text_begins_after_the_end_of_another(self):
+        self.train(corpus(), "--vocab-size", 300)
+        said = [json.loads(tessera("tokenize", self.path("tokenizer.json"), "--text", "a", "--json", *options).stdout) for options in ((), ("--bos",))]
+        self.assertEqual(said[1]["ids"], [0, *said[0]["ids"]])
+
     def test_the_same_corpus_in_two_files_gives_the_same_tokenizer(self):
         text = corpus()
         once, _ = self.train(text, "--vocab-size", 300)

@@ -116,6 +116,19 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(self.ids(self.train(self.config("scalar"), "--isa", "scalar")), expected)
         self.assertNotEqual(self.ids(self.train(self.config("seed", [('output = "seed"', 'output = "seed"\nseed = 2')]))), expected)
 
+    def test_bf16_products_give_other_weights_that_threads_do_not_show_in(self):
+        bf16 = [("[reports]", '[optimizer]\ncompute = "bf16"\n[reports]')]
+        expected = self.ids(self.train(self.config("rounded", bf16), "--threads", 1))
+        self.assertEqual(self.ids(self.train(self.config("rounded-scalar", bf16), "--isa", "scalar")), expected)
+        self.assertNotEqual(self.ids(self.train(self.config("exact"))), expected)
+
+    def test_names_of_special_tokens_are_read_as_tokens_where_that_is_asked_for(self):
+        model = self.train(self.config("special", steps=30))["models"][0]["path"]
+        text = self.write("special.txt", "<|endoftext|>" + verses(20, 0).replace("\n\n", "<|endoftext|>"))
+        plain, special = (json.loads(tessera("perplexity", model, text, "--json", *options).stdout) for options in ((), ("--special",)))
+        self.assertLess(special["scored_tokens"], plain["scored_tokens"])
+        self.assertLess(special["perplexity"], plain["perplexity"])
+
     def start_and_wait(self, config, word):
         """A training whose stderr has said `word`."""
         process = subprocess.Popen([BINARY, "train", config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
