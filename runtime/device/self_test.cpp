@@ -310,7 +310,8 @@ Result<void> self_test(const tessera_op_table& table) {
                                              std::to_string(TESSERA_KERNEL_ABI_VERSION)};
   }
   const SelfTestHashes hashes = self_test_hashes(table);
-  for (std::size_t i = 0; i < hashes.size(); ++i) {
+  const std::size_t judged = hashes.size() - (table.training == nullptr ? self_test_training_ops : 0);
+  for (std::size_t i = 0; i < judged; ++i) {
     if (hashes[i] != golden[i]) {
       return Error{ErrorCode::unsupported,
                    std::string("kernel module ") + table.name + " fails its self-test in " + self_test_names[i] +

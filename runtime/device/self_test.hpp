@@ -11,6 +11,8 @@ namespace tessera {
 
 /// One number per op (a hash of all its output bits), in the order of self_test_names.
 inline constexpr int self_test_ops = 20;
+/// The last ones are those of training; a module that cannot train has 0 there and is not judged by them.
+inline constexpr int self_test_training_ops = 2;
 using SelfTestHashes = std::array<std::uint32_t, self_test_ops>;
 extern const char* const self_test_names[self_test_ops];
 

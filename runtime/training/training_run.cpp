@@ -205,6 +205,10 @@ TrainingRun::~TrainingRun() = default;
 
 Result<std::unique_ptr<TrainingRun>> TrainingRun::open(const TrainConfig& config, const TrainingSettings& settings) {
   TESSERA_TRY(const tessera_op_table* const table, select_kernels(settings.isa));
+  if (table->training == nullptr) {
+    return Error{ErrorCode::unsupported,
+                 std::string("kernel module ") + table->name + " cannot train; choose another by --isa"};
+  }
   TESSERA_TRY(const Start start, open_start(config));
   const TrainingPlan plan = plan_of(config, start.shape);
   const std::uint32_t threads = settings.threads == 0 ? usable_cores() : settings.threads;

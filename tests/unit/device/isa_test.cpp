@@ -28,6 +28,14 @@ void slightly_wrong_matmul_q8(const tessera_matmul_q8_args* args) {
   flip_last_bit(args);
 }
 
+/// One step of AdamW with the last bit of a weight flipped.
+void slightly_wrong_adamw(const tessera_adamw_args* args, const float* gradient, size_t n, float* weight, float* m,
+                          float* v) {
+  tessera_scalar_table()->training->adamw(args, gradient, n, weight, m, v);
+  auto* const bits = reinterpret_cast<unsigned char*>(weight);
+  bits[0] ^= 1;
+}
+
 void slightly_wrong_matmul_q4(const tessera_matmul_q8_args* args) {
   tessera_scalar_table()->matmul_q4(args);
   flip_last_bit(args);
@@ -66,6 +74,18 @@ BOOST_AUTO_TEST_CASE(one_wrong_bit_fails_the_self_test_by_the_name_of_the_op) {
   const auto q4_result = self_test(table);
   BOOST_REQUIRE(!q4_result);
   BOOST_TEST(q4_result.error().message.find("matmul_q4") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(training_is_judged_where_a_module_has_it) {
+  tessera_op_table table = *tessera_scalar_table();
+  tessera_training_ops training = *table.training;
+  training.adamw = slightly_wrong_adamw;
+  table.training = &training;
+  const auto result = self_test(table);
+  BOOST_REQUIRE(!result);
+  BOOST_TEST(result.error().message.find("backward passes and adamw") != std::string::npos, result.error().message);
+  table.training = nullptr;
+  BOOST_TEST(bool(self_test(table)));
 }
 
 BOOST_AUTO_TEST_CASE(a_module_of_another_abi_version_is_refused) {
