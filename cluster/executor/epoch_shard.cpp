@@ -1,7 +1,9 @@
 #include "cluster/executor/epoch_shard.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "cluster/executor/kv_moves.hpp"
 #include "runtime/base/ensure.hpp"
 
 namespace tessera {
@@ -66,11 +68,30 @@ Result<void> EpochShard::make_shard(ComputeContext context) {
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
   TESSERA_TRY(shard_, ModelShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
                                          context, plan_.kv_pages));
-  // Pages come at the step boundary, where everybody waits: their memory is better asked for now.
-  if (plan_.previous.value != 0) shard_->kv().populate(kv_populate_bytes_max);
+  TESSERA_CHECK(populate_arriving());
   weight_bytes_ = shard_->weights().bytes();
   kv_page_bytes_ = shard_->kv().bytes_of(1);
   return check_weights(assignment);
+}
+
+/// Pages of other nodes come at the step boundary, where everybody waits: their memory is better asked for now.
+Result<void> EpochShard::populate_arriving() {
+  if (plan_.previous_kv.empty()) return {};
+  const Manifest& manifest = checkpoint().manifest();
+  TESSERA_TRY(auto moves, kv_moves(plan_, manifest.shape, manifest.geometry));
+  std::erase_if(moves, [&](const KvMove& move) { return move.to != self_ || move.from == self_; });
+  std::size_t bytes = 0;  // of one page everywhere
+  for (const KvMove& move : moves) bytes += move.layers.count() * move.kv_heads.count() * shard_->kv().export_bytes(1);
+  if (bytes == 0) return {};
+  const auto pages = static_cast<std::uint32_t>(std::min<std::size_t>(plan_.kv_pages, kv_populate_bytes_max / bytes));
+  for (const KvMove& move : moves) {
+    for (std::uint32_t layer = move.layers.begin; layer < move.layers.end; ++layer) {
+      for (std::uint32_t head = move.kv_heads.begin; head < move.kv_heads.end; ++head) {
+        if (!shard_->kv().populate(layer, head, pages)) return {};
+      }
+    }
+  }
+  return {};
 }
 
 Result<void> EpochShard::check_weights(const ShardAssignment& assignment) {

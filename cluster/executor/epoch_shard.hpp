@@ -21,8 +21,8 @@
 
 namespace tessera {
 
-/// Of a KV cache that takes over pages from an epoch before, what is backed by memory before they come (milliseconds; a
-/// step boundary with more pages in use waits for the rest).
+/// Of the KV pages that come from other nodes when an epoch takes over from the one before, what is backed by memory
+/// before they come (milliseconds; a step boundary with more pages in use waits for the rest).
 inline constexpr std::size_t kv_populate_bytes_max = 32u << 20;
 
 class EpochShard {
@@ -67,6 +67,7 @@ class EpochShard {
   EpochShard(const ExecutorParts& parts, EpochPlan plan, ParticipantIndex self, const EpochKeys& keys);
   Result<void> open_checkpoint(std::shared_ptr<OpenCheckpoint> open_already);
   Result<void> make_shard(ComputeContext context);
+  Result<void> populate_arriving();
   Result<void> check_weights(const ShardAssignment& assignment);
   void report_damage(const Error& error);
 

@@ -12,11 +12,13 @@ namespace {
 
 std::uint32_t layer_head_pairs(const KvMove& move) { return move.layers.count() * move.kv_heads.count(); }
 
-bool holds_all(const KvCache& cache, const KvMove& move) {
-  const auto inside = [](SliceRange outer, SliceRange inner) {
-    return outer.begin <= inner.begin && inner.end <= outer.end;
-  };
-  return inside(cache.shape().layers, move.layers) && inside(cache.shape().heads, move.kv_heads);
+bool has_all(const KvCache& cache, const KvMove& move) {
+  for (std::uint32_t layer = move.layers.begin; layer < move.layers.end; ++layer) {
+    for (std::uint32_t head = move.kv_heads.begin; head < move.kv_heads.end; ++head) {
+      if (!cache.has(layer, head)) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -71,7 +73,7 @@ void KvTransfer::cut(const KvMove& move, std::size_t page_bytes) {
   }
 }
 
-Result<void> KvTransfer::begin(const KvCache* old, std::vector<PageId> pages) {
+Result<void> KvTransfer::begin(KvCache* old, std::vector<PageId> pages) {
   TESSERA_ENSURE(!begun_);
   begun_ = true;
   old_ = old;
@@ -81,10 +83,10 @@ Result<void> KvTransfer::begin(const KvCache* old, std::vector<PageId> pages) {
   };
   if (std::any_of(pages_.begin(), pages_.end(), beyond))
     return Error{ErrorCode::corrupt, "KV pages: the hand-over names pages that the caches do not have"};
-  bool copies = false;
+  bool stays = false;
   for (const KvMove& move : moves_) {
     if (pages_.empty()) break;
-    if (move.from == self_ && (old == nullptr || !holds_all(*old, move))) {
+    if (move.from == self_ && (old == nullptr || !has_all(*old, move))) {
       return Error{ErrorCode::unavailable,
                    "this node does not hold the KV pages that the plan expects of it; activate the epoch without a "
                    "hand-over"};
@@ -94,13 +96,17 @@ Result<void> KvTransfer::begin(const KvCache* old, std::vector<PageId> pages) {
     } else if (move.to != self_) {
       cut(move, old->page_bytes());
     } else {
-      copies = true;
+      stays = true;
     }
   }
-  if (copies) copy_shared_pages(*old, *to_, pages_);
+  if (stays) take_over_pages(*old, *to_, pages_);
   if (received_bytes_ > expected_bytes_)
     return Error{ErrorCode::corrupt, "KV pages: more came than the hand-over announced"};
   return {};
+}
+
+const KvCache& KvTransfer::source(std::uint32_t layer, std::uint32_t head) const {
+  return old_->has(layer, head) ? *old_ : *to_;
 }
 
 KvTransfer::Piece KvTransfer::next_piece() {
@@ -118,7 +124,7 @@ KvTransfer::Piece KvTransfer::next_piece() {
   std::size_t offset = 0;
   for (std::uint32_t layer = waiting.layers.begin; layer < waiting.layers.end; ++layer) {
     for (std::uint32_t head = waiting.kv_heads.begin; head < waiting.kv_heads.end; ++head, offset += one)
-      old_->export_pages(layer, head, command.pages, std::span(payload_).subspan(offset, one));
+      source(layer, head).export_pages(layer, head, command.pages, std::span(payload_).subspan(offset, one));
   }
   command.payload = payload_;
   return piece;

@@ -1,8 +1,9 @@
-// KvTransfer: one participant's part in handing the KV pages of an epoch to the next one. It copies what stays on the
-// node, cuts what leaves it into pieces, and takes what comes; nothing in it waits, so that whoever drives it can send
-// a piece, take a piece, and so on, and no two nodes wait for each other.
+// KvTransfer: one participant's part in handing the KV pages of an epoch to the next one. What stays on the node goes
+// over from the old shard's cache to the new one's, as memory; what leaves it is cut into pieces, and what comes is
+// taken; nothing in it waits, so that whoever drives it can send a piece, take a piece, and so on, and no two nodes
+// wait for each other.
 //
-//   begin(old cache, pages) ─► local copies; pieces in line
+//   begin(old cache, pages) ─► what stays; pieces in line
 //   next_piece() …  send each      receive() …  as they come, also before begin()      complete()
 #pragma once
 
@@ -34,9 +35,10 @@ class KvTransfer {
   /// `corrupt` when the piece is not one that `from` should send here, or too many came.
   Result<void> receive(ParticipantIndex from, const KvPagesCommand& piece);
 
-  /// `old`: the cache of the previous epoch's shard on this node; null when there is none. `pages`: those in use.
-  /// `unavailable` when the plan expects this node to hold what it does not, `corrupt` for pages that no cache has.
-  Result<void> begin(const KvCache* old, std::vector<PageId> pages);
+  /// `old`: the cache of the previous epoch's shard on this node, which never computes again; null when there is none.
+  /// `pages`: those in use. `unavailable` when the plan expects this node to hold what it does not (also what an
+  /// earlier transfer took over), `corrupt` for pages that no cache has.
+  Result<void> begin(KvCache* old, std::vector<PageId> pages);
 
   struct Piece {
     ParticipantIndex to;
@@ -60,6 +62,8 @@ class KvTransfer {
       : self_(self), to_(to), moves_(std::move(moves)) {}
   void cut(const KvMove& move, std::size_t page_bytes);
   bool expected(ParticipantIndex from, std::uint32_t layer, std::uint32_t head) const;
+  /// Where the old epoch's pages of (layer, head) are now.
+  const KvCache& source(std::uint32_t layer, std::uint32_t head) const;
 
   ParticipantIndex self_;
   KvCache* to_;

@@ -12,40 +12,40 @@
 namespace tessera {
 
 Result<KvCache> KvCache::create(const KvShape& shape) {
-  KvCache cache(shape, nullptr, 0);
-  std::size_t bytes = cache.page_bytes();
-  bool fits = true;
-  for (const std::uint32_t factor : {shape.pages, shape.heads.count(), shape.layers.count(), 2u}) {
-    fits = fits && !__builtin_mul_overflow(bytes, std::size_t{factor}, &bytes);
-  }
-  if (fits && bytes == 0) return cache;
+  KvCache cache(shape);
+  const std::size_t count = std::size_t{shape.layers.count()} * shape.heads.count();
+  std::size_t bytes = cache.page_bytes(), all = 0;
+  const bool fits = !__builtin_mul_overflow(bytes, std::size_t{2} * shape.pages, &bytes) &&
+                    !__builtin_mul_overflow(bytes, count, &all);
+  if (fits && all == 0) return cache;
   const std::string arithmetic =
       std::to_string(shape.layers.count()) + " layers x " + std::to_string(shape.heads.count()) + " KV heads x 2 x " +
       std::to_string(shape.pages) + " pages x " + std::to_string(cache.page_bytes()) + " bytes";
-  void* memory = MAP_FAILED;
-  if (fits) {
-    memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  cache.regions_.reserve(fits ? count : 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    void* memory = MAP_FAILED;
+    if (fits)
+      memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      return Error{ErrorCode::exhausted,
+                   "cannot reserve the KV cache (" + arithmetic + "); use a shorter context or fewer sequences"};
+    }
+    cache.regions_.emplace_back(static_cast<std::byte*>(memory), bytes);
   }
-  if (memory == MAP_FAILED) {
-    return Error{ErrorCode::exhausted,
-                 "cannot reserve the KV cache (" + arithmetic + "); use a shorter context or fewer sequences"};
-  }
-  cache.memory_ = static_cast<std::byte*>(memory);
-  cache.bytes_ = bytes;
   return cache;
 }
 
-KvCache::KvCache(KvCache&& other) noexcept
-    : shape_(other.shape_), memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+KvCache::Region::Region(Region&& other) noexcept
+    : memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 
-KvCache& KvCache::operator=(KvCache&& other) noexcept {
-  std::swap(shape_, other.shape_);
+KvCache::Region& KvCache::Region::operator=(Region&& other) noexcept {
+  Region old(std::move(*this));
   std::swap(memory_, other.memory_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
-KvCache::~KvCache() {
+KvCache::Region::~Region() {
   if (memory_ != nullptr) ::munmap(memory_, bytes_);
 }
 
@@ -57,31 +57,34 @@ std::size_t KvCache::bytes_of(std::uint32_t pages) const {
   return std::size_t{2} * shape_.layers.count() * shape_.heads.count() * pages * page_bytes();
 }
 
-std::byte* KvCache::k(std::uint32_t layer, std::uint32_t head) const {
+std::size_t KvCache::place(std::uint32_t layer, std::uint32_t head) const {
   TESSERA_ENSURE(shape_.holds(layer, head));
-  const std::size_t place =
-      std::size_t{layer - shape_.layers.begin} * shape_.heads.count() + (head - shape_.heads.begin);
-  return memory_ + place * 2 * shape_.pages * page_bytes();
+  return std::size_t{layer - shape_.layers.begin} * shape_.heads.count() + (head - shape_.heads.begin);
+}
+
+bool KvCache::has(std::uint32_t layer, std::uint32_t head) const {
+  return shape_.holds(layer, head) && !regions_.empty() && regions_[place(layer, head)].memory() != nullptr;
+}
+
+std::byte* KvCache::k(std::uint32_t layer, std::uint32_t head) const {
+  std::byte* const memory = regions_[place(layer, head)].memory();
+  TESSERA_ENSURE(memory != nullptr);
+  return memory;
 }
 
 std::byte* KvCache::v(std::uint32_t layer, std::uint32_t head) const {
   return k(layer, head) + shape_.pages * page_bytes();
 }
 
-void KvCache::populate(std::size_t bytes) {
-  if (memory_ == nullptr) return;
-  const std::size_t pages = std::min<std::size_t>(shape_.pages, bytes / bytes_of(1));
-  if (pages == 0) return;
+bool KvCache::populate(std::uint32_t layer, std::uint32_t head, std::uint32_t pages) {
+  const std::size_t bytes = std::min(pages, shape_.pages) * page_bytes();
+  if (bytes == 0) return true;
   const auto system_page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const auto ask = [&](std::byte* first) {
     const std::size_t before = reinterpret_cast<std::uintptr_t>(first) % system_page;
-    return ::madvise(first - before, before + pages * page_bytes(), MADV_POPULATE_WRITE) == 0;
+    return ::madvise(first - before, before + bytes, MADV_POPULATE_WRITE) == 0;
   };
-  for (std::uint32_t layer = shape_.layers.begin; layer < shape_.layers.end; ++layer) {
-    for (std::uint32_t head = shape_.heads.begin; head < shape_.heads.end; ++head) {
-      if (!ask(k(layer, head)) || !ask(v(layer, head))) return;  // an old kernel, or no memory: writing will tell
-    }
-  }
+  return ask(k(layer, head)) && ask(v(layer, head));
 }
 
 void KvCache::export_pages(std::uint32_t layer, std::uint32_t head, std::span<const PageId> pages,
@@ -120,24 +123,30 @@ Result<void> KvCache::import_pages(std::uint32_t layer, std::uint32_t head, std:
   return {};
 }
 
-std::size_t copy_shared_pages(const KvCache& from, KvCache& to, std::span<const PageId> pages) {
-  TESSERA_ENSURE(from.shape().head_dim == to.shape().head_dim && from.shape().dtype == to.shape().dtype);
-  const SliceRange layers = overlap(from.shape().layers, to.shape().layers);
-  const SliceRange heads = overlap(from.shape().heads, to.shape().heads);
+std::size_t take_over_pages(KvCache& from, KvCache& to, std::span<const PageId> pages) {
+  const KvShape &source = from.shape(), &target = to.shape();
+  TESSERA_ENSURE(source.head_dim == target.head_dim && source.dtype == target.dtype);
+  const SliceRange layers = overlap(source.layers, target.layers), heads = overlap(source.heads, target.heads);
+  const bool same = source.pages == target.pages;
   const std::size_t bytes = to.page_bytes();
-  std::size_t copied = 0;
+  std::size_t went = 0;
   for (std::uint32_t layer = layers.begin; layer < layers.end; ++layer) {
     for (std::uint32_t head = heads.begin; head < heads.end; ++head) {
+      if (!from.has(layer, head)) continue;
+      went += 2 * bytes * pages.size();
+      if (same) {
+        to.regions_[to.place(layer, head)] = std::move(from.regions_[from.place(layer, head)]);
+        continue;
+      }
       for (const PageId page : pages) {
-        TESSERA_ENSURE(page.value < from.shape().pages && page.value < to.shape().pages);
-        const std::size_t place = page.value * bytes;
-        std::memcpy(to.k(layer, head) + place, from.k(layer, head) + place, bytes);
-        std::memcpy(to.v(layer, head) + place, from.v(layer, head) + place, bytes);
-        copied += 2 * bytes;
+        TESSERA_ENSURE(page.value < source.pages && page.value < target.pages);
+        const std::size_t begin = page.value * bytes;
+        std::memcpy(to.k(layer, head) + begin, from.k(layer, head) + begin, bytes);
+        std::memcpy(to.v(layer, head) + begin, from.v(layer, head) + begin, bytes);
       }
     }
   }
-  return copied;
+  return went;
 }
 
 }  // namespace tessera

@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(pages_arrive_as_they_left_also_those_that_come_before_the_a
   EpochPlan plan = plan_of(1, 2);
   plan.previous_kv = {{{0}, {0, 2}, {0, 1}}, {{1}, {0, 2}, {1, 3}}};
   KvCache old_receiver = cache({0, 2}, {0, 1}, 20), old_donor = cache({0, 2}, {1, 3}, 20),
-          next = cache({0, 2}, {0, 3}, 12);
+          next = cache({0, 2}, {0, 3}, 12);  // fewer pages: what stays is copied
   fill(old_receiver, 1);
   fill(old_donor, 2);
   auto receiver = KvTransfer::create(plan, {0}, shape, geometry, &next);
@@ -114,6 +114,34 @@ BOOST_AUTO_TEST_CASE(pages_arrive_as_they_left_also_those_that_come_before_the_a
     for (std::uint32_t head = 1; head < 3; ++head)
       BOOST_TEST((exported(next, layer, head, pages) == exported(old_donor, layer, head, pages)));
   }
+}
+
+BOOST_AUTO_TEST_CASE(what_stays_on_a_node_and_is_sent_too_goes_over_once_and_a_second_transfer_does_not_find_it) {
+  EpochPlan plan = plan_of(3, 3);  // KV head 1 is of shards 0 and 1
+  plan.previous_kv = {{{0}, {0, 2}, {0, 3}}};
+  KvCache old = cache({0, 2}, {0, 3}, 6), next = cache({0, 2}, {0, 2}, 6), other = cache({0, 2}, {1, 3}, 6);
+  fill(old, 4);
+  const std::vector<PageId> pages = {{5}, {1}};
+  const auto expected = exported(old, 1, 1, pages), sent_only = exported(old, 1, 2, pages);
+  auto keeper = KvTransfer::create(plan, {0}, shape, geometry, &next);
+  auto receiver = KvTransfer::create(plan, {1}, shape, geometry, &other);
+  BOOST_REQUIRE((*keeper)->begin(&old, pages));
+  BOOST_REQUIRE((*receiver)->begin(nullptr, pages));
+  BOOST_TEST((!old.has(1, 1) && next.has(1, 1)));
+  while ((*keeper)->has_piece()) {
+    const KvTransfer::Piece piece = (*keeper)->next_piece();
+    if (piece.to.value == 1) BOOST_REQUIRE((*receiver)->receive({0}, piece.command));
+  }
+  BOOST_TEST((*receiver)->complete());
+  BOOST_TEST((exported(next, 1, 1, pages) == expected));
+  BOOST_TEST((exported(other, 1, 1, pages) == expected));
+  BOOST_TEST((exported(other, 1, 2, pages) == sent_only));
+
+  KvCache third = cache({0, 2}, {0, 2}, 6);
+  auto again = KvTransfer::create(plan, {0}, shape, geometry, &third);
+  const Result<void> refused = (*again)->begin(&old, pages);
+  BOOST_REQUIRE(!refused);
+  BOOST_TEST((refused.error().code == ErrorCode::unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(large_transfers_are_cut_and_arrive_whole) {

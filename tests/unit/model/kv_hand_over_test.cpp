@@ -1,5 +1,6 @@
 // A sequence goes on under another plan, with the pages that the old plan's shards computed, as if nothing had
 // happened.
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <vector>
@@ -38,8 +39,10 @@ std::vector<float> decode(LocalReplica& replica, std::span<const TokenId> tokens
   return logits;
 }
 
-/// From the first shard that holds a (layer, head) to all of the new plan that do, as bytes.
-std::size_t send_pages(LocalReplica& from, LocalReplica& to, std::span<const PageId> pages) {
+using Stays = std::function<bool(std::uint32_t shard, std::uint32_t layer, std::uint32_t head)>;
+
+/// From the first shard that holds a (layer, head) to all of the new plan that do, as bytes, except where it stays.
+std::size_t send_pages(LocalReplica& from, LocalReplica& to, std::span<const PageId> pages, const Stays& stays) {
   std::size_t sent = 0;
   for (std::uint32_t layer = 0; layer < 4; ++layer) {
     for (std::uint32_t head = 0; head < 3; ++head) {
@@ -49,7 +52,7 @@ std::size_t send_pages(LocalReplica& from, LocalReplica& to, std::span<const Pag
       std::vector<std::byte> bytes(source.export_bytes(pages.size()));
       source.export_pages(layer, head, pages, bytes);
       for (std::uint32_t i = 0; i < to.shards(); ++i) {
-        if (!to.shard(i).kv().shape().holds(layer, head)) continue;
+        if (!to.shard(i).kv().shape().holds(layer, head) || stays(i, layer, head)) continue;
         BOOST_REQUIRE(to.shard(i).kv().import_pages(layer, head, pages, bytes));
         sent += bytes.size();
       }
@@ -58,14 +61,20 @@ std::size_t send_pages(LocalReplica& from, LocalReplica& to, std::span<const Pag
   return sent;
 }
 
-std::size_t copy_pages(LocalReplica& from, LocalReplica& to, std::span<const PageId> pages) {
-  std::size_t copied = 0;
-  for (std::uint32_t i = 0; i < from.shards(); ++i) {
-    for (std::uint32_t j = 0; j < to.shards(); ++j) {
-      copied += copy_shared_pages(from.shard(i).kv(), to.shard(j).kv(), pages);
-    }
-  }
-  return copied;
+/// As nodes do it of which each has one shard of either plan: what a node holds stays there, the rest is sent.
+std::size_t keep_and_send_pages(LocalReplica& from, LocalReplica& to, std::span<const PageId> pages) {
+  std::size_t bytes = 0;
+  const auto stays = [&](std::uint32_t shard, std::uint32_t layer, std::uint32_t head) {
+    return shard < from.shards() && from.shard(shard).kv().has(layer, head);
+  };
+  bytes += send_pages(from, to, pages, stays);
+  for (std::uint32_t i = 0; i < std::min(from.shards(), to.shards()); ++i)
+    bytes += take_over_pages(from.shard(i).kv(), to.shard(i).kv(), pages);
+  return bytes;
+}
+
+std::size_t send_all_pages(LocalReplica& from, LocalReplica& to, std::span<const PageId> pages) {
+  return send_pages(from, to, pages, [](auto...) { return false; });
 }
 
 using HandOver = std::function<std::size_t(LocalReplica&, LocalReplica&, std::span<const PageId>)>;
@@ -91,7 +100,7 @@ BOOST_DATA_TEST_CASE(a_sequence_goes_on_under_another_plan_with_equal_bits, data
       std::vector<PageId> pages;
       BOOST_REQUIRE(from->pages().grow(pages, before + after));
       decode(*from, tokens, pages, 0, before);
-      for (const HandOver& hand_over : {HandOver(send_pages), HandOver(copy_pages)}) {
+      for (const HandOver& hand_over : {HandOver(send_all_pages), HandOver(keep_and_send_pages)}) {
         const auto to = make_replica(checkpoint, new_plan, before + after);
         const std::size_t bytes = hand_over(*from, *to, std::span(pages).first(pages_for(before)));
         BOOST_TEST(bytes > 0u);
@@ -106,17 +115,38 @@ BOOST_DATA_TEST_CASE(a_sequence_goes_on_under_another_plan_with_equal_bits, data
   BOOST_TEST(!same_bits(decode(*empty, tokens, pages, before, before + after), expected));
 }
 
-BOOST_AUTO_TEST_CASE(used_pages_take_exactly_what_is_copied) {
+BOOST_AUTO_TEST_CASE(a_cache_of_the_same_capacity_takes_the_memory_over_and_the_other_has_it_no_more) {
   const TemporaryFolder folder;
   const auto checkpoint = make_checkpoint(folder, four_layers(), DType::q8);
   const auto from = make_replica(checkpoint, {}, 200);
   const auto to = make_replica(checkpoint, {}, 200);
   std::vector<PageId> pages;
   BOOST_REQUIRE(from->pages().grow(pages, 70));  // three pages
-  const KvCache& cache = from->shard(0).kv();
+  KvCache& cache = from->shard(0).kv();
+  const std::byte* const memory = cache.k(3, 2);
   BOOST_TEST(cache.bytes_of(3) == 4u * 3 * 2 * 3 * (kv_page_positions * 8 * 2));
-  BOOST_TEST(copy_pages(*from, *to, pages) == cache.bytes_of(3));
+  BOOST_TEST(take_over_pages(cache, to->shard(0).kv(), pages) == cache.bytes_of(3));
+  BOOST_TEST((to->shard(0).kv().k(3, 2) == memory));
+  BOOST_TEST((to->shard(0).kv().has(3, 2) && !cache.has(3, 2)));
+  BOOST_TEST(take_over_pages(cache, to->shard(0).kv(), pages) == 0u);
+  BOOST_TEST((to->shard(0).kv().k(3, 2) == memory));
   BOOST_TEST(cache.bytes_of(cache.shape().pages) == cache.bytes());
+}
+
+BOOST_AUTO_TEST_CASE(caches_of_different_capacity_copy_what_both_hold) {
+  auto from = KvCache::create({{0, 2}, {0, 2}, 8, KvDType::f32, 5}),
+       to = KvCache::create({{1, 3}, {1, 2}, 8, KvDType::f32, 3});
+  BOOST_REQUIRE((from && to));
+  const std::vector<PageId> pages{{2}};
+  const std::size_t bytes = from->page_bytes();
+  from->k(1, 1)[2 * bytes] = std::byte{5};
+  from->v(1, 1)[3 * bytes - 1] = std::byte{6};
+  from->k(1, 1)[0] = std::byte{7};
+  BOOST_TEST(take_over_pages(*from, *to, pages) == 2 * bytes);
+  BOOST_TEST((to->k(1, 1)[2 * bytes] == std::byte{5}));
+  BOOST_TEST((to->v(1, 1)[3 * bytes - 1] == std::byte{6}));
+  BOOST_TEST((to->k(1, 1)[0] == std::byte{0}));  // page 0 was not among them
+  BOOST_TEST(from->has(1, 1));
 }
 
 BOOST_AUTO_TEST_CASE(pages_that_do_not_fit_are_refused_and_change_nothing) {
