@@ -157,13 +157,27 @@ Result<std::optional<JoinAnswer>> remembered(const StateFolder& state, const std
   }
 }
 
+/// A member comes back with the token that it was given once; one of another cluster means the wrong folder.
+Result<void> check_same_cluster(const JoinAnswer& member, const JoinToken& token, const StateFolder& state) {
+  TESSERA_TRY(const std::string authority, load_authority_certificate(state));
+  TESSERA_TRY(const Fingerprint fingerprint, fingerprint_of(authority));
+  if (fingerprint == token.authority) return {};
+  return Error{ErrorCode::invalid_argument,
+               state.root().string() + " belongs to a member of cluster '" + member.cluster +
+                   "', and the token is of another one; use another --state-dir, or remove the folder to leave '" +
+                   member.cluster + "' for good"};
+}
+
 /// With the token, or without it when this node is a member already.
 Result<JoinAnswer> admitted(const NodeCommandOptions& options, const StateFolder& state) {
   TESSERA_TRY(auto member, remembered(state, options.node.name));
-  if (member) return std::move(*member);
   TESSERA_TRY(const Endpoint endpoint, parse_endpoint(options.join));
   TESSERA_TRY(const std::string text, read_token(options.token));
   TESSERA_TRY(const JoinToken token, parse_join_token(text));
+  if (member) {
+    TESSERA_CHECK(check_same_cluster(*member, token, state));
+    return std::move(*member);
+  }
   TESSERA_TRY(JoinAnswer joined, join(endpoint, token, options.node.name, state));
   if (joined.coordinator_rpc.host.empty()) joined.coordinator_rpc.host = endpoint.host;
   TESSERA_CHECK(remember(state, joined));

@@ -219,11 +219,18 @@ class Cluster:
         """`tessera logs -f`; whoever asks for it closes it."""
         return Lines("logs", node, "-f", "--cluster", self.config)
 
-    def join(self, name):
+    def new_token(self):
+        return self.json("token", "create")["token"]
+
+    def wait_for_nodes(self, names):
+        """Until all of them are ready."""
+        return self.wait_for(lambda status: set(names) <= {one["name"] for one in status["nodes"] if one["state"] == "ready"})
+
+    def join(self, name, token=None, state=None):
         """A worker that the configuration does not know."""
-        token = self.json("token", "create")["token"]
+        token = token or self.new_token()
         child = subprocess.Popen([BINARY, "node", "--join", f"127.0.0.1:{self.join_port}", "--token", token, "--name", name, "--cores", "1",
-                                  "--state-dir", os.path.join(self.folder, f"state-{name}")],
+                                  "--state-dir", state or os.path.join(self.folder, f"state-{name}")],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.children.append(child)
         return child

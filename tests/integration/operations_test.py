@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import unittest
 
+from binary import USAGE
 from cluster import SHAPE, Cluster, synth
 
 
@@ -36,6 +37,25 @@ class OperationsTest(unittest.TestCase):
                 read_until(f"in term {term + 1}".encode())
             finally:
                 log.close()
+
+    def test_a_member_comes_back_with_its_token_and_is_refused_with_one_of_another_cluster(self):
+        with Cluster(os.path.join(self.folder, "first"), workers=1, name="first") as first:
+            token = first.new_token()
+            child = first.join("w9", token=token)
+            first.wait_for_nodes(["w9"])
+            child.terminate()
+            child.wait()
+            child = first.join("w9", token=token)
+            first.wait_for_nodes(["w9"])
+            child.terminate()
+            child.wait()
+            state = os.path.join(first.folder, "state-w9")
+            with Cluster(os.path.join(self.folder, "second"), workers=1, name="second") as second:
+                stranger = second.join("w9", state=state)
+                output, errors = stranger.communicate(timeout=60)
+                self.assertEqual(stranger.returncode, USAGE, errors.decode())
+                self.assertIn("belongs to a member of cluster 'first'", errors.decode())
+                self.assertIn("--state-dir", errors.decode())
 
     def test_status_shows_the_steps_of_a_deployment_and_the_load_of_its_nodes(self):
         with Cluster(os.path.join(self.folder, "status"), workers=2) as cluster:
