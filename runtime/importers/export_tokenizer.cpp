@@ -56,6 +56,7 @@ json tokenizer_config(const TokenizerData& data, const char* tokenizer_class) {
     if (!name.empty()) config[key] = name;
   };
   put("bos_token", name_of(data, data.bos));
+  if (data.bos < 0) config["bos_token"] = nullptr;  // else one would be found by its name
   put("unk_token", name_of(data, data.unknown));
   if (!data.eos.empty()) put("eos_token", name_of(data, data.eos.front()));
   // Without its name other programs cannot make texts as long as each other.
@@ -66,6 +67,9 @@ json tokenizer_config(const TokenizerData& data, const char* tokenizer_class) {
   put("mask_token", name_among(data, {"<mask>", "[MASK]"}));
   return config;
 }
+
+/// Names that are no UTF-8 come out otherwise, which is noticed when the files are read again.
+std::string text_of(const json& file) { return file.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
 
 void put_ids(const TokenizerData& data, json& config) {
   if (data.bos >= 0) config["bos_token_id"] = data.bos;
@@ -170,8 +174,8 @@ class TokenizerExport {
     put_ids(data, generation);
     complete.update(about_);
     TESSERA_CHECK(write(form.file, form.content));
-    TESSERA_CHECK(write("generation_config.json", generation.dump(2) + "\n"));
-    return write("tokenizer_config.json", complete.dump(2) + "\n");
+    TESSERA_CHECK(write("generation_config.json", text_of(generation)));
+    return write("tokenizer_config.json", text_of(complete));
   }
   void remove_all() {
     std::error_code ignored;
@@ -201,7 +205,7 @@ Result<ExportedTokenizer> export_tokenizer(const Checkpoint& checkpoint, const P
     if (report.bytes_written > 0) return report;
   }
   if (about.empty()) return report;
-  const std::string text = about.dump(2) + "\n";
+  const std::string text = text_of(about);
   TESSERA_CHECK(folder.write("tokenizer_config.json", text));
   report.bytes_written = text.size();
   return report;

@@ -16,6 +16,7 @@
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/sentencepiece_model.hpp"
 #include "runtime/importers/tensor_values.hpp"
+#include "runtime/importers/tokenizer_json.hpp"
 #include "runtime/importers/vocabulary.hpp"
 #include "runtime/text/tokenizer.hpp"
 #include "runtime/text/tokenizer_blob.hpp"
@@ -284,6 +285,17 @@ BOOST_AUTO_TEST_CASE(special_ids_and_the_chat_template_stand_where_others_look_f
     BOOST_TEST(config["bos_token_id"] == 1);
     BOOST_TEST(config["eos_token_id"] == json({2, 1}));
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_tokenizer_without_bos_comes_back_without_one_though_it_has_a_token_of_that_name) {
+  auto data = parse_tokenizer_json(marked().dump(), "t.json");
+  BOOST_REQUIRE_MESSAGE(data, message_of(data));
+  BOOST_TEST(data->bos == 1);
+  data->bos = -1;
+  const TemporaryFolder folder;
+  const RoundTrip trip(*data, folder);
+  BOOST_TEST(trip.notices() == "");
+  BOOST_TEST(trip.imported.data().bos == -1);
 }
 
 BOOST_AUTO_TEST_CASE(several_chat_templates_come_back) {
