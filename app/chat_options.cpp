@@ -65,6 +65,11 @@ void add_chat_options(CLI::App& command, ChatOptions& options) {
       .add_option("--tools", options.tools, "Tools that the model may call, as a JSON file with a list of definitions")
       ->group(group);
   command
+      .add_option("--template", options.template_name,
+                  "Name of the chat template to use, where the model has several (default: tool_use with tools, else "
+                  "default)")
+      ->group(group);
+  command
       .add_option("--var", options.variables,
                   "NAME=VALUE for the template, such as enable_thinking=false; may be repeated")
       ->group(group)
@@ -75,6 +80,7 @@ void add_chat_options(CLI::App& command, ChatOptions& options) {
 Result<ChatInput> start_conversation(const ChatOptions& options, const Tokenizer* tokenizer) {
   ChatInput input;
   input.now = local_time(SystemWallClock().now());
+  input.template_name = options.template_name;
   if (tokenizer != nullptr) {
     const TokenizerData& data = tokenizer->data();
     if (data.bos >= 0) input.variables["bos_token"] = data.pieces[static_cast<std::size_t>(data.bos)];

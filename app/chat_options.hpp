@@ -22,11 +22,12 @@ struct ChatOptions {
   bool chat = false;
   std::string system;
   std::string messages, tools;         ///< files
+  std::string template_name;           ///< of several templates; empty: as the conversation needs it
   std::vector<std::string> variables;  ///< NAME=VALUE as written
   bool enabled() const { return chat || !messages.empty(); }
 };
 
-/// --system, --messages, --tools, --var
+/// --system, --messages, --tools, --var, --template
 void add_chat_options(CLI::App& command, ChatOptions& options);
 
 /// What every prompt of a conversation has in common: tools, variables, the names of BOS and EOS from the tokenizer

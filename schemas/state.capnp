@@ -53,6 +53,8 @@ struct BlockPlan {
   embeddingNorm @24 :Bool;
   bidirectional @25 :Bool;
   head @26 :Bool = true;
+  denseLayers @27 :Text;
+  denseFfnDim @28 :UInt32;
 }
 
 struct SliceGeometry {

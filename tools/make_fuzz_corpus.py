@@ -237,15 +237,25 @@ def family_configs():
         "gpt_neox": of("gpt_neox", "GPTNeoXForCausalLM", rotary_pct=0.5, hidden_act="gelu", use_parallel_residual=True),
         "mixtral": of("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
         "qwen3_moe": of("qwen3_moe", "Qwen3MoeForCausalLM", num_experts=4, num_experts_per_tok=2, moe_intermediate_size=FFN, norm_topk_prob=True),
+        "qwen3_moe_dense": of("qwen3_moe", "Qwen3MoeForCausalLM", num_hidden_layers=2, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=FFN,
+                              mlp_only_layers=[1]),
     }
 
 
-def safetensors(dtype="F32", tied=True, change=None):
-    encode = {"F32": f32, "F16": f16, "BF16": bf16}[dtype]
+def encoder_configs():
+    """As family_configs(), of encoders."""
+    bert = {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": DIM, "intermediate_size": FFN, "num_hidden_layers": 1,
+            "num_attention_heads": HEADS, "vocab_size": VOCAB, "max_position_embeddings": CONTEXT, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
+    return {"bert": bert, "roberta": {**bert, "model_type": "roberta", "architectures": ["RobertaForMaskedLM"], "pad_token_id": 1},
+            "xlm_roberta": {**bert, "model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"]},
+            "distilbert": {"model_type": "distilbert", "dim": DIM, "hidden_dim": FFN, "n_layers": 1, "n_heads": HEADS, "vocab_size": VOCAB,
+                           "max_position_embeddings": CONTEXT}}
+
+
+def safetensors_file(tensors, change=None):
+    """`tensors`: name → (dtype, shape, bytes)."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, shape in hugging_face_shapes(tied).items():
-        count = shape[0] * (shape[1] if len(shape) == 2 else 1)
-        encoded = encode(floats(count))
+    for name, (dtype, shape, encoded) in tensors.items():
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(encoded)]}
         data += encoded
     if change:
@@ -253,6 +263,76 @@ def safetensors(dtype="F32", tied=True, change=None):
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors_tensors(dtype, tied):
+    encode = {"F32": f32, "F16": f16, "BF16": bf16}[dtype]
+    return {name: (dtype, shape, encode(floats(shape[0] * (shape[1] if len(shape) == 2 else 1))))
+            for name, shape in hugging_face_shapes(tied).items()}
+
+
+def safetensors(dtype="F32", tied=True, change=None):
+    return safetensors_file(safetensors_tensors(dtype, tied), change)
+
+
+def _words(count):
+    return b"".join(struct.pack("<I", i * 2654435761 % 2**32) for i in range(count))
+
+
+def quantised_tensors(method, group=16):
+    """The same model with its matrices in 4 bits or F8."""
+    tensors = {}
+    for name, tensor in safetensors_tensors("F16", True).items():
+        if not name.endswith("_proj.weight"):
+            tensors[name] = tensor
+            continue
+        outputs, inputs = tensor[1]
+        module, groups = name[: -len(".weight")], -(-inputs // group)
+        if method == "f8":
+            tensors[name] = ("F8_E4M3", [outputs, inputs], bytes(i * 7 % 120 for i in range(outputs * inputs)))
+            tensors[module + ".weight_scale_inv"] = ("F32", [-(-outputs // group), groups], f32(floats(-(-outputs // group) * groups)))
+            continue
+        shape = [inputs // 8, outputs] if method == "gptq" else [inputs, outputs // 8]
+        tensors[module + ".qweight"] = ("I32", shape, _words(shape[0] * shape[1]))
+        tensors[module + ".qzeros"] = ("I32", [groups, outputs // 8], _words(groups * (outputs // 8)))
+        tensors[module + ".scales"] = ("F16", [groups, outputs], f16(floats(groups * outputs)))
+        if method == "gptq":
+            tensors[module + ".g_idx"] = ("I32", [inputs], b"".join(struct.pack("<I", i // group) for i in range(inputs)))
+    return tensors
+
+
+def hf_model_seeds():
+    """A config.json, a zero byte, a .safetensors file."""
+    def model(config, tensors):
+        return json.dumps({**hugging_face_config(), **config}).encode() + b"\0" + safetensors_file(tensors)
+
+    plain = safetensors_tensors("F16", True)
+    gptq = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True, "checkpoint_format": "gptq"}}
+    awq = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 16, "zero_point": True, "version": "gemm"}}
+    f8 = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 16]}}
+    wrong = {name: (dtype, shape, b"\xff" * len(data)) if name.endswith("g_idx") else (dtype, shape, data)
+             for name, (dtype, shape, data) in quantised_tensors("gptq").items()}
+    no_scales = {name: tensor for name, tensor in quantised_tensors("awq").items() if not name.endswith("k_proj.scales")}
+    other = {name: json.dumps(config).encode() + b"\0" + safetensors_file(plain) for name, config in {**family_configs(), **encoder_configs()}.items()}
+    return {"plain": model({}, plain), "gptq": model(gptq, quantised_tensors("gptq")), "awq": model(awq, quantised_tensors("awq")),
+            "f8": model(f8, quantised_tensors("f8")), "groups_outside": model(gptq, wrong), "no_scales": model(awq, no_scales),
+            "one_group": model({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": -1}}, quantised_tensors("gptq", 64)), **other}
+
+
+def folder_json_seeds():
+    """A byte that says which file follows, as in the fuzz target."""
+    module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    pooling = {**module, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+    modules = [module, pooling, {**module, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]
+    files = {"config": {"bos_token": None, "eos_token": {"content": "<|end|>"}, "tokenizer_class": "LlamaTokenizer", "add_bos_token": True,
+                        "add_eos_token": True, "added_tokens_decoder": {"5": {"content": "<|end|>", "special": True, "lstrip": True}}},
+             "names": {"bos_token": "<s>"}, "added": {"<tool>": 7}, "generation": {"eos_token_id": [3, 5, 99]}}
+    named = [{"name": "default", "template": "{{ messages }}"}, {"name": "tool_use", "template": "{{ tools }}"}]
+    texts = {"modules": (0, modules), "modules_outside": (0, [module, {**pooling, "path": "../x"}]), "pooling": (1, {"pooling_mode_mean_tokens": True}),
+             "pooling_newer": (1, {"pooling_mode": "cls"}), "two_poolings": (1, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}),
+             "tokenizer": (2, files), "huge_id": (2, {"added": {"<x>": 2**31}}), "template": (3, {"chat_template": "{{ messages }}"}),
+             "templates": (3, {"chat_template": named}), "no_default": (3, {"chat_template": named[1:]})}
+    return {**{name: bytes([kind]) + json.dumps(value).encode() for name, (kind, value) in texts.items()}, "deep": b"\2" + b'{"config":' + b"[" * 5000}
 
 
 def _overlap(header):
@@ -274,7 +354,7 @@ def safetensors_seeds():
     return {"f32": safetensors("F32"), "f16": safetensors("F16"), "bf16": whole, "untied": safetensors("BF16", tied=False),
             "truncated": whole[:-9], "overlap": safetensors("BF16", change=_overlap), "reversed": safetensors("BF16", change=_reversed),
             "huge_shape": safetensors("BF16", change=_huge_shape), "huge_header": struct.pack("<Q", 2**63) + whole[8:],
-            **{f"config_{name}": json.dumps(config).encode() for name, config in family_configs().items()},
+            **{f"config_{name}": json.dumps(config).encode() for name, config in {**family_configs(), **encoder_configs()}.items()},
             "config": json.dumps(hugging_face_config()).encode(), "index": json.dumps(index).encode(),
             "deep": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995, "empty_header": struct.pack("<Q", 2) + b"{}"}
 
@@ -504,7 +584,8 @@ def chat_template_seeds():
                b"{{ '%05.2f %s'|format(1.5, 'x') }}{{ '{:>8} {0!r}'.format('a') }}{{ {'b': 1, 'a': 2}|dictsort }}{{ [1, 2, 3, 4]|batch(3, 0)|list }}"
                b"{{ 'a,b'.split(',')[::-1] }}{{ 'x'.replace('', 'y') }}{{ strftime_now('%d %b %Y') }}{{ range(9)[2:8:3]|list }}{{ 2 ** 10 // 3 % 7 }}")
     grow = b"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"
-    return {"chat": chat, "conversation": chat + b'CHAT:[{"role": "user", "content": "a"}, {"role": "assistant", "content": ["b", 1, null]}]',
+    several = json.dumps([{"name": "default", "template": chat.decode()}, {"name": "tool_use", "template": "{{ tools }}"}]).encode()
+    return {"chat": chat, "several": several, "conversation": chat + b'CHAT:[{"role": "user", "content": "a"}, {"role": "assistant", "content": ["b", 1, null]}]',
             "variables": b"{{ a }}{{ b.c[0] }}CHAT:" + b'{"a": 1e300, "b": {"c": ["\\u00e9"]}}', "macros": macros, "scopes": scopes, "filters": filters,
             "refusal": b"{{ raise_exception('no ' ~ messages|length) }}", "endless": b"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
             "loops": b"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "repeat": b"{{ ('a' * 999999999)|length }}{{ 'ab' * 99 * 999 * 999 }}",
@@ -612,7 +693,8 @@ def rpc_message_seeds():
 
 
 TARGETS = {"chat_template": chat_template_seeds, "checkpoint": checkpoint_seeds, "cluster_config": cluster_config_seeds,
-           "exchange_frame": exchange_frame_seeds, "gguf": gguf_seeds, "llama2c": llama2c_seeds,
+           "exchange_frame": exchange_frame_seeds, "folder_json": folder_json_seeds, "gguf": gguf_seeds, "hf_model": hf_model_seeds,
+           "llama2c": llama2c_seeds,
            "llama2c_tokenizer": llama2c_tokenizer_seeds, "rpc_message": rpc_message_seeds, "safetensors": safetensors_seeds, "sentencepiece": sentencepiece_seeds,
            "tiktoken": tiktoken_seeds, "tokenizer": tokenizer_seeds,
            "tokenizer_json": tokenizer_json_seeds}

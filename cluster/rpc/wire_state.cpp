@@ -44,6 +44,8 @@ void write_plan(schema::BlockPlan::Builder out, const BlockPlan& value) {
   out.setEmbeddingNorm(value.embedding_norm);
   out.setBidirectional(value.bidirectional);
   out.setHead(value.head);
+  out.setDenseLayers(text(value.dense_layers));
+  out.setDenseFfnDim(value.dense_ffn_dim);
 }
 
 template <typename Kind>
@@ -81,6 +83,8 @@ BlockPlan read_plan(schema::BlockPlan::Reader in) {
   plan.embedding_norm = in.getEmbeddingNorm();
   plan.bidirectional = in.getBidirectional();
   plan.head = in.getHead();
+  plan.dense_layers = read(in.getDenseLayers());
+  plan.dense_ffn_dim = in.getDenseFfnDim();
   return plan;
 }
 

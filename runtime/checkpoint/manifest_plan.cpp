@@ -43,6 +43,8 @@ void for_each_field(const Visit& visit) {
   visit("experts", &BlockPlan::experts);
   visit("experts_used", &BlockPlan::experts_used);
   visit("experts_normalised", &BlockPlan::experts_normalised);
+  visit("dense_layers", &BlockPlan::dense_layers);
+  visit("dense_ffn_dim", &BlockPlan::dense_ffn_dim);
 }
 
 json to_json_value(float value) { return static_cast<double>(value); }

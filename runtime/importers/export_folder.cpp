@@ -41,6 +41,12 @@ Result<void> PartialFolder::write(const std::string& name, std::string_view text
   return write_text(file(name), text);
 }
 
+Result<void> PartialFolder::create_folder(const std::string& name) const {
+  std::error_code failed;
+  if (std::filesystem::create_directory(path_ / name, failed)) return {};
+  return Error{ErrorCode::io, (destination_ / name).string() + ": cannot be created: " + failed.message()};
+}
+
 Result<void> PartialFolder::publish() {
   std::error_code failed;
   // Replaces an empty folder, and nothing else.

@@ -25,6 +25,8 @@ class PartialFolder {
   /// Where a file of this name is written for now.
   std::string file(const std::string& name) const { return (path_ / name).string(); }
   Result<void> write(const std::string& name, std::string_view text) const;
+  /// Inside it, for names such as "folder/file". Errors: io.
+  Result<void> create_folder(const std::string& name) const;
   Result<void> publish();
 
  private:

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/importers/export_folder.hpp"
+#include "runtime/importers/export_pooling.hpp"
 #include "runtime/importers/export_tensors.hpp"
 #include "runtime/importers/export_tokenizer.hpp"
 #include "runtime/importers/hf_config.hpp"
@@ -103,6 +104,10 @@ class Exporter {
     if (!tokenizer.notice.empty()) report.notices.push_back(std::move(tokenizer.notice));
     TESSERA_CHECK(write_text("config.json", config.config.dump(2) + "\n"));
     if (files_ > 1) TESSERA_CHECK(write_text("model.safetensors.index.json", index_text(total)));
+    if (const auto& pooling = checkpoint_.manifest().pooling) {
+      TESSERA_TRY(const std::uint64_t bytes, export_pooling(*pooling, checkpoint_.manifest().shape.dim, folder));
+      report.bytes_written += bytes;
+    }
     TESSERA_CHECK(folder.publish());
     add_notices(*config.family, report);
     return report;

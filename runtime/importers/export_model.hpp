@@ -6,8 +6,8 @@
 // A model of any family that is imported (hf_family.hpp) is written as one of that family: its config.json is read
 // again before anything is written, and must give the very model. Checkpoints in f32 and bf16 come out exactly, and
 // import to the same weights again; q8 and q4 are dequantised. Norms are stored in the chosen dtype where it holds them
-// exactly, else as F32. Tokenizer and
-// chat template come along (export_tokenizer.hpp).
+// exactly, else as F32. Tokenizer and chat template come along (export_tokenizer.hpp), and what the model's makers say
+// of vectors of texts (export_pooling.hpp).
 #pragma once
 
 #include <cstdint>

@@ -79,6 +79,14 @@ bool is_always_f32(const TensorEntry& entry) {
   return is_vector(entry) || entry.spec.name == positions_name || entry.spec.name.ends_with(".router");
 }
 
+/// The first row is added to another tensor's rows, and changes none of them: not even a zero below 0.
+ExportTensor neutral_row(std::string name, std::uint64_t columns, ExportDType dtype) {
+  ExportTensor tensor{std::move(name), {1, columns}, {}};
+  tensor.filler = -0.0f;
+  tensor.dtype = dtype;
+  return tensor;
+}
+
 /// Whether the dtype holds every value exactly.
 Result<bool> part_fits(const Checkpoint& checkpoint, const ExportPart& part, ExportDType dtype) {
   TESSERA_TRY(const MappedTensor mapped, checkpoint.map_all(part.entry->spec.name));
@@ -135,6 +143,7 @@ Result<std::vector<ExportTensor>> export_tensors_of(const Checkpoint& checkpoint
                                                     ExportDType dtype) {
   std::vector<ExportTensor> tensors;
   std::map<std::string, std::size_t> number_of;
+  std::vector<ExportTensor> neutral;
   for (const TensorEntry& entry : checkpoint.manifest().tensors) {
     const TensorKey key(entry.spec.name);
     const HfRule* const rule = find_rule(family, key.kind);
@@ -147,20 +156,26 @@ Result<std::vector<ExportTensor>> export_tensors_of(const Checkpoint& checkpoint
     part.part = rule->form(checkpoint.manifest().shape, {entry.spec.name, size, is_vector(entry)});
     const std::string name = fill_name(rule->theirs, family.prefixes.front(), key);
     const auto [place, is_new] = number_of.emplace(name, tensors.size());
-    if (is_new) tensors.push_back({name, part.part.shape, {}, dtype, 0, 0});
+    if (is_new) tensors.push_back({name, part.part.shape, {}, 0, dtype, 0, 0});
     ExportTensor& tensor = tensors[place->second];
     TESSERA_ENSURE(tensor.shape == part.part.shape);
     if (is_always_f32(entry) && tensor.dtype == dtype) {
       TESSERA_TRY(const bool fits, part_fits(checkpoint, part, dtype));
       if (!fits) tensor.dtype = ExportDType::f32;
     }
+    if (const std::string_view added = part.part.added_row; !added.empty()) {
+      neutral.push_back(neutral_row(fill_name(added, family.prefixes.front(), key), size.columns, dtype));
+    }
     tensor.parts.push_back(std::move(part));
   }
   for (const ExportTensor& tensor : tensors) {
     std::uint64_t count = 0;
-    for (const ExportPart& part : tensor.parts) count += part.size.count();
+    for (const ExportPart& part : tensor.parts) {
+      count += part.size.count() + std::uint64_t{part.part.unread_rows} * part.size.columns;
+    }
     TESSERA_ENSURE(count == tensor.count());
   }
+  tensors.insert(tensors.end(), neutral.begin(), neutral.end());
   return tensors;
 }
 
@@ -189,7 +204,7 @@ Result<std::vector<float>> ExportEncoder::whole_of(const ExportTensor& tensor) {
 
 Result<void> ExportEncoder::encode(const ExportTensor& tensor,
                                    const std::function<Result<void>(std::span<const std::byte>)>& write) {
-  const bool is_whole = tensor.is_vector() || tensor.parts.front().part.transposed;
+  const bool is_whole = tensor.is_vector() || (!tensor.parts.empty() && tensor.parts.front().part.transposed);
   std::vector<float> whole;
   std::vector<MappedTensor> mapped;
   if (is_whole) {
@@ -206,14 +221,14 @@ Result<void> ExportEncoder::encode(const ExportTensor& tensor,
   TESSERA_CHECK(resize_values(buffer_, group_rows * row_bytes, tensor.name));
   const auto encode_row = [&](std::uint64_t row, std::byte* out) {
     if (is_whole) return tessera::encode(tensor.dtype, whole.data() + row * columns, columns, out);
-    std::vector<float> values(columns);
+    std::vector<float> values(columns, tensor.filler);
     for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
       const std::int64_t own = own_row(tensor.parts[i], row);
       if (own < 0) continue;
       unpack_row(mapped[i].packed(), mapped[i].unit(0), static_cast<std::uint32_t>(own), values.data());
-      return tessera::encode(tensor.dtype, values.data(), columns, out);
+      break;
     }
-    TESSERA_ENSURE(false);
+    return tessera::encode(tensor.dtype, values.data(), columns, out);
   };
   for (std::uint64_t begin = 0; begin < rows; begin += group_rows) {
     const std::uint64_t count = std::min(group_rows, rows - begin);

@@ -1,5 +1,6 @@
 // The tensors of a Hugging Face folder on their way out of a checkpoint: a tensor of theirs holds one of ours or parts
-// of several, as the family's rules say (hf_family.hpp).
+// of several, as the family's rules say (hf_family.hpp). What was added up on the way in (HfPart::added_row) comes out
+// as the sum, beside a tensor that adds nothing.
 //
 //   model.layers.3.self_attn.qkv_proj.weight of Phi-3   =   the rows of layers.3.attn_q, attn_k and attn_v
 #pragma once
@@ -36,7 +37,8 @@ struct ExportPart {
 struct ExportTensor {
   std::string name;
   std::vector<std::uint64_t> shape;
-  std::vector<ExportPart> parts;  ///< together all of it
+  std::vector<ExportPart> parts;  ///< together all of it, but for rows that no token reads
+  float filler = 0;               ///< every value of rows that no part has
   ExportDType dtype = ExportDType::f32;
   std::uint32_t file = 0;
   std::uint64_t begin = 0;  ///< in the data of its file

@@ -3,6 +3,9 @@
 // (BertForMaskedLM) and BERT's pooler stay behind: vectors are made of the hidden states.
 //
 // A text alone has token type 0 throughout, so that this type's vector is added to the positions.
+//
+// An exported model has one token type, whose vector adds nothing: it is inside the positions already.
+#include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
 namespace tessera {
@@ -21,7 +24,7 @@ HfPart bert_positions(const ModelShape& shape, const NamedMatrix& matrix) {
 HfPart roberta_positions(const ModelShape& shape, const NamedMatrix& matrix) {
   HfPart part = bert_positions(shape, matrix);
   part.shape.front() += roberta_start;
-  part.first = roberta_start;
+  part.first = part.unread_rows = roberta_start;
   return part;
 }
 
@@ -135,8 +138,36 @@ Result<HfModel> read_roberta(const ConfigReader& config) {
   return model;
 }
 
+void write_encoder(const ModelShape& shape, const EncoderFields& fields, nlohmann::json& config) {
+  config[fields.dim] = shape.dim;
+  config[fields.layers] = shape.layers;
+  config[fields.heads] = shape.heads;
+  config[fields.ffn_dim] = shape.ffn_dim;
+  config[fields.activation] = gelu_name(shape.plan.activation, "gelu_new");
+  config["vocab_size"] = shape.vocab_size;
+  config["max_position_embeddings"] = shape.context_length;
+}
+
+void write_bert(const HfModel& model, nlohmann::json& config) {
+  write_encoder(model.shape, bert_fields, config);
+  config["layer_norm_eps"] = decimal_of(model.shape.norm_eps);
+  config["position_embedding_type"] = "absolute";
+  config["type_vocab_size"] = 1;
+}
+
+void write_roberta(const HfModel& model, nlohmann::json& config) {
+  write_bert(model, config);
+  config["max_position_embeddings"] = model.shape.context_length + roberta_start;
+  config["pad_token_id"] = roberta_padding;
+}
+
+/// Its norm_eps stands in no field: another one than that of every DistilBERT is what only BERT can say.
+void write_distilbert(const HfModel& model, nlohmann::json& config) {
+  write_encoder(model.shape, distilbert_fields, config);
+}
+
 HfFamily roberta_like(std::string_view model_type, std::string_view architecture, std::string_view masked) {
-  HfFamily family{model_type, architecture, read_roberta, nullptr, {bert_rules, roberta_rules}};
+  HfFamily family{model_type, architecture, read_roberta, write_roberta, {bert_rules, roberta_rules}};
   family.other_architectures = {masked};
   family.prefixes = {"", "roberta."};
   family.ignored = {"embeddings.position_ids", "embeddings.token_type_ids"};
@@ -147,7 +178,7 @@ HfFamily roberta_like(std::string_view model_type, std::string_view architecture
 }  // namespace
 
 HfFamily bert_family() {
-  HfFamily family{"bert", "BertModel", read_bert, nullptr, {bert_rules}};
+  HfFamily family{"bert", "BertModel", read_bert, write_bert, {bert_rules}};
   family.other_architectures = {"BertForMaskedLM", "BertForPreTraining"};
   family.prefixes = {"", "bert."};
   family.ignored = {"embeddings.position_ids", "embeddings.token_type_ids"};
@@ -158,7 +189,7 @@ HfFamily bert_family() {
 HfFamily roberta_family() { return roberta_like("roberta", "RobertaModel", "RobertaForMaskedLM"); }
 HfFamily xlm_roberta_family() { return roberta_like("xlm-roberta", "XLMRobertaModel", "XLMRobertaForMaskedLM"); }
 HfFamily distilbert_family() {
-  HfFamily family{"distilbert", "DistilBertModel", read_distilbert, nullptr, {distilbert_rules}};
+  HfFamily family{"distilbert", "DistilBertModel", read_distilbert, write_distilbert, {distilbert_rules}};
   family.other_architectures = {"DistilBertForMaskedLM"};
   family.prefixes = {"", "distilbert."};
   family.other_parts = {"vocab_transform.", "vocab_layer_norm.", "vocab_projector."};

@@ -1,4 +1,8 @@
 // Qwen2 and 2.5 (biases of Q, K and V), Qwen3 (norms of queries and keys) and its mixtures of experts.
+#include <string>
+#include <utility>
+
+#include "runtime/base/limits.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 
@@ -56,6 +60,38 @@ Result<HfModel> read_qwen3(const ConfigReader& config) {
   return model;
 }
 
+/// Experts are in every decoder_sparse_step-th layer, but for those that mlp_only_layers lists.
+Result<void> read_dense_layers(const ConfigReader& config, ModelShape& shape) {
+  TESSERA_TRY(const std::uint32_t step, config.count_or("decoder_sparse_step", 1));
+  if (step == 0) return config.wrong("decoder_sparse_step", *config.find("decoder_sparse_step"), "at least 1");
+  if (shape.layers > limits::layers_max) return {};  // validate() refuses it
+  std::string dense(shape.layers, '0');
+  for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+    if ((layer + 1) % step != 0) dense[layer] = '1';
+  }
+  if (const nlohmann::json* const list = config.find("mlp_only_layers")) {
+    const std::string expected = "a list of layers below " + std::to_string(shape.layers);
+    if (!list->is_array()) return config.wrong("mlp_only_layers", *list, expected);
+    for (const nlohmann::json& layer : *list) {
+      if (!layer.is_number_unsigned() || layer.get<std::uint64_t>() >= shape.layers) {
+        return config.wrong("mlp_only_layers", *list, expected);
+      }
+      dense[layer.get<std::size_t>()] = '1';
+    }
+  }
+  if (dense.find('1') == dense.npos) return {};
+  TESSERA_TRY(shape.plan.dense_ffn_dim, config.required_count("intermediate_size"));
+  if (dense.find('0') != dense.npos) {
+    shape.plan.dense_layers = std::move(dense);
+    return {};
+  }
+  // No layer has experts: a Qwen3 by another name.
+  shape.ffn_dim = std::exchange(shape.plan.dense_ffn_dim, 0);
+  shape.plan.experts = shape.plan.experts_used = 0;
+  shape.plan.experts_normalised = false;
+  return {};
+}
+
 Result<HfModel> read_qwen3_moe(const ConfigReader& config) {
   HfModel model;
   TESSERA_CHECK(require_silu(config));
@@ -69,11 +105,7 @@ Result<HfModel> read_qwen3_moe(const ConfigReader& config) {
   TESSERA_TRY(plan.experts, config.required_count("num_experts"));
   TESSERA_TRY(plan.experts_used, config.required_count("num_experts_per_tok"));
   TESSERA_TRY(plan.experts_normalised, config.flag_or("norm_topk_prob", false));
-  TESSERA_TRY(const std::uint32_t step, config.count_or("decoder_sparse_step", 1));
-  if (step != 1) return config.unsupported("decoder_sparse_step", std::to_string(step), "1");
-  if (const nlohmann::json* const dense = config.find("mlp_only_layers"); dense && *dense != nlohmann::json::array()) {
-    return config.unsupported("mlp_only_layers", ConfigReader::shown(*dense), "an empty list");
-  }
+  TESSERA_CHECK(read_dense_layers(config, model.shape));
   TESSERA_CHECK(read_llama_rope(config, 10000, model));
   return model;
 }
@@ -102,6 +134,10 @@ void write_qwen3_moe(const HfModel& model, nlohmann::json& config) {
   config["norm_topk_prob"] = plan.experts_normalised;
   config["decoder_sparse_step"] = 1;
   config["mlp_only_layers"] = nlohmann::json::array();
+  for (std::uint32_t layer = 0; layer < plan.dense_layers.size(); ++layer) {
+    if (!plan.has_experts(layer)) config["mlp_only_layers"].push_back(layer);
+  }
+  if (!plan.dense_layers.empty()) config["intermediate_size"] = plan.dense_ffn_dim;
 }
 
 }  // namespace

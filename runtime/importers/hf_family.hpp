@@ -26,6 +26,8 @@ struct HfPart {
   /// Our row r is their row first + r / block * stride + r % block; block 0: first + r.
   std::uint32_t first = 0, block = 0, stride = 0;
   float added = 0;  ///< to every value
+  /// Rows of theirs before the first that no token reads.
+  std::uint32_t unread_rows = 0;
   /// Pattern of the name of a tensor [any number][columns] whose first row is added to every row; empty: none.
   std::string_view added_row = {};
 };

@@ -1,16 +1,12 @@
 #include "runtime/importers/hugging_face.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <set>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
-#include "runtime/base/limits.hpp"
-#include "runtime/importers/byte_source.hpp"
 #include "runtime/importers/tensor_key.hpp"
 #include "runtime/importers/tensor_values.hpp"
 
@@ -247,22 +243,6 @@ Result<void> HfSource::locate(const std::map<std::string, std::size_t>& file_of,
   return {};
 }
 
-Result<HfConfig> read_config(const std::filesystem::path& folder) {
-  const std::string path = (folder / "config.json").string();
-  auto file = open_byte_source(path);
-  if (!file) {
-    return Error{file.error().code,
-                 file.error().message + "; a safetensors model needs its config.json beside the weights"};
-  }
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(**file, limits::hf_config_bytes_max, "a config.json"));
-  return parse_hf_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
-}
-
-Result<SafetensorsFile> open_safetensors(const std::string& path) {
-  TESSERA_TRY(auto file, open_byte_source(path));
-  return SafetensorsFile::open(std::move(file));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<WeightSource>> make_hf_source(HfConfig config, HfTensors tensors, const std::string& where) {
@@ -273,45 +253,6 @@ Result<std::unique_ptr<WeightSource>> make_hf_source(HfConfig config, HfTensors 
   auto source = std::make_unique<HfSource>(std::move(config), std::move(tensors.files));
   TESSERA_CHECK(source->locate(tensors.file_of, where));
   return std::unique_ptr<WeightSource>(std::move(source));
-}
-
-Result<std::unique_ptr<WeightSource>> open_hf_file(const std::string& path) {
-  TESSERA_TRY(HfConfig config, read_config(std::filesystem::path(path).parent_path()));
-  HfTensors tensors;
-  TESSERA_TRY(auto file, open_safetensors(path));
-  tensors.files.push_back(std::move(file));
-  return make_hf_source(std::move(config), std::move(tensors), path);
-}
-
-Result<std::unique_ptr<WeightSource>> open_hf_index(const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  TESSERA_TRY(const auto index, open_byte_source(path));
-  TESSERA_TRY(const std::vector<std::byte> bytes,
-              read_whole(*index, limits::hf_index_bytes_max, "an index of safetensors files"));
-  TESSERA_TRY(const auto file_names, parse_hf_index({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path));
-  TESSERA_TRY(HfConfig config, read_config(folder));
-  HfTensors tensors;
-  std::map<std::string, std::size_t> opened;
-  for (const auto& [tensor, name] : file_names) {
-    const auto [place, is_new] = opened.emplace(name, tensors.files.size());
-    if (is_new) {
-      TESSERA_TRY(auto file, open_safetensors((folder / name).string()));
-      tensors.files.push_back(std::move(file));
-    }
-    tensors.file_of.emplace(tensor, place->second);
-  }
-  return make_hf_source(std::move(config), std::move(tensors), path);
-}
-
-Result<std::unique_ptr<WeightSource>> open_hf_folder(const std::string& path) {
-  const std::filesystem::path folder(path);
-  std::error_code ignored;
-  const std::filesystem::path index = folder / "model.safetensors.index.json", single = folder / "model.safetensors";
-  if (std::filesystem::exists(index, ignored)) return open_hf_index(index.string());
-  if (std::filesystem::exists(single, ignored)) return open_hf_file(single.string());
-  return Error{
-      ErrorCode::not_found,
-      path + ": holds neither model.safetensors.index.json nor model.safetensors; give a model's folder, or its file"};
 }
 
 }  // namespace tessera

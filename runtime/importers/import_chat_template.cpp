@@ -1,8 +1,10 @@
 #include "runtime/importers/import_chat_template.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -22,7 +24,39 @@ struct Found {
   std::string text, where;
 };
 
-Result<Found> find_in_folder(const std::filesystem::path& folder) {
+/// Of two templates of one name the later counts, at the place of the earlier.
+void put_template(std::vector<NamedTemplate>& templates, NamedTemplate added) {
+  const auto same = std::find_if(templates.begin(), templates.end(),
+                                 [&](const NamedTemplate& each) { return each.name == added.name; });
+  if (same == templates.end()) {
+    templates.push_back(std::move(added));
+  } else {
+    same->source = std::move(added.source);
+  }
+}
+
+/// Files of further templates, by their names: NAME.jinja.
+Result<std::vector<NamedTemplate>> read_additional(const std::filesystem::path& folder) {
+  std::vector<NamedTemplate> templates;
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry(folder, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    const std::filesystem::path& path = entry->path();
+    if (path.extension() != ".jinja") continue;
+    if (templates.size() == limits::chat_templates_max) {
+      return Error{ErrorCode::exhausted,
+                   folder.string() + ": has more than " + std::to_string(limits::chat_templates_max) + " templates"};
+    }
+    TESSERA_TRY(std::string text, read_text(path.string(), limits::template_bytes_max, "a chat template"));
+    templates.push_back({path.stem().string(), std::move(text)});
+  }
+  std::sort(templates.begin(), templates.end(),
+            [](const NamedTemplate& a, const NamedTemplate& b) { return a.name < b.name; });
+  return templates;
+}
+
+/// The template of chat_template.jinja, or those of the JSON files.
+Result<Found> find_main(const std::filesystem::path& folder) {
   const auto path_of = [&](const char* name) { return (folder / name).string(); };
   std::error_code ignored;
   if (const std::string path = path_of("chat_template.jinja"); std::filesystem::exists(path, ignored)) {
@@ -37,6 +71,18 @@ Result<Found> find_in_folder(const std::filesystem::path& folder) {
     if (text) return Found{*std::move(text), path};
   }
   return Found{};
+}
+
+Result<Found> find_in_folder(const std::filesystem::path& folder) {
+  TESSERA_TRY(Found found, find_main(folder));
+  const std::filesystem::path more = folder / "additional_chat_templates";
+  TESSERA_TRY(const std::vector<NamedTemplate> additional, read_additional(more));
+  if (additional.empty()) return found;
+  if (found.where.empty()) found.where = more.string();
+  std::vector<NamedTemplate> all = found.text.empty() ? std::vector<NamedTemplate>() : split_chat_templates(found.text);
+  for (const NamedTemplate& each : additional) put_template(all, each);
+  found.text = join_chat_templates(all);
+  return found;
 }
 
 Result<Found> find_template(const std::string& source_path, const WeightSource& source) {
@@ -67,12 +113,15 @@ Result<std::optional<std::string>> parse_chat_template_json(std::string_view jso
   if (!root.is_object() || member == root.end() || member->is_null()) return std::optional<std::string>();
   if (member->is_string()) return std::optional(member->get<std::string>());
   if (member->is_array()) {
+    std::vector<NamedTemplate> templates;
     for (const auto& named : *member) {
-      if (!named.is_object() || !named.contains("name") || !named.contains("template")) continue;
-      if (named["name"] == "default" && named["template"].is_string())
-        return std::optional(named["template"].get<std::string>());
+      const auto is_text = [&](const char* key) { return named.contains(key) && named[key].is_string(); };
+      if (!named.is_object() || !is_text("name") || !is_text("template")) {
+        return Error{ErrorCode::corrupt, where + ": one of its chat templates has no name or no text"};
+      }
+      put_template(templates, {named["name"].get<std::string>(), named["template"].get<std::string>()});
     }
-    return Error{ErrorCode::unsupported, where + ": has several chat templates, and none is called 'default'"};
+    if (!templates.empty()) return std::optional(join_chat_templates(templates));
   }
   return Error{ErrorCode::corrupt, where + ": chat_template is neither a text nor a list of named ones"};
 }

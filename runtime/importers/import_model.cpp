@@ -184,7 +184,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
 
 /// What the model's configuration says of special ids is added to what the tokenizer says.
 void add_model_ids(const ModelIds& ids, TokenizerData& data) {
-  if (ids.bos >= 0 && (data.bos < 0 || !data.framed)) data.bos = ids.bos;
+  if (ids.bos >= 0 && !data.framed) data.bos = ids.bos;
   if (!data.framed && !ids.eos.empty()) data.eos.clear();
   for (const TokenId id : ids.eos) {
     if (std::find(data.eos.begin(), data.eos.end(), id) == data.eos.end()) data.eos.push_back(id);

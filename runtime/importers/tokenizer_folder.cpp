@@ -153,21 +153,25 @@ std::vector<TokenId> ids_of(const json& config, const char* key, std::size_t cou
   return ids;
 }
 
-Result<void> apply_files(const fs::path& folder, TokenizerData& data) {
-  TESSERA_TRY(const json listed, read_config(folder / "added_tokens.json"));
-  TESSERA_CHECK(add_listed_tokens(listed, (folder / "added_tokens.json").string(), data));
-  TESSERA_TRY(const json config, read_config(folder / "tokenizer_config.json"));
-  TESSERA_CHECK(add_decoder_tokens(config, (folder / "tokenizer_config.json").string(), data));
-  TESSERA_TRY(const json map, read_config(folder / "special_tokens_map.json"));
-  for (const json* const source : {&map, &config}) {
-    if (const TokenId id = id_of_name(data, token_name(*source, "bos_token")); id >= 0) data.bos = id;
-    if (const TokenId id = id_of_name(data, token_name(*source, "eos_token")); id >= 0) data.eos = {id};
-  }
-  apply_frame(config, data);
-  TESSERA_TRY(const json generation, read_config(folder / "generation_config.json"));
-  const std::vector<TokenId> ends = ids_of(generation, "eos_token_id", data.pieces.size());
-  if (!ends.empty()) data.eos = ends;
-  return {};
+Result<TokenizerFiles> read_files(const fs::path& folder) {
+  TokenizerFiles files;
+  TESSERA_TRY(files.added, read_config(folder / "added_tokens.json"));
+  TESSERA_TRY(files.config, read_config(folder / "tokenizer_config.json"));
+  TESSERA_TRY(files.names, read_config(folder / "special_tokens_map.json"));
+  TESSERA_TRY(files.generation, read_config(folder / "generation_config.json"));
+  return files;
+}
+
+/// What generation_config.json says; the token that the tokenizer names comes first: chat templates write it as
+/// eos_token.
+void apply_ends(const TokenizerFiles& files, TokenizerData& data) {
+  const std::vector<TokenId> ends = ids_of(files.generation, "eos_token_id", data.pieces.size());
+  if (ends.empty()) return;
+  const TokenId named = id_of_name(data, token_name(files.config, "eos_token"));
+  data.eos = ends;
+  std::erase(data.eos, named);
+  if (named >= 0) data.eos.insert(data.eos.begin(), named);
+  if (data.eos.size() > limits::eos_ids_max) data.eos.pop_back();
 }
 
 /// The lines of a text, without line ends; the last one only where it is not empty.
@@ -269,9 +273,25 @@ Result<TokenizerData> load_vocab_and_merges(const std::string& vocab_path) {
 
 Result<TokenizerData> load_vocab_lines(const std::string& path) { return from_vocab_lines(path); }
 
+Result<void> apply_tokenizer_files(const TokenizerFiles& files, const std::string& where, TokenizerData& data) {
+  TESSERA_CHECK(add_listed_tokens(files.added, (fs::path(where) / "added_tokens.json").string(), data));
+  TESSERA_CHECK(add_decoder_tokens(files.config, (fs::path(where) / "tokenizer_config.json").string(), data));
+  for (const json* const source : {&files.names, &files.config}) {
+    if (const TokenId id = id_of_name(data, token_name(*source, "bos_token")); id >= 0) data.bos = id;
+    if (const TokenId id = id_of_name(data, token_name(*source, "eos_token")); id >= 0) data.eos = {id};
+  }
+  // That it has none is said by null.
+  const auto bos = files.config.find("bos_token");
+  if (bos != files.config.end() && bos->is_null() && data.prefix.empty()) data.bos = -1;
+  apply_frame(files.config, data);
+  apply_ends(files, data);
+  return {};
+}
+
 Result<void> apply_folder(const std::string& folder, TokenizerData& data) {
   try {
-    return apply_files(folder, data);
+    TESSERA_TRY(const TokenizerFiles files, read_files(folder));
+    return apply_tokenizer_files(files, folder, data);
   } catch (const std::exception& exception) {  // of nlohmann and of allocation
     return Error{ErrorCode::exhausted, folder + ": cannot be read: " + exception.what()};
   }

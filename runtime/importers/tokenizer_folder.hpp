@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/base/result.hpp"
 #include "runtime/text/tokenizer_data.hpp"
 
@@ -17,8 +19,17 @@ Result<TokenizerData> load_vocab_and_merges(const std::string& vocab_path);
 /// BERT's older file: a piece in each line.
 Result<TokenizerData> load_vocab_lines(const std::string& path);
 
-/// Takes over what tokenizer_config.json, special_tokens_map.json, added_tokens.json and generation_config.json say:
-/// BOS, EOS, whether they stand around a text, and added tokens. Errors: corrupt, io.
+/// The JSON of the files beside a tokenizer; empty objects where there are none.
+struct TokenizerFiles {
+  nlohmann::json config;      ///< tokenizer_config.json
+  nlohmann::json names;       ///< special_tokens_map.json
+  nlohmann::json added;       ///< added_tokens.json
+  nlohmann::json generation;  ///< generation_config.json
+};
+/// Takes over what they say: BOS, EOS, whether they stand around a text, and added tokens. `where` names the folder.
+/// Errors: corrupt.
+Result<void> apply_tokenizer_files(const TokenizerFiles& files, const std::string& where, TokenizerData& data);
+/// The same of a folder. Errors: corrupt, io.
 Result<void> apply_folder(const std::string& folder, TokenizerData& data);
 
 }  // namespace tessera

@@ -28,7 +28,7 @@ struct Vocabulary {
   std::vector<std::string> names;
   std::vector<float> scores;  // as many as names, or none
   std::vector<PieceType> types;
-  TokenId bos = -1, unknown = -1, separator = -1;
+  TokenId bos = -1, unknown = -1, separator = -1, classifier = -1;
   std::vector<TokenId> eos;
 };
 
@@ -47,6 +47,7 @@ Result<void> read_ids(const GgufFile& file, Vocabulary& vocabulary) {
   TESSERA_TRY(vocabulary.bos, read_id(file, "bos_token_id", count));
   TESSERA_TRY(vocabulary.unknown, read_id(file, "unknown_token_id", count));
   TESSERA_TRY(vocabulary.separator, read_id(file, "seperator_token_id", count));  // spelled so in the format
+  TESSERA_TRY(vocabulary.classifier, read_id(file, "cls_token_id", count));
   for (const char* const name : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
     TESSERA_TRY(const TokenId id, read_id(file, name, count));
     const auto known = std::find(vocabulary.eos.begin(), vocabulary.eos.end(), id);
@@ -206,9 +207,10 @@ Result<TokenizerData> bert(const GgufFile& file, Vocabulary vocabulary) {
   data.kind = TokenizerKind::word_piece;
   data.first_byte = -1;
   data.cleans_up = true;
-  data.bos = vocabulary.bos;
+  data.bos = vocabulary.bos >= 0 ? vocabulary.bos : vocabulary.classifier;
   data.unknown = vocabulary.unknown;
   data.eos = vocabulary.eos;
+  if (data.eos.empty() && vocabulary.separator >= 0) data.eos = {vocabulary.separator};
   const std::uint8_t all = NormalizerStep::flag_clean | NormalizerStep::flag_chinese | NormalizerStep::flag_accents |
                            NormalizerStep::flag_lower;
   data.normalizer.push_back({NormalizerOp::bert, all, {}, {}});

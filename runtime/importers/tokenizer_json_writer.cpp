@@ -121,7 +121,7 @@ class Writer {
       case TokenizerKind::byte:
         return no_place_in_json("a tokenizer of single bytes");
       case TokenizerKind::scored_bpe:
-        return no_place_in_json("a BPE of scores (SentencePiece's, or of tiktoken's ranks)");
+        return no_place_in_json("a BPE of scores");
       case TokenizerKind::merge_bpe:
         return json{{"type", "BPE"},
                     {"dropout", nullptr},
@@ -133,12 +133,14 @@ class Writer {
                     {"ignore_merges", data_.whole_words},
                     {"vocab", names_and_ids()},
                     {"merges", merges()}};
-      case TokenizerKind::word_piece:
-        return json{{"type", "WordPiece"},
-                    {"unk_token", unknown},
-                    {"continuing_subword_prefix", std::string(continuation_mark)},
-                    {"max_input_chars_per_word", data_.word_characters_max},
-                    {"vocab", names_and_ids()}};
+      case TokenizerKind::word_piece: {
+        json model = {{"type", "WordPiece"},
+                      {"unk_token", unknown},
+                      {"continuing_subword_prefix", std::string(continuation_mark)},
+                      {"vocab", names_and_ids()}};
+        if (data_.word_characters_max != 0) model["max_input_chars_per_word"] = data_.word_characters_max;
+        return model;
+      }
       case TokenizerKind::unigram:
         break;
     }
@@ -232,9 +234,10 @@ class Writer {
     if (data_.kind == TokenizerKind::word_piece) {
       return {{"type", "WordPiece"}, {"prefix", std::string(continuation_mark)}, {"cleanup", data_.cleans_up}};
     }
-    if (!has_space_mark_) return nullptr;
     json steps = json::array();
-    steps.push_back({{"type", "Replace"}, {"pattern", {{"String", std::string(space_mark)}}}, {"content", " "}});
+    if (has_space_mark_) {
+      steps.push_back({{"type", "Replace"}, {"pattern", {{"String", std::string(space_mark)}}}, {"content", " "}});
+    }
     if (data_.first_byte >= 0) steps.push_back({{"type", "ByteFallback"}});
     steps.push_back({{"type", "Fuse"}});
     if (data_.strips_first_space) {

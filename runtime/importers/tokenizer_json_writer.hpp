@@ -1,6 +1,7 @@
 // A tokenizer as a tokenizer.json, the inverse of tokenizer_json.hpp.
 //
-// Kinds of SentencePiece's BPE and of single bytes have no place in that format, nor has every combination of steps.
+// Scores of a BPE (merge_list.hpp makes merges of them) and single bytes have no place in that format, nor has every
+// combination of steps.
 // Whoever writes one reads it again and compares (export_tokenizer.hpp), so nothing here has to be able to express
 // every tokenizer.
 #pragma once

@@ -121,6 +121,7 @@ void ModelShard::reserve_rows(std::uint32_t rows) {
     b.ffn_activations = Activations(dtype, rows, strides.ffn);
   } else {
     b.experts = Experts(plan, dtype, rows, shape_.dim, strides.dim, strides.ffn);
+    if (b.dense_sums) b.ffn_activations = Activations(dtype, rows, strides.dense_ffn);
   }
 }
 
@@ -181,23 +182,34 @@ Result<void> ModelShard::run_layer(const Step& step, std::uint32_t layer) {
   if (parallel) feed_forward_columns(step, layer);
   if (layer_weights(layer).failed()) return lost_page();
   TESSERA_CHECK(add_sums(step, layer, ExchangeOp::attention_out));
-  float* const ffn = b.ffn_sums.begin(rows, b.strides.dim, b.nodes);
+  PartialSums& sums = ffn_sums(layer);
+  float* const ffn = sums.begin(rows, b.strides.dim, b.nodes);
   if (!parallel) feed_forward_columns(step, layer);
-  if (!slices_.ffn.empty() && shape_.plan.experts != 0) {
-    b.experts.rows(context_, layer_weights(layer).experts, b.ffn_sums.own_schedule(), ffn);
-  } else if (!slices_.ffn.empty()) {
-    b.row_parallel.run(context_, layer_weights(layer)[LayerTensor::ffn_down], b.ffn_sums.own_schedule(),
-                       b.ffn_activations, ffn);
+  if (!ffn_slices(layer).empty() && shape_.plan.has_experts(layer)) {
+    b.experts.rows(context_, layer_weights(layer).experts, sums.own_schedule(), ffn);
+  } else if (!ffn_slices(layer).empty()) {
+    b.row_parallel.run(context_, layer_weights(layer)[LayerTensor::ffn_down], sums.own_schedule(), b.ffn_activations,
+                       ffn);
   }
   if (layer_weights(layer).failed()) return lost_page();
   return add_sums(step, layer, ExchangeOp::ffn_down);
+}
+
+SliceRange ModelShard::ffn_slices(std::uint32_t layer) const {
+  const bool is_dense_among_experts = shape_.plan.experts != 0 && !shape_.plan.has_experts(layer);
+  return is_dense_among_experts ? slices_.dense_ffn(shape_, geometry_) : slices_.ffn;
+}
+
+PartialSums& ModelShard::ffn_sums(std::uint32_t layer) const {
+  const bool is_dense_among_experts = shape_.plan.experts != 0 && !shape_.plan.has_experts(layer);
+  return is_dense_among_experts ? *buffers_->dense_sums : buffers_->ffn_sums;
 }
 
 Result<void> ModelShard::add_sums(const Step& step, std::uint32_t layer, ExchangeOp op) {
   Buffers& b = *buffers_;
   const bool of_attention = op == ExchangeOp::attention_out;
   const BlockPlan& plan = shape_.plan;
-  PartialSums& sums = of_attention ? b.attention_sums : b.ffn_sums;
+  PartialSums& sums = of_attention ? b.attention_sums : ffn_sums(layer);
   const ExchangeTag tag{step.number, layer, op};
   if (!(of_attention ? plan.changes_attention_output() : plan.changes_ffn_output())) {
     return sums.finish(context_, tag, b.x.data());

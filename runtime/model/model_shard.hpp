@@ -33,6 +33,8 @@
 
 namespace tessera {
 
+class PartialSums;
+
 /// A shard's ways to the others. All outlive it.
 struct ShardLinks {
   Collective& collective;      ///< of its stage
@@ -89,6 +91,9 @@ class ModelShard {
   void feed_forward_columns(const Step& step, std::uint32_t layer);
   /// Finishes the sums of a row-parallel matrix and adds them to x, with the bias and the norm of the plan between.
   Result<void> add_sums(const Step& step, std::uint32_t layer, ExchangeOp op);
+  /// Slices of the layer's feed-forward networks that this shard holds.
+  SliceRange ffn_slices(std::uint32_t layer) const;
+  PartialSums& ffn_sums(std::uint32_t layer) const;
   /// Into `normed`, and prepared for the matrices. `bias` is empty for RMSNorm.
   void normalise(const MappedTensor& weight, const MappedTensor& bias, const float* x, std::uint32_t rows);
   /// One row of [dim] by the norm of the plan; `out` may be `x`.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "runtime/device/aligned_buffer.hpp"
@@ -31,11 +32,16 @@ struct ModelShard::Buffers {
           Collective& collective)
       : strides(ShardStrides::of(shape, geometry, assignment.slices())),
         attention_sums(assignment.stage, geometry.attention_slices, &ShardSlices::attention, collective),
-        ffn_sums(assignment.stage, geometry.ffn_slices, &ShardSlices::ffn, collective) {}
+        ffn_sums(assignment.stage, geometry.ffn_slices, &ShardSlices::ffn, collective) {
+    if (shape.plan.dense_layers.empty()) return;
+    const std::uint32_t slices = FfnSlices::of(shape.plan.dense_ffn_dim).count;
+    dense_sums.emplace(assignment.stage.with_ffn(geometry.ffn_slices, slices), slices, &ShardSlices::ffn, collective);
+  }
 
   std::uint32_t rows = 0;  ///< that the row buffers are sized for
   ShardStrides strides;
   PartialSums attention_sums, ffn_sums;
+  std::optional<PartialSums> dense_sums;  ///< of the FFN in dense layers of a model with experts
 
   AlignedBuffer<float> x, normed, q, k, v, attention;
   AlignedBuffer<float> delta;                 ///< [rows][dim], where sums are changed before they are added to x

@@ -146,20 +146,21 @@ void ModelShard::attend(const Step& step, std::uint32_t layer) {
 }
 
 void ModelShard::feed_forward_columns(const Step& step, std::uint32_t layer) {
-  if (slices_.ffn.empty()) return;
+  const SliceRange slices = ffn_slices(layer);
+  if (slices.empty()) return;
   Buffers& b = *buffers_;
   const LayerWeights& weights = layer_weights(layer);
   const auto rows = static_cast<std::uint32_t>(step.rows.size());
   begin_block(layer, LayerTensor::ffn_norm, LayerTensor::ffn_norm_bias, rows);
-  if (shape_.plan.experts != 0) {
+  if (shape_.plan.has_experts(layer)) {
     b.experts.route(context_, weights[LayerTensor::router], b.normed.data(), rows);
-    b.experts.columns(context_, weights.experts, slices_.ffn, b.normed.data(), b.gated_columns);
+    b.experts.columns(context_, weights.experts, slices, b.normed.data(), b.gated_columns);
     return;
   }
   const FeedForwardMatrices matrices{shape_.plan.gated_ffn ? &weights[LayerTensor::ffn_gate] : nullptr,
                                      &weights[LayerTensor::ffn_up], vector_of(weights[LayerTensor::ffn_gate_bias]),
                                      vector_of(weights[LayerTensor::ffn_up_bias]), shape_.plan.activation};
-  b.gated_columns.run(context_, matrices, slices_.ffn, b.normed_activations, b.ffn_activations);
+  b.gated_columns.run(context_, matrices, slices, b.normed_activations, b.ffn_activations);
 }
 
 }  // namespace tessera

@@ -57,12 +57,12 @@ Result<LayerWeights> map_layer(const Checkpoint& checkpoint, std::uint32_t layer
   LayerWeights weights;
   for (int i = 0; i < layer_tensor_count; ++i) {
     const auto tensor = static_cast<LayerTensor>(i);
-    if (!has_tensor(manifest.shape.plan, tensor)) continue;
+    if (!has_tensor(manifest.shape.plan, layer, tensor)) continue;
     const SliceRange units = layer_units(manifest.shape, manifest.geometry, slices, tensor);
     TESSERA_CHECK(
         map_units(checkpoint, layer_tensor_name(layer, tensor), units, weights.tensors[static_cast<std::size_t>(i)]));
   }
-  weights.experts.resize(manifest.shape.plan.experts);
+  weights.experts.resize(experts_of(manifest.shape.plan, layer));
   for (std::uint32_t expert = 0; expert < weights.experts.size(); ++expert) {
     for (int i = 0; i < expert_tensor_count; ++i) {
       TESSERA_CHECK(map_units(checkpoint, expert_tensor_name(layer, expert, static_cast<ExpertTensor>(i)),
@@ -119,10 +119,10 @@ std::vector<TensorUnits> shard_units(const Manifest& manifest, const ShardAssign
   for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
-      if (!has_tensor(shape.plan, tensor)) continue;
+      if (!has_tensor(shape.plan, layer, tensor)) continue;
       add(layer_tensor_name(layer, tensor), layer_units(shape, manifest.geometry, assignment.slices(), tensor));
     }
-    for (std::uint32_t expert = 0; expert < shape.plan.experts; ++expert) {
+    for (std::uint32_t expert = 0; expert < experts_of(shape.plan, layer); ++expert) {
       for (int i = 0; i < expert_tensor_count; ++i) {
         add(expert_tensor_name(layer, expert, static_cast<ExpertTensor>(i)), expert_units(assignment.slices()));
       }

@@ -54,8 +54,12 @@ Result<void> check_rope(const BlockPlan& plan, std::uint32_t head_dim, const std
 
 Result<void> check_experts(const BlockPlan& plan, std::uint32_t layers, const std::string& where) {
   if (plan.experts == 0) {
-    if (plan.experts_used == 0 && !plan.experts_normalised) return {};
-    return bad(where, "experts_used", "is set, but there are no experts");
+    if (plan.experts_used == 0 && !plan.experts_normalised && plan.dense_layers.empty()) return {};
+    return bad(where, "experts_used or dense_layers", "is set, but there are no experts");
+  }
+  const auto dense = static_cast<std::uint32_t>(std::count(plan.dense_layers.begin(), plan.dense_layers.end(), '1'));
+  if (!plan.dense_layers.empty() && (dense == 0 || dense == layers)) {
+    return bad(where, "dense_layers", "must be some of the layers, but not all");
   }
   if (plan.experts > limits::experts_max || std::uint64_t{plan.experts} * layers > limits::layer_experts_max) {
     return bad(where, "experts",
@@ -71,6 +75,17 @@ Result<void> check_experts(const BlockPlan& plan, std::uint32_t layers, const st
     return bad(where, "experts", "need gated matrices without biases, after attention");
   }
   return {};
+}
+
+Result<void> check_dense_layers(const BlockPlan& plan, std::uint32_t layers, const std::string& where) {
+  TESSERA_CHECK(check_pattern(plan.dense_layers, "dense_layers", layers, where));
+  if (plan.dense_layers.empty() ? plan.dense_ffn_dim == 0
+                                : plan.dense_ffn_dim >= 1 && plan.dense_ffn_dim <= limits::ffn_dim_max) {
+    return {};
+  }
+  return bad(where, "dense_ffn_dim",
+             "is " + std::to_string(plan.dense_ffn_dim) + "; with dense_layers it must lie in 1.." +
+                 std::to_string(limits::ffn_dim_max) + ", without them it is 0");
 }
 
 Result<void> check_encoder(const BlockPlan& plan, const std::string& where) {
@@ -108,6 +123,7 @@ Result<void> validate(const BlockPlan& plan, std::uint32_t layers, std::uint32_t
   TESSERA_CHECK(check_factor(static_cast<double>(plan.attention_soft_cap), "attention_soft_cap", true, where));
   TESSERA_CHECK(check_factor(static_cast<double>(plan.logits_soft_cap), "logits_soft_cap", true, where));
   TESSERA_CHECK(check_factor(static_cast<double>(plan.embedding_scale), "embedding_scale", false, where));
+  TESSERA_CHECK(check_dense_layers(plan, layers, where));
   TESSERA_CHECK(check_experts(plan, layers, where));
   return check_encoder(plan, where);
 }

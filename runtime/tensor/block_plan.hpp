@@ -62,6 +62,8 @@ struct BlockPlan {
   std::uint32_t experts = 0;        ///< feed-forward networks per layer, between which a router chooses; 0: one, always
   std::uint32_t experts_used = 0;   ///< per token
   bool experts_normalised = false;  ///< the weights of the chosen ones are made to sum to 1
+  std::string dense_layers;         ///< of models with experts: a '1' for each layer that has one network; empty: none
+  std::uint32_t dense_ffn_dim = 0;  ///< columns of the down projection there
 
   bool operator==(const BlockPlan&) const = default;
 
@@ -70,6 +72,10 @@ struct BlockPlan {
   }
   bool is_rotated(std::uint32_t layer) const {
     return positions == PositionKind::rotary && (rotated_layers.empty() || rotated_layers[layer] == '1');
+  }
+  /// Whether a router chooses between networks there.
+  bool has_experts(std::uint32_t layer) const {
+    return experts != 0 && (dense_layers.empty() || dense_layers[layer] == '0');
   }
   /// Whether what attention (FFN) gives is changed before it is added to the residual stream.
   bool changes_attention_output() const { return attn_out_bias || post_norms || sum_norms; }

@@ -17,6 +17,12 @@ constexpr const char* layer_tensor_names[layer_tensor_count] = {
 constexpr LayerTensor of_expert[expert_tensor_count] = {LayerTensor::ffn_gate, LayerTensor::ffn_up,
                                                         LayerTensor::ffn_down};
 
+PackedLayout ffn_layout(const ModelShape& shape, DType dtype, bool is_down, std::uint32_t ffn_dim) {
+  const std::uint32_t columns = FfnSlices::of(ffn_dim).columns;
+  if (is_down) return PackedLayout{dtype, SplitAxis::columns, shape.dim, ffn_dim, columns};
+  return PackedLayout{dtype, SplitAxis::rows, ffn_dim, shape.dim, columns};
+}
+
 }  // namespace
 
 std::size_t layout_bytes(const TensorLayout& layout) { return layout_unit_offset(layout, layout_units(layout)); }
@@ -34,8 +40,12 @@ std::size_t layout_unit_offset(const TensorLayout& layout, std::uint32_t unit) {
   return sizeof(float) * std::min<std::uint64_t>(elements, vector.count);
 }
 
-bool has_tensor(const BlockPlan& plan, LayerTensor tensor) {
-  const bool layer_norm = plan.norm == NormKind::layer, dense = plan.experts == 0;
+std::uint32_t experts_of(const BlockPlan& plan, std::uint32_t layer) {
+  return plan.has_experts(layer) ? plan.experts : 0;
+}
+
+bool has_tensor(const BlockPlan& plan, std::uint32_t layer, LayerTensor tensor) {
+  const bool layer_norm = plan.norm == NormKind::layer, dense = !plan.has_experts(layer);
   switch (tensor) {
     case LayerTensor::attn_norm:
     case LayerTensor::attn_q:
@@ -121,16 +131,15 @@ TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& g
       return PackedLayout{dtype, SplitAxis::columns, shape.dim, shape.attention_width(), attention_width};
     case LayerTensor::ffn_gate:
     case LayerTensor::ffn_up:
-      return PackedLayout{dtype, SplitAxis::rows, shape.ffn_dim, shape.dim, geometry.ffn_columns};
     case LayerTensor::ffn_down:
-      return PackedLayout{dtype, SplitAxis::columns, shape.dim, shape.ffn_dim, geometry.ffn_columns};
+      return ffn_layout(shape, dtype, tensor == LayerTensor::ffn_down,
+                        shape.plan.experts != 0 ? shape.plan.dense_ffn_dim : shape.ffn_dim);
   }
   TESSERA_ENSURE(false);
 }
 
-TensorLayout expert_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
-                                  ExpertTensor tensor) {
-  return layer_tensor_layout(shape, geometry, dtype, of_expert[static_cast<int>(tensor)]);
+TensorLayout expert_tensor_layout(const ModelShape& shape, DType dtype, ExpertTensor tensor) {
+  return ffn_layout(shape, dtype, tensor == ExpertTensor::down, shape.ffn_dim);
 }
 
 PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geometry) {
@@ -155,14 +164,13 @@ std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeomet
   for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
     for (int i = 0; i < layer_tensor_count; ++i) {
       const auto tensor = static_cast<LayerTensor>(i);
-      if (!has_tensor(shape.plan, tensor)) continue;
+      if (!has_tensor(shape.plan, layer, tensor)) continue;
       tensors.push_back({layer_tensor_name(layer, tensor), layer_tensor_layout(shape, geometry, dtype, tensor)});
     }
-    for (std::uint32_t expert = 0; expert < shape.plan.experts; ++expert) {
+    for (std::uint32_t expert = 0; expert < experts_of(shape.plan, layer); ++expert) {
       for (int i = 0; i < expert_tensor_count; ++i) {
         const auto tensor = static_cast<ExpertTensor>(i);
-        tensors.push_back(
-            {expert_tensor_name(layer, expert, tensor), expert_tensor_layout(shape, geometry, dtype, tensor)});
+        tensors.push_back({expert_tensor_name(layer, expert, tensor), expert_tensor_layout(shape, dtype, tensor)});
       }
     }
   }

@@ -66,7 +66,9 @@ inline constexpr int layer_tensor_count = 23;
 enum class ExpertTensor : std::uint8_t { gate, up, down };
 inline constexpr int expert_tensor_count = 3;
 
-bool has_tensor(const BlockPlan& plan, LayerTensor tensor);
+bool has_tensor(const BlockPlan& plan, std::uint32_t layer, LayerTensor tensor);
+/// Feed-forward networks between which a router chooses there; 0: it has one, as layer tensors.
+std::uint32_t experts_of(const BlockPlan& plan, std::uint32_t layer);
 
 /// "layers.3.attn_q"
 std::string layer_tensor_name(std::uint32_t layer, LayerTensor tensor);
@@ -80,10 +82,10 @@ inline constexpr const char* final_norm_name = "final_norm";
 inline constexpr const char* final_norm_bias_name = "final_norm_bias";
 inline constexpr const char* head_name = "head";
 
+/// The feed-forward matrices of a model with experts are those of its dense layers here.
 TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                                  LayerTensor tensor);
-TensorLayout expert_tensor_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
-                                  ExpertTensor tensor);
+TensorLayout expert_tensor_layout(const ModelShape& shape, DType dtype, ExpertTensor tensor);
 /// Learned positions: a row per position, always f32.
 PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geometry);
 /// Embedding and head have the same layout.

@@ -24,6 +24,7 @@ Result<void> validate(const ShardAssignment& assignment, const ModelShape& shape
 SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices,
                        LayerTensor tensor) {
   const auto whole_vector = [](SliceRange reader) { return reader.empty() ? SliceRange{} : SliceRange{0, 1}; };
+  const SliceRange dense = slices.dense_ffn(shape, geometry);
   switch (tensor) {
     case LayerTensor::attn_norm:
     case LayerTensor::attn_norm_bias:
@@ -42,7 +43,7 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
       return slices.kv_heads(shape, geometry);
     case LayerTensor::ffn_norm:
     case LayerTensor::ffn_norm_bias:
-      return shape.plan.sum_norms ? SliceRange{0, 1} : whole_vector(slices.ffn);
+      return shape.plan.sum_norms ? SliceRange{0, 1} : whole_vector(slices.ffn.empty() ? dense : slices.ffn);
     case LayerTensor::router:
       return whole_vector(slices.ffn);
     case LayerTensor::ffn_gate:
@@ -50,7 +51,7 @@ SliceRange layer_units(const ModelShape& shape, const SliceGeometry& geometry, c
     case LayerTensor::ffn_up:
     case LayerTensor::ffn_up_bias:
     case LayerTensor::ffn_down:
-      return slices.ffn;
+      return shape.plan.experts != 0 ? dense : slices.ffn;
     case LayerTensor::attn_out_bias:
     case LayerTensor::attn_post_norm:
     case LayerTensor::ffn_down_bias:

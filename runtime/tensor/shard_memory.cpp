@@ -1,9 +1,11 @@
 #include "runtime/tensor/shard_memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <initializer_list>
 #include <limits>
+#include <utility>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/limits.hpp"
@@ -33,27 +35,42 @@ std::uint64_t bytes_of_units(const TensorLayout& layout, SliceRange units) {
   return layout_unit_offset(layout, units.end) - layout_unit_offset(layout, units.begin);
 }
 
+std::uint64_t layer_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+                          const ShardSlices& slices, std::uint32_t layer) {
+  std::uint64_t bytes = 0;
+  for (int i = 0; i < layer_tensor_count; ++i) {
+    const auto tensor = static_cast<LayerTensor>(i);
+    if (!has_tensor(shape.plan, layer, tensor)) continue;
+    bytes += bytes_of_units(layer_tensor_layout(shape, geometry, dtype, tensor),
+                            layer_units(shape, geometry, slices, tensor));
+  }
+  for (int i = 0; i < expert_tensor_count; ++i) {
+    bytes += experts_of(shape.plan, layer) *
+             bytes_of_units(expert_tensor_layout(shape, dtype, static_cast<ExpertTensor>(i)), expert_units(slices));
+  }
+  return bytes;
+}
+
 std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
                            const ShardAssignment& assignment) {
   const TensorLayout vocabulary = vocabulary_layout(shape, geometry, dtype);
-  std::uint64_t per_layer = 0;
-  for (int i = 0; i < layer_tensor_count; ++i) {
-    const auto tensor = static_cast<LayerTensor>(i);
-    if (!has_tensor(shape.plan, tensor)) continue;
-    per_layer += bytes_of_units(layer_tensor_layout(shape, geometry, dtype, tensor),
-                                layer_units(shape, geometry, assignment.slices(), tensor));
-  }
-  for (int i = 0; i < expert_tensor_count; ++i) {
-    per_layer +=
-        shape.plan.experts * bytes_of_units(expert_tensor_layout(shape, geometry, dtype, static_cast<ExpertTensor>(i)),
-                                            expert_units(assignment.slices()));
+  // Layers are of at most two kinds; each is counted once.
+  std::array<std::uint64_t, 2> bytes_of_kind{};
+  std::array<bool, 2> is_counted{};
+  std::uint64_t layers = 0;
+  for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
+    const std::size_t kind = shape.plan.has_experts(layer) ? 1 : 0;
+    if (!std::exchange(is_counted[kind], true)) {
+      bytes_of_kind[kind] = layer_bytes(shape, geometry, dtype, assignment.slices(), layer);
+    }
+    layers += bytes_of_kind[kind];
   }
   const std::uint64_t norms = bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment)) +
                               bytes_of_units(VectorLayout{shape.dim}, embedding_norm_units(shape, assignment));
   return bytes_of_units(vocabulary, embedding_units(shape, geometry, assignment)) +
          bytes_of_units(positions_layout(shape, geometry), position_units(shape, geometry, assignment)) +
          bytes_of_units(vocabulary, head_units(shape, assignment)) +
-         norms * (shape.plan.norm == NormKind::layer ? 2 : 1) + per_layer * assignment.layers.count();
+         norms * (shape.plan.norm == NormKind::layer ? 2 : 1) + layers;
 }
 
 /// Of activations in the form that the weights multiply.
@@ -92,12 +109,11 @@ struct ExchangeBytes {
 };
 
 /// Of one worker: products of both gated matrices, with the padding of the last slice.
-std::uint64_t gated_piece_bytes(const ModelShape& shape, const SliceGeometry& geometry, SliceRange slices,
-                                std::uint32_t rows) {
+std::uint64_t gated_piece_bytes(std::uint32_t ffn_dim, SliceRange slices, std::uint32_t rows) {
   if (slices.empty()) return 0;
-  const std::uint32_t missing =
-      slices.end == geometry.ffn_slices ? geometry.ffn_slices * geometry.ffn_columns - shape.ffn_dim : 0;
-  const std::uint32_t padded = missing / lanes, tiles = slices.count() * geometry.ffn_columns / lanes - padded;
+  const FfnSlices ffn = FfnSlices::of(ffn_dim);
+  const std::uint32_t missing = slices.end == ffn.count ? ffn.count * ffn.columns - ffn_dim : 0;
+  const std::uint32_t padded = missing / lanes, tiles = slices.count() * ffn.columns / lanes - padded;
   return std::uint64_t{std::min(tiles, gated_tiles_max(rows) + tiles % 2) + padded} * rows * lanes * 2 * sizeof(float);
 }
 
@@ -122,23 +138,30 @@ std::uint64_t buffer_bytes(const ModelShape& shape, const SliceGeometry& geometr
                            const ShardAssignment& assignment, const ShardMemoryOptions& options) {
   const ShardStrides strides = ShardStrides::of(shape, geometry, assignment.slices());
   const std::uint64_t rows = reserved_rows(std::min(options.rows_max, step_rows_max(shape)));
+  const std::uint32_t ffn_stride = std::max(strides.ffn, strides.dense_ffn);
   const bool changes = shape.plan.changes_attention_output() || shape.plan.changes_ffn_output();
   const std::uint64_t per_row = (changes ? 3 : 2) * std::uint64_t{strides.dim} + strides.query +
                                 2 * std::uint64_t{strides.kv} + strides.attention +
                                 (shape.plan.local_rope ? 2 : 1) * std::uint64_t{shape.rope_width()} +
-                                (dtype == DType::f32 ? strides.ffn : 0);
+                                (dtype == DType::f32 ? ffn_stride : 0);
   std::uint64_t bytes = rows * per_row * sizeof(float);
   bytes += activation_bytes(dtype, rows, shape.dim) + activation_bytes(dtype, rows, strides.attention) +
-           activation_bytes(dtype, rows, strides.ffn);
+           activation_bytes(dtype, rows, ffn_stride);
   const ExchangeBytes attention(assignment, geometry.attention_slices, &ShardSlices::attention, rows, strides.dim);
   const ExchangeBytes ffn(assignment, geometry.ffn_slices, &ShardSlices::ffn, rows, strides.dim);
-  bytes += std::max(attention.nodes, ffn.nodes);
+  const FfnSlices dense_slices = FfnSlices::of(shape.plan.dense_ffn_dim);
+  const ShardAssignment dense{assignment.layers, assignment.stage.with_ffn(geometry.ffn_slices, dense_slices.count),
+                              assignment.rank};
+  const ExchangeBytes dense_ffn(dense, dense_slices.count, &ShardSlices::ffn, rows, strides.dim);
+  bytes += std::max({attention.nodes, ffn.nodes, dense_ffn.nodes});
   bytes += expert_bytes(shape, dtype, strides, rows, options.threads,
                         schedule_run(geometry.ffn_slices, assignment.slices().ffn).depth_max);
   bytes +=
-      options.threads * (std::max(attention.stack, ffn.stack) +
-                         gated_piece_bytes(shape, geometry, assignment.slices().ffn, static_cast<std::uint32_t>(rows)) +
-                         attention_scratch_floats(shape.head_dim) * sizeof(float));
+      options.threads *
+      (std::max({attention.stack, ffn.stack, dense_ffn.stack}) +
+       std::max(gated_piece_bytes(shape.ffn_dim, assignment.slices().ffn, static_cast<std::uint32_t>(rows)),
+                gated_piece_bytes(shape.plan.dense_ffn_dim, dense.slices().ffn, static_cast<std::uint32_t>(rows))) +
+       attention_scratch_floats(shape.head_dim) * sizeof(float));
   if (assignment.last(shape) && shape.plan.head) {
     const std::uint64_t block_rows = std::min<std::uint64_t>(rows, logits_rows_per_block);
     const std::uint32_t own = vocabulary_rows(shape, geometry, assignment.slices().vocab);
@@ -162,6 +185,7 @@ ShardStrides ShardStrides::of(const ModelShape& shape, const SliceGeometry& geom
   strides.kv = slices.kv_heads(shape, geometry).count() * strides.kv_head;
   strides.attention = slices.attention.count() * round_up(slice_width, block);
   strides.ffn = slices.ffn.count() * geometry.ffn_columns;
+  strides.dense_ffn = slices.dense_ffn(shape, geometry).count() * FfnSlices::of(shape.plan.dense_ffn_dim).columns;
   strides.vocab = round_up(vocabulary_rows(shape, geometry, slices.vocab), lanes);
   return strides;
 }

@@ -33,7 +33,8 @@ struct ShardStrides {
   std::uint32_t kv_head = 0;    ///< one KV head
   std::uint32_t kv = 0;         ///< the shard's KV heads
   std::uint32_t attention = 0;  ///< the shard's attention slices, each padded to blocks of 32
-  std::uint32_t ffn = 0;        ///< the shard's FFN columns
+  std::uint32_t ffn = 0;        ///< the shard's FFN columns, of one expert where there are several
+  std::uint32_t dense_ffn = 0;  ///< the same in dense layers of a model with experts
   std::uint32_t vocab = 0;      ///< the shard's vocabulary rows
 
   static ShardStrides of(const ModelShape& shape, const SliceGeometry& geometry, const ShardSlices& slices);

@@ -55,13 +55,26 @@ SliceRange overlap(SliceRange a, SliceRange b) {
 
 std::uint32_t SliceGeometry::slice_count() const { return std::max({attention_slices, ffn_slices, vocab_slices}); }
 
+FfnSlices FfnSlices::of(std::uint32_t ffn_dim) {
+  FfnSlices ffn;
+  ffn.columns = std::max(32u, std::bit_ceil(divide_up(ffn_dim, 64)));
+  ffn.count = divide_up(ffn_dim, ffn.columns);
+  return ffn;
+}
+
+SliceRange same_share(SliceRange run, std::uint32_t of, std::uint32_t slices) {
+  const auto at = [&](std::uint32_t slice) { return static_cast<std::uint32_t>(std::uint64_t{slice} * slices / of); };
+  return {at(run.begin), at(run.end)};
+}
+
 SliceGeometry SliceGeometry::of(const ModelShape& shape) {
   SliceGeometry geometry;
   // The fewest heads whose width is a multiple of 32: 32 / gcd(head_dim, 32).
   geometry.attention_heads = std::min(shape.heads, 32u / std::gcd(shape.head_dim, 32u));
   geometry.attention_slices = divide_up(shape.heads, geometry.attention_heads);
-  geometry.ffn_columns = std::max(32u, std::bit_ceil(divide_up(shape.ffn_dim, 64)));
-  geometry.ffn_slices = divide_up(shape.ffn_dim, geometry.ffn_columns);
+  const FfnSlices ffn = FfnSlices::of(shape.ffn_dim);
+  geometry.ffn_columns = ffn.columns;
+  geometry.ffn_slices = ffn.count;
   geometry.vocab_rows = 1024;
   geometry.vocab_slices = divide_up(shape.vocab_size, geometry.vocab_rows);
   return geometry;
@@ -73,6 +86,17 @@ SliceRange ShardSlices::kv_heads(const ModelShape& shape, const SliceGeometry& g
   const std::uint32_t first_head = attention.begin * geometry.attention_heads;
   const std::uint32_t last_head = std::min(shape.heads, attention.end * geometry.attention_heads) - 1;
   return {first_head / group, last_head / group + 1};
+}
+
+SliceRange ShardSlices::dense_ffn(const ModelShape& shape, const SliceGeometry& geometry) const {
+  if (shape.plan.dense_layers.empty()) return {};
+  return same_share(ffn, geometry.ffn_slices, FfnSlices::of(shape.plan.dense_ffn_dim).count);
+}
+
+ShardPlan ShardPlan::with_ffn(std::uint32_t of, std::uint32_t slices) const {
+  ShardPlan plan = *this;
+  for (ShardSlices& shard : plan.shards_) shard.ffn = same_share(shard.ffn, of, slices);
+  return plan;
 }
 
 Result<ShardPlan> ShardPlan::even(const SliceGeometry& geometry, std::uint32_t shards) {

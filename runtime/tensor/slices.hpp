@@ -46,6 +46,16 @@ struct SliceGeometry {
   static SliceGeometry of(const ModelShape& shape);
 };
 
+/// How one feed-forward network is cut.
+struct FfnSlices {
+  std::uint32_t columns = 0;  ///< per slice (the last is zero-padded)
+  std::uint32_t count = 0;
+  static FfnSlices of(std::uint32_t ffn_dim);
+};
+
+/// The run of a network of `slices` that goes with a run of one of `of`: both in the same shares.
+SliceRange same_share(SliceRange run, std::uint32_t of, std::uint32_t slices);
+
 /// What one shard holds.
 struct ShardSlices {
   SliceRange attention;
@@ -56,6 +66,8 @@ struct ShardSlices {
 
   /// KV heads that the attention slices read; empty when there are none.
   SliceRange kv_heads(const ModelShape& shape, const SliceGeometry& geometry) const;
+  /// Slices of the one network of layers without experts, in models with experts (BlockPlan::dense_layers); else none.
+  SliceRange dense_ffn(const ModelShape& shape, const SliceGeometry& geometry) const;
 };
 
 /// Deals all slices to shards, contiguously and in rank order. Ranks may get no slice of a kind.
@@ -69,6 +81,9 @@ class ShardPlan {
   static Result<ShardPlan> from(const SliceGeometry& geometry, std::vector<ShardSlices> shards);
 
   ShardPlan() = default;  ///< no shards
+
+  /// The same shares of a feed-forward network of `slices` in place of one of `of`.
+  ShardPlan with_ffn(std::uint32_t of, std::uint32_t slices) const;
 
   std::uint32_t shards() const { return static_cast<std::uint32_t>(shards_.size()); }
   const ShardSlices& of(ShardRank rank) const { return shards_[rank.value]; }

@@ -154,6 +154,7 @@ void BytePair::join_all(std::string_view run, Scratch& scratch) const {
     Scratch::Symbol& right = symbols[best.right];
     const std::size_t end = right.next == none ? run.size() : symbols[right.next].begin;
     if (end != best.end) continue;
+    scratch.last_ = {left.id, right.id};
     left.id = best.id;
     left.next = right.next;
     right.id = gone;
@@ -161,6 +162,13 @@ void BytePair::join_all(std::string_view run, Scratch& scratch) const {
     if (left.previous != none) propose_later(left.previous, best.left);
     if (left.next != none) propose_later(best.left, left.next);
   }
+}
+
+std::optional<Merge> BytePair::last_join(std::string_view text, Scratch& scratch) const {
+  add_symbols(text, scratch);
+  join_all(text, scratch);
+  if (scratch.symbols_.size() < 2 || scratch.symbols_.front().next != none) return std::nullopt;
+  return scratch.last_;
 }
 
 /// `text` is one character, or a byte that is none.

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,7 @@ class BytePair {
     std::vector<Symbol> symbols_;
     std::vector<Candidate> candidates_;
     WordCache cache_;
+    Merge last_;                  // that join_all() made
     bool after_unknown_ = false;  // what was appended last is an unknown that takes further ones in
     bool saw_unknown_ = false;    // in the run at hand
   };
@@ -67,6 +69,11 @@ class BytePair {
   void encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
 
   TokenId find(std::string_view text) const { return table_.find(text); }
+
+  /// The two that become `text`, which is not empty, where it is taken alone and joined to one; a side that is no piece
+  /// is -1. Nothing where it is one character or byte, or stays several pieces: then no text makes the whole of it by
+  /// joining, as what lies around a piece does not change how it is joined inside.
+  std::optional<Merge> last_join(std::string_view text, Scratch& scratch) const;
 
  private:
   static constexpr std::uint32_t none = UINT32_MAX;

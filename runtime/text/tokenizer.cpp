@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
@@ -21,16 +20,6 @@ namespace tessera {
 namespace {
 
 constexpr TokenId byte_values = 256;
-
-/// Plain text becomes neither special pieces nor, by their names, byte ids: those are the fallback.
-std::vector<bool> usable_pieces(const TokenizerData& data) {
-  std::vector<bool> usable(data.pieces.size());
-  for (std::size_t id = 0; id < usable.size(); ++id) {
-    const bool unreachable = !data.unreachable.empty() && data.unreachable[id];
-    usable[id] = !data.special[id] && !unreachable && !is_byte_id(data, static_cast<TokenId>(id));
-  }
-  return usable;
-}
 
 /// 80 syllables of one consonant and one vowel; `number` in bijective base 80, so that different numbers give different
 /// words.
@@ -72,17 +61,6 @@ std::string word_piece_text(const TokenizerData& data, std::size_t id) {
   if (piece.starts_with(continuation_mark)) return piece.substr(continuation_mark.size());
   if (piece.empty()) return {};
   return data.cleans_up ? cleaned_up(" " + piece) : " " + piece;
-}
-
-/// Of vocabularies that list no added tokens: their special pieces, by the names that these have.
-std::vector<AddedToken> special_pieces(const TokenizerData& data) {
-  std::vector<AddedToken> tokens;
-  std::set<std::string_view> names;
-  for (std::size_t id = 0; id < data.pieces.size(); ++id) {
-    if (!data.special[id] || data.pieces[id].empty() || !names.insert(data.pieces[id]).second) continue;
-    tokens.push_back({static_cast<TokenId>(id), data.pieces[id], true, false, false, false, false});
-  }
-  return tokens;
 }
 
 }  // namespace

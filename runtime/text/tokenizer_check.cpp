@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <string_view>
 
 #include "runtime/base/limits.hpp"
 #include "runtime/text/tokenizer_blob.hpp"
@@ -162,6 +164,25 @@ Result<void> check_tokenizer(const TokenizerData& data, const std::string& where
   TESSERA_CHECK(check_fit(data, where));
   TESSERA_CHECK(check_merges(data, where));
   return check_growth(data, where);
+}
+
+std::vector<bool> usable_pieces(const TokenizerData& data) {
+  std::vector<bool> usable(data.pieces.size());
+  for (std::size_t id = 0; id < usable.size(); ++id) {
+    const bool unreachable = !data.unreachable.empty() && data.unreachable[id];
+    usable[id] = !data.special[id] && !unreachable && !is_byte_id(data, static_cast<TokenId>(id));
+  }
+  return usable;
+}
+
+std::vector<AddedToken> special_pieces(const TokenizerData& data) {
+  std::vector<AddedToken> tokens;
+  std::set<std::string_view> names;
+  for (std::size_t id = 0; id < data.pieces.size(); ++id) {
+    if (!data.special[id] || data.pieces[id].empty() || !names.insert(data.pieces[id]).second) continue;
+    tokens.push_back({static_cast<TokenId>(id), data.pieces[id], true, false, false, false, false});
+  }
+  return tokens;
 }
 
 }  // namespace tessera

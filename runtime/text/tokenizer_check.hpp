@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "runtime/base/result.hpp"
 #include "runtime/text/tokenizer_data.hpp"
@@ -16,5 +17,11 @@ Result<void> check_tokenizer(const TokenizerData& data, const std::string& where
 inline bool is_byte_id(const TokenizerData& data, TokenId id) {
   return data.first_byte >= 0 && id >= data.first_byte && id - data.first_byte < 256;
 }
+
+/// Of every id, whether plain text may become it: neither special pieces nor, by their names, byte ids, which are the
+/// fallback.
+std::vector<bool> usable_pieces(const TokenizerData& data);
+/// Of vocabularies that list no added tokens: their special pieces, by the names that these have.
+std::vector<AddedToken> special_pieces(const TokenizerData& data);
 
 }  // namespace tessera

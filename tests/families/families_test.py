@@ -133,9 +133,15 @@ class Refusals(unittest.TestCase):
             self.assertIn(next(iter(change)) if "num_attention_heads" not in change else "7 heads", text)
         self.assertIn("pad_token_id is 0", self.refusal("roberta", lambda config: config.update(pad_token_id=0)))
 
-    def test_dense_layers_among_those_with_experts_are_refused(self):
-        for field, value in (("mlp_only_layers", [0]), ("decoder_sparse_step", 2)):
+    def test_dense_layers_that_make_no_sense_are_named(self):
+        for field, value in (("mlp_only_layers", [2]), ("mlp_only_layers", [-1]), ("mlp_only_layers", 1), ("decoder_sparse_step", 0)):
             self.assertIn(f"{field} is {value}", self.refusal("qwen3_moe", lambda config: config.update({field: value})))
+        text = self.refusal("qwen3_moe_dense", change_tensors=lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+        self.assertIn("model.layers.0.mlp.up_proj.weight is missing", text)
+
+    def test_experts_in_a_dense_layer_have_no_place(self):
+        text = self.refusal("qwen3_moe", lambda config: config.update(mlp_only_layers=[1]))
+        self.assertIn("model.layers.1.mlp.gate_proj.weight is missing", text)
 
     def test_dynamic_rope_scaling_is_refused(self):
         scaling = {"rope_type": "dynamic", "factor": 2.0}

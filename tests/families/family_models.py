@@ -74,6 +74,10 @@ CONFIGS = {
     "mixtral": llama_config("mixtral", "MixtralForCausalLM", num_local_experts=5, num_experts_per_tok=2, sliding_window=None),
     "qwen3_moe": llama_config("qwen3_moe", "Qwen3MoeForCausalLM", head_dim=20, num_experts=12, num_experts_per_tok=4,
                               moe_intermediate_size=40, norm_topk_prob=True),
+    "qwen3_moe_dense": llama_config("qwen3_moe", "Qwen3MoeForCausalLM", num_hidden_layers=4, head_dim=20, num_experts=6, num_experts_per_tok=2,
+                                    moe_intermediate_size=72, intermediate_size=300, decoder_sparse_step=2, mlp_only_layers=[3]),
+    "qwen3_moe_narrow": llama_config("qwen3_moe", "Qwen3MoeForCausalLM", num_hidden_layers=2, num_experts=3, num_experts_per_tok=2,
+                                     moe_intermediate_size=150, intermediate_size=40, mlp_only_layers=[0], norm_topk_prob=True),
     "bert": bert_config("bert", "BertModel", position_embedding_type="absolute"),
     "bert_masked": bert_config("bert", "BertForMaskedLM", prefix="bert.", hidden_act="gelu_new"),
     "roberta": bert_config("roberta", "RobertaModel", type_vocab_size=1, max_position_embeddings=162, pad_token_id=1, layer_norm_eps=1e-5),
@@ -115,6 +119,10 @@ class Maker:
             self.vector(tensor + ".bias", rows)
 
 
+def has_experts(config, layer):
+    return (layer + 1) % config.get("decoder_sparse_step", 1) == 0 and layer not in config.get("mlp_only_layers", [])
+
+
 def llama_tensors(name, config):
     m, kind = Maker(name), config["model_type"]
     dim, ffn = config["hidden_size"], config["intermediate_size"]
@@ -146,7 +154,7 @@ def llama_tensors(name, config):
             for expert in range(config["num_local_experts"]):
                 for matrix, rows, columns in (("w1", ffn, dim), ("w3", ffn, dim), ("w2", dim, ffn)):
                     m.linear(f"{layer}.block_sparse_moe.experts.{expert}.{matrix}", rows, columns)
-        elif kind == "qwen3_moe":
+        elif kind == "qwen3_moe" and has_experts(config, index):
             inner = config["moe_intermediate_size"]
             m.linear(layer + ".mlp.gate", config["num_experts"], dim)
             for expert in range(config["num_experts"]):
@@ -253,3 +261,17 @@ def write_folder(folder, config, tensors):
         file.write(struct.pack("<Q", len(text)) + text + data)
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump(config, file)
+
+
+def read_tensors(path):
+    """Of a file of f32 tensors."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = file.read()
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F32", name
+        begin, end = entry["data_offsets"]
+        tensors[name] = np.frombuffer(data[begin:end], np.float32).reshape(entry["shape"])
+    return tensors

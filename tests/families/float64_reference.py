@@ -140,7 +140,9 @@ def feed_forward(config, t, x, layer):
         moe = layer + ".block_sparse_moe"
         names = [f"{moe}.experts.{{}}.{w}" for w in ("w1", "w3", "w2")]
         return experts(config, t, x, moe + ".gate", names, True)
-    if kind == "qwen3_moe":
+    index = int(layer.rsplit(".", 1)[1])
+    is_sparse = (index + 1) % config.get("decoder_sparse_step", 1) == 0 and index not in config.get("mlp_only_layers", ())
+    if kind == "qwen3_moe" and is_sparse:
         names = [f"{layer}.mlp.experts.{{}}.{w}" for w in ("gate_proj", "up_proj", "down_proj")]
         return experts(config, t, x, layer + ".mlp.gate", names, config.get("norm_topk_prob", False))
     if kind == "phi3":

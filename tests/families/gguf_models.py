@@ -6,12 +6,16 @@ import struct
 
 import numpy as np
 
+import family_models
+
 U32, F32, BOOL, TEXT = 4, 6, 7, 8
 ALIGNMENT = 32
 
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "mixtral": "llama", "smollm3": "smollm3", "qwen2": "qwen2", "qwen3": "qwen3",
                  "qwen3_moe": "qwen3moe", "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3",
                  "gpt2": "gpt2", "gpt_neox": "gptneox"}
+# Of family_models, what such a file can say.
+NAMES = [name for name, config in family_models.CONFIGS.items() if config["model_type"] in ARCHITECTURES and not config.get("mlp_only_layers")]
 TURNED = ("llama", "smollm3")  # the rows that RoPE turns together lie side by side
 
 # The part of a name behind the layer.

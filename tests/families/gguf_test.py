@@ -58,7 +58,7 @@ def add_case(name):
     setattr(GgufFamilies, case.__name__, case)
 
 
-for each in family_models.DECODERS:
+for each in gguf_models.NAMES:
     add_case(each)
 
 

@@ -37,6 +37,7 @@ ChatInput input_of(std::string_view json) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::string_view separator = "CHAT:";
+  constexpr std::size_t again_bytes_max = std::size_t{1} << 16;  // a long output takes seconds under the sanitizers
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t end = std::min(input.rfind(separator), input.size());
   const auto chat = ChatTemplate::parse(input.substr(0, end), "input");
@@ -48,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto text = chat->render(conversation);
   if (text) {
     TESSERA_ENSURE(text->size() <= limits::template_output_bytes_max && to_valid_utf8(*text) == *text);
-    if (size < 200) TESSERA_ENSURE(*chat->render(conversation) == *text);
+    if (size < 200 && text->size() < again_bytes_max) TESSERA_ENSURE(*chat->render(conversation) == *text);
   } else {
     TESSERA_ENSURE(text.error().message.starts_with("input"));
   }

@@ -58,6 +58,15 @@ class ChatTest(BinaryTest):
         for wrong in ("{", "5", "{}", '{"messages": 1}'):
             self.assert_refused(tessera("chat-template", self.model, "--messages", self.write("wrong.json", wrong)), BAD_INPUT, "wrong.json")
 
+    def test_of_several_templates_tools_or_the_user_choose(self):
+        named = self.write("named.jinja", json.dumps([{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"},
+                                                      {"name": "rag", "template": "r"}]))
+        tools = self.write("some_tools.json", "[]")
+        for arguments, expected in (([], b"d"), (["--tools", tools], b"t"), (["--template", "rag"], b"r"), (["--tools", tools, "--template", "default"], b"d")):
+            result = tessera("chat-template", named, "-p", "Hi", *arguments)
+            self.assertEqual((result.returncode, result.stdout), (OK, expected), result.stderr)
+        self.assert_refused(tessera("chat-template", named, "-p", "Hi", "--template", "x"), USAGE, "there is no template 'x'; there is default, tool_use, rag")
+
     def test_one_answer_to_a_prompt_is_that_of_the_rendered_prompt(self):
         ids = ",".join(map(str, self.prompt("--system", "S", "-p", "Hi")["ids"]))
         expected = self.run_json(self.model, "--prompt-ids", ids, "-n", 8)

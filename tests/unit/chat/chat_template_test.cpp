@@ -92,6 +92,53 @@ BOOST_AUTO_TEST_CASE(time_is_what_the_caller_says) {
   check_text("{{ strftime_now('%d %b %Y, %H:%M:%S, %A %j') }}", "26 Jul 2024, 13:00:05, Friday 208", input);
 }
 
+BOOST_AUTO_TEST_CASE(of_several_templates_the_conversation_chooses) {
+  const std::string several =
+      join_chat_templates({{"default", "d{{ tools }}"}, {"tool_use", "t{{ tools }}"}, {"rag", "r {{ 'a\"b' }}\n"}});
+  BOOST_TEST(several.starts_with(R"([{"name":"default",)"));
+  ChatInput input;
+  check_text(several, "dNone", input);
+  input.tools = Json::array();
+  check_text(several, "t[]", input);
+  check_text(join_chat_templates({{"rag", "r"}, {"default", "d"}}), "d", input);
+  input.template_name = "rag";
+  check_text(several, "r a\"b", input);
+  input.template_name = "nope";
+  const auto text = render(several, input);
+  BOOST_TEST_REQUIRE(!text);
+  BOOST_TEST(text.error().message == "m.h5: there is no template 'nope'; there is default, tool_use, rag");
+  // One alone is called default.
+  const auto alone = render("x", input);
+  BOOST_TEST((!alone && alone.error().code == ErrorCode::invalid_argument));
+}
+
+BOOST_AUTO_TEST_CASE(several_templates_are_one_text_and_back) {
+  const std::vector<NamedTemplate> several = {{"default", "{{ 1 }}"}, {"tool_use", "\xC3\xA9\n\"\\"}};
+  BOOST_TEST((split_chat_templates(join_chat_templates(several)) == several));
+  BOOST_TEST(join_chat_templates({{"default", "[1]"}}) == "[1]");
+  for (const char* const text :
+       {"", "[1]", "[]", "[{% if x %}]", R"([{"name": "default"}])", R"([{"name": 1, "template": "x"}])", "[{"}) {
+    BOOST_TEST((split_chat_templates(text) == std::vector<NamedTemplate>{{"default", text}}), text);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(errors_in_one_of_several_templates_name_it) {
+  const auto message = [](const std::vector<NamedTemplate>& templates, const std::string& name) -> std::string {
+    ChatInput input;
+    input.template_name = name;
+    const auto chat = ChatTemplate::parse(join_chat_templates(templates), "m.h5");
+    if (!chat) return chat.error().message;
+    const auto text = chat->render(input);
+    return text ? std::string() : text.error().message;
+  };
+  BOOST_TEST(message({{"default", "d"}, {"rag", "\n{{ a.b }}"}}, "rag") == "m.h5 'rag', line 2: 'a' is undefined");
+  BOOST_TEST(message({{"default", "d"}, {"rag", "{% if %}"}}, "").starts_with("m.h5 'rag', line 1: "));
+  BOOST_TEST(message({{"rag", "d"}, {"tool_use", "d"}}, "") ==
+             "m.h5: has several templates, and none is called 'default'");
+  BOOST_TEST(message({{"default", "d"}, {"default", "e"}}, "") == "m.h5: has two templates of one name");
+  BOOST_TEST(message(std::vector<NamedTemplate>(17, {"default", "d"}), "").find("at most 16") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(strings_that_are_not_utf8_are_repaired) {
   ChatInput input;
   input.messages = Json::array({{{"role", "user"}, {"content", "a\xff"}}});

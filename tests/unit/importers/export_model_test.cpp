@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,10 @@ struct Exported {
     checkpoint = import(folder.file("source"), dtype);
   }
 
-  std::shared_ptr<const Checkpoint> import(const std::string& source, DType dtype) const {
+  std::shared_ptr<const Checkpoint> import(const std::string& source, DType dtype,
+                                           std::optional<PoolingPlan> pooling = {}) const {
     ImportOptions options;
+    options.pooling = pooling;
     options.dtype = dtype;
     options.name = "m";
     const auto report = import_model(source, folder.file("m.h5"), options);
@@ -68,6 +71,24 @@ BOOST_AUTO_TEST_CASE(what_is_exported_and_imported_has_the_same_content_id) {
         BOOST_TEST(exported.import(exported.out(), dtype)->content_id() == exported.checkpoint->content_id());
       }
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(how_texts_become_vectors_comes_back) {
+  for (const PoolingPlan& plan :
+       {PoolingPlan{Pooling::mean, true, 128}, PoolingPlan{Pooling::cls, false, 0}, PoolingPlan{Pooling::last, true, 0}}) {
+    Exported exported(small_model(), DType::f32);
+    exported.checkpoint = exported.import(exported.folder.file("source"), DType::f32, plan);
+    const auto report = export_model(*exported.checkpoint, exported.out(), {});
+    BOOST_REQUIRE_MESSAGE(report, message_of(report));
+    std::uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(exported.out())) {
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    }
+    BOOST_TEST(report->bytes_written == bytes);
+    const auto again = exported.import(exported.out(), DType::f32);
+    BOOST_TEST((again->manifest().pooling == plan));
+    BOOST_TEST(again->content_id() == exported.checkpoint->content_id());
   }
 }
 

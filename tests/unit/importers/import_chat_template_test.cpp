@@ -2,10 +2,12 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
+#include "runtime/chat/chat_template.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/unit/importers/foreign_models.hpp"
@@ -69,20 +71,45 @@ BOOST_AUTO_TEST_CASE(the_file_of_its_own_counts_before_the_configurations) {
   BOOST_TEST(model.imported() == "{{ 3 }}\n");
 }
 
-BOOST_AUTO_TEST_CASE(of_several_named_templates_the_default_counts) {
+BOOST_AUTO_TEST_CASE(several_named_templates_are_kept) {
   const ModelFolder model;
-  write_text(
-      model.folder.file("tokenizer_config.json"),
-      json{{"chat_template", {{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}}
-          .dump());
-  BOOST_TEST(model.imported_folder() == "d");
+  const auto configure = [&](const json& list) {
+    write_text(model.folder.file("tokenizer_config.json"), json{{"chat_template", list}}.dump());
+  };
+  configure({{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}});
+  const std::vector<NamedTemplate> both = {{"tool_use", "t"}, {"default", "d"}};
+  BOOST_TEST(model.imported_folder() == join_chat_templates(both));
+  // A list of the default alone is the plain text; of two of one name the later counts.
+  configure(json::array({{{"name", "default"}, {"template", "e"}}}));
+  BOOST_TEST(model.imported_folder() == "e");
+  configure({{{"name", "default"}, {"template", "e"}}, {{"name", "default"}, {"template", "f"}}});
+  BOOST_TEST(model.imported_folder() == "f");
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_of_further_templates_is_read) {
+  const ModelFolder model;
+  write_text(model.folder.file("chat_template.jinja"), "main");
+  std::filesystem::create_directory(model.folder.file("additional_chat_templates"));
+  BOOST_TEST(model.imported_folder() == "main");
+  for (const char* const name : {"tool_use.jinja", "rag.jinja", "README.md"}) {
+    write_text(model.folder.file(std::string("additional_chat_templates/") + name), std::string("of ") + name);
+  }
+  const std::vector<NamedTemplate> all = {
+      {"default", "main"}, {"rag", "of rag.jinja"}, {"tool_use", "of tool_use.jinja"}};
+  BOOST_TEST(model.imported_folder() == join_chat_templates(all));
+  write_text(model.folder.file("additional_chat_templates/rag.jinja"), "{% if %}");
+  const auto report = model.import(model.folder.path().string());
+  BOOST_TEST_REQUIRE(static_cast<bool>(report), message_of(report));
+  BOOST_TEST_REQUIRE(report->notices.size() == 1u);
+  BOOST_TEST(report->notices[0].find("'rag', line 1") != std::string::npos, report->notices[0]);
 }
 
 BOOST_AUTO_TEST_CASE(a_template_that_cannot_be_used_is_left_out_with_a_notice) {
   const ModelFolder model;
   for (const std::string& config :
        {json{{"chat_template", "{% if %}"}}.dump(), json{{"chat_template", 5}}.dump(), std::string("{"),
-        json{{"chat_template", {{{"name", "x"}, {"template", "t"}}}}}.dump(),
+        json{{"chat_template", {{{"name", "x"}, {"template", "t"}}, {{"name", "y"}, {"template", "t"}}}}}.dump(),
+        json{{"chat_template", json::array({{{"name", "default"}}})}}.dump(),
         json{{"chat_template", std::string(2 << 20, 'x')}}.dump()}) {
     write_text(model.folder.file("tokenizer_config.json"), config);
     const auto report = model.import(model.folder.path().string());

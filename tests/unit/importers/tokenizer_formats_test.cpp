@@ -379,6 +379,30 @@ BOOST_AUTO_TEST_CASE(a_folder_says_what_its_tokenizer_does_not) {
   CHECK_IDS(tokenizer.encode("a<end>", {.add_bos = false, .parse_special = true}), {0, 8});
 }
 
+BOOST_AUTO_TEST_CASE(the_end_that_the_tokenizer_names_comes_first_of_those_that_end_a_generation) {
+  const TemporaryFolder folder;
+  write(folder.file("tokenizer.json"), byte_level_json().dump());
+  const auto ends_with = [&](const json& config, const json& ids) {
+    write(folder.file("tokenizer_config.json"), config.dump());
+    write(folder.file("generation_config.json"), json{{"eos_token_id", ids}}.dump());
+    return Ids(make(load_tokenizer(folder.path().string())).data().eos);
+  };
+  const json added = {{"8", {{"content", "<end>"}, {"special", true}}}};
+  CHECK_IDS(ends_with({{"eos_token", "<end>"}, {"added_tokens_decoder", added}}, {6, 2, 8}), {8, 6, 2});
+  CHECK_IDS(ends_with({{"eos_token", "<end>"}, {"added_tokens_decoder", added}}, 6), {8, 6});
+  CHECK_IDS(ends_with({{"added_tokens_decoder", added}}, {6, 2}), {6, 2});
+}
+
+BOOST_AUTO_TEST_CASE(a_tokenizer_whose_configuration_has_no_bos_has_none) {
+  const TemporaryFolder folder;
+  json tokenizer = byte_level_json();
+  tokenizer.erase("post_processor");
+  write(folder.file("tokenizer.json"), tokenizer.dump());
+  BOOST_TEST(make(load_tokenizer(folder.path().string())).data().bos == 6);
+  write(folder.file("tokenizer_config.json"), R"({"bos_token": null})");
+  BOOST_TEST(make(load_tokenizer(folder.path().string())).data().bos == -1);
+}
+
 BOOST_AUTO_TEST_CASE(older_pairs_of_files_are_read) {
   const TemporaryFolder folder;
   write(folder.file("vocab.json"), byte_level_json()["model"]["vocab"].dump());

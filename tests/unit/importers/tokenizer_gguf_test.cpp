@@ -120,10 +120,15 @@ BOOST_AUTO_TEST_CASE(scored_pieces_are_read_with_their_space_prefix) {
 }
 
 BOOST_AUTO_TEST_CASE(word_pieces_are_read_as_they_are_spelled_here) {
-  Metadata metadata;
-  metadata.text("model", "bert").texts("tokens", {"[UNK]", "[CLS]", "[SEP]", "\u2581un", "able", "\u2581!"});
-  metadata.types({2, 3, 3, 1, 1, 1}).id("bos_token_id", 1).id("unknown_token_id", 0).id("seperator_token_id", 2);
-  CHECK_IDS(make(metadata).encode("UNABLE! x", {.add_bos = true, .add_eos = true}), {1, 3, 4, 5, 0, 2});
+  // Newer files name the token before a text as that of a classifier.
+  for (const char* const before : {"bos_token_id", "cls_token_id"}) {
+    Metadata metadata;
+    metadata.text("model", "bert").texts("tokens", {"[UNK]", "[CLS]", "[SEP]", "\u2581un", "able", "\u2581!"});
+    metadata.types({2, 3, 3, 1, 1, 1}).id(before, 1).id("unknown_token_id", 0).id("seperator_token_id", 2);
+    const Tokenizer tokenizer = make(metadata);
+    CHECK_IDS(tokenizer.encode("UNABLE! x", {.add_bos = true, .add_eos = true}), {1, 3, 4, 5, 0, 2});
+    CHECK_IDS(Ids(tokenizer.data().eos), {2});
+  }
 }
 
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_with_the_cause) {

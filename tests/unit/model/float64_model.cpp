@@ -58,8 +58,9 @@ class Model {
     for (std::uint32_t layer = 0; layer < shape_.layers; ++layer) {
       for (int i = 0; i < layer_tensor_count; ++i) {
         const auto tensor = static_cast<LayerTensor>(i);
-        layers_.push_back(has_tensor(shape_.plan, tensor) ? read_matrix(checkpoint, layer_tensor_name(layer, tensor))
-                                                          : Matrix{});
+        layers_.push_back(has_tensor(shape_.plan, layer, tensor)
+                              ? read_matrix(checkpoint, layer_tensor_name(layer, tensor))
+                              : Matrix{});
       }
     }
     embedding_ = read_matrix(checkpoint, embedding_name);

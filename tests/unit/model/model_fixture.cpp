@@ -71,6 +71,12 @@ std::vector<ModelShape> planned_shapes() {
     p.experts = 7;
     p.experts_used = 3;
   });
+  add("dense-layers", [](BlockPlan& p) {
+    p.experts = 3;
+    p.experts_used = 2;
+    p.dense_layers = "010";
+    p.dense_ffn_dim = 230;
+  });
   add("one-expert", [](BlockPlan& p) {
     p.experts = p.experts_used = 1;
     p.experts_normalised = p.post_norms = true;

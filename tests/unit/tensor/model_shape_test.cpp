@@ -76,6 +76,37 @@ BOOST_AUTO_TEST_CASE(a_plan_of_an_encoder_is_refused_where_its_parts_do_not_go_t
   BOOST_TEST(bool(require_head(stories260k())));
 }
 
+BOOST_AUTO_TEST_CASE(dense_layers_go_with_experts_and_a_width_and_have_the_matrices_of_one_network) {
+  ModelShape mixture = stories260k();
+  mixture.family = "mixture";
+  mixture.plan.experts = 3;
+  mixture.plan.experts_used = 2;
+  mixture.plan.dense_layers = "01000";
+  mixture.plan.dense_ffn_dim = 300;
+  BOOST_TEST(bool(validate(mixture, "m.h5")));
+  const auto with = [&](auto change) {
+    ModelShape shape = mixture;
+    change(shape);
+    return shape;
+  };
+  expect_refused(with([](ModelShape& s) { s.plan.dense_layers = "0100"; }), "dense_layers");
+  expect_refused(with([](ModelShape& s) { s.plan.dense_layers = "11111"; }), "dense_layers");
+  expect_refused(with([](ModelShape& s) { s.plan.dense_layers = "00000"; }), "dense_layers");
+  expect_refused(with([](ModelShape& s) { s.plan.dense_layers = ""; }), "dense_ffn_dim");
+  expect_refused(with([](ModelShape& s) { s.plan.dense_ffn_dim = 0; }), "dense_ffn_dim");
+  expect_refused(with([](ModelShape& s) { s.plan.dense_ffn_dim = 0xffffffffu; }), "dense_ffn_dim");
+  expect_refused(with([](ModelShape& s) { s.plan.experts = s.plan.experts_used = 0; }), "dense_layers");
+  for (const TensorSpec& spec : model_tensors(mixture, SliceGeometry::of(mixture), DType::f32)) {
+    const bool is_dense = spec.name.starts_with("layers.1.");
+    if (spec.name.find("router") != std::string::npos || spec.name.find("experts") != std::string::npos) {
+      BOOST_TEST(!is_dense, spec.name);
+    } else if (spec.name.ends_with("ffn_down")) {
+      BOOST_TEST(is_dense, spec.name);
+      BOOST_TEST(std::get<PackedLayout>(spec.layout).columns == 300u);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_encoder_has_the_norm_of_its_embedding_and_neither_final_norm_nor_head) {
   ModelShape shape = stories260k();
   shape.tied_head = shape.plan.head = false;

@@ -1,5 +1,6 @@
 #include "runtime/tensor/slices.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,31 @@ BOOST_AUTO_TEST_CASE(every_plan_deals_every_slice_once_in_order) {
       BOOST_TEST(next.attention.end == geometry.attention_slices);
       BOOST_TEST(next.ffn.end == geometry.ffn_slices);
       BOOST_TEST(next.vocab.end == geometry.vocab_slices);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(dense_layers_among_experts_are_dealt_once_in_order_whatever_their_width) {
+  for (const std::uint32_t width : {1u, 40u, 150u, 172u, 300u, 6144u}) {
+    ModelShape shape = shape_of(9, 3, 8, 172, 1100);
+    BOOST_TEST((ShardSlices{{0, 1}, {0, 6}, {0, 1}}.dense_ffn(shape, SliceGeometry::of(shape)) == SliceRange{}));
+    shape.plan.dense_layers = "10";
+    shape.plan.dense_ffn_dim = width;
+    const SliceGeometry geometry = SliceGeometry::of(shape);
+    const FfnSlices dense = FfnSlices::of(width);
+    BOOST_TEST(std::uint64_t{dense.count} * dense.columns >= width);
+    for (std::uint32_t shards = 1; shards <= geometry.slice_count(); ++shards) {
+      const auto plan = ShardPlan::even(geometry, shards);
+      BOOST_REQUIRE(plan);
+      const ShardPlan of_dense = plan->with_ffn(geometry.ffn_slices, dense.count);
+      std::uint32_t next = 0;
+      for (std::uint32_t rank = 0; rank < shards; ++rank) {
+        const SliceRange run = plan->of(ShardRank{rank}).dense_ffn(shape, geometry);
+        BOOST_TEST((of_dense.of(ShardRank{rank}).ffn == run));
+        BOOST_TEST(run.begin == next);
+        next = run.end;
+      }
+      BOOST_TEST(next == dense.count);
     }
   }
 }
