@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -59,14 +61,20 @@ Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::s
                                             const TokenizerQuery& query) {
   TESSERA_TRY(const auto source, open_source(uri));
   TESSERA_TRY(const auto checkpoint, Checkpoint::open(source, content_id));
-  TESSERA_TRY(const auto tokenizer, checkpoint->read_tokenizer());
+  std::vector<std::byte> part;
+  if (query.part == TextPart::tokenizer) {
+    TESSERA_TRY(part, checkpoint->read_tokenizer());
+  } else {
+    const auto source = std::as_bytes(std::span(checkpoint->manifest().chat_template));
+    part.assign(source.begin(), source.end());
+  }
   TokenizerChunk chunk;
   chunk.content_id = checkpoint->content_id();
-  chunk.total_bytes = tokenizer.size();
-  if (query.offset >= tokenizer.size()) return chunk;
-  const std::size_t length = std::min({tokenizer.size() - static_cast<std::size_t>(query.offset),
+  chunk.total_bytes = part.size();
+  if (query.offset >= part.size()) return chunk;
+  const std::size_t length = std::min({part.size() - static_cast<std::size_t>(query.offset),
                                        static_cast<std::size_t>(query.length), rpc_limits::tokenizer_chunk_bytes_max});
-  const auto* const begin = reinterpret_cast<const std::uint8_t*>(tokenizer.data()) + query.offset;
+  const auto* const begin = reinterpret_cast<const std::uint8_t*>(part.data()) + query.offset;
   chunk.bytes.assign(begin, begin + length);
   return chunk;
 }

@@ -15,7 +15,7 @@ namespace tessera {
 /// "scored_tokens", "windows"}; the same numbers as `tessera perplexity` on one node.
 JobProgram make_job_program(DialOptions coordinator);
 
-/// One piece of the tokenizer inside a checkpoint with this content id.
+/// One piece of the tokenizer, or of the chat template, inside a checkpoint with this content id.
 Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::string& content_id,
                                             const TokenizerQuery& query);
 

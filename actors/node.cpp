@@ -257,6 +257,8 @@ Result<std::unique_ptr<Node>> Node::start(const NodeSettings& settings) {
   return std::unique_ptr<Node>(new Node(std::move(state)));
 }
 
+Endpoint Node::rpc() const { return state_->rpc_endpoint(); }
+
 Result<void> Node::wait(const std::function<bool()>& interrupted) { return state_->ending.wait(interrupted); }
 
 }  // namespace tessera

@@ -34,8 +34,8 @@ struct NodeSettings {
   NodeConfig node;                         ///< name, host, ports, cores, memory, isa
   std::optional<Credentials> credentials;  ///< of worker:NAME; a node without computes nothing
   std::string authority_pem;
-  Identity coordinator;  ///< whom to expect at `coordinator_rpc`
-  Endpoint coordinator_rpc;
+  Identity coordinator;      ///< whom to expect at `coordinator_rpc`
+  Endpoint coordinator_rpc;  ///< port 0, on the coordinator's own node: the one that it gets
   DataPlane data_plane = DataPlane::encrypted;
   ExchangeWait wait = ExchangeWait::automatic;
   std::chrono::milliseconds heartbeat{100};
@@ -57,6 +57,9 @@ class Node {
   /// Blocks until `interrupted()` is true (asked ten times a second), the coordinator ends this node, or it cannot go
   /// on; only the last is an error.
   Result<void> wait(const std::function<bool()>& interrupted);
+
+  /// Where clients reach it.
+  Endpoint rpc() const;
 
  private:
   struct State;

@@ -76,6 +76,8 @@ WorkerState::~WorkerState() {
 void WorkerState::begin(const StartWorker& message) {
   info_ = message.info;
   commands_ = message.commands;
+  // A node that coordinates at a free port knows it only now.
+  if (parts_.coordinator.endpoint.port == 0) parts_.coordinator.endpoint = info_.rpc;
   monitor_ =
       spawn_monitor(self_->system(), caf::actor_cast<caf::actor>(self_), *parts_.clock, info_.cores, parts_.heartbeat);
   dial();

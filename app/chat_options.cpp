@@ -78,14 +78,8 @@ void add_chat_options(CLI::App& command, ChatOptions& options) {
 }
 
 Result<ChatInput> start_conversation(const ChatOptions& options, const Tokenizer* tokenizer) {
-  ChatInput input;
-  input.now = local_time(SystemWallClock().now());
+  ChatInput input = start_chat(tokenizer, local_time(SystemWallClock().now()));
   input.template_name = options.template_name;
-  if (tokenizer != nullptr) {
-    const TokenizerData& data = tokenizer->data();
-    if (data.bos >= 0) input.variables["bos_token"] = data.pieces[static_cast<std::size_t>(data.bos)];
-    if (!data.eos.empty()) input.variables["eos_token"] = data.pieces[static_cast<std::size_t>(data.eos.front())];
-  }
   for (const std::string& variable : options.variables) TESSERA_CHECK(add_variable(variable, input));
   if (!options.messages.empty()) {
     TESSERA_CHECK(read_messages(options.messages, input));
@@ -107,11 +101,6 @@ Result<ChatTemplate> chat_template_of(const std::string& text, const std::string
                      "--chat out"};
   }
   return ChatTemplate::parse(text, path + ": chat template");
-}
-
-Result<std::vector<TokenId>> chat_tokens(const ChatTemplate& chat, const ChatInput& input, const Tokenizer& tokenizer) {
-  TESSERA_TRY(const std::string prompt, chat.render(input));
-  return tokenizer.encode(prompt, {.add_bos = false, .parse_special = true});
 }
 
 }  // namespace tessera::app

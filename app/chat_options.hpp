@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/result.hpp"
-#include "runtime/chat/chat_template.hpp"
+#include "runtime/chat/conversation.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace CLI {
@@ -36,8 +36,5 @@ Result<ChatInput> start_conversation(const ChatOptions& options, const Tokenizer
 
 /// The template of a checkpoint; an error that says how to get one, where it has none.
 Result<ChatTemplate> chat_template_of(const std::string& text, const std::string& path);
-
-/// The prompt as tokens: names of special tokens count as tokens, and none is added.
-Result<std::vector<TokenId>> chat_tokens(const ChatTemplate& chat, const ChatInput& input, const Tokenizer& tokenizer);
 
 }  // namespace tessera::app

@@ -38,6 +38,7 @@ void add_launch_commands(CLI::App& app, Action& action);   // up, down
 void add_cluster_commands(CLI::App& app, Action& action);  // status, drain, logs, token create
 void add_deploy_commands(CLI::App& app, Action& action);   // deploy, undeploy
 void add_generate_command(CLI::App& app, Action& action);  // generate
+void add_serve_command(CLI::App& app, Action& action);     // serve
 void add_job_commands(CLI::App& app, Action& action);      // jobs, cancel, job perplexity, job verify, job watch
 
 }  // namespace tessera::app

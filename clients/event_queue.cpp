@@ -7,13 +7,24 @@ namespace tessera::frontend {
 void EventQueue::push(client::GenerateEvent event) {
   const std::lock_guard lock(mutex_);
   events_.push_back(std::move(event));
-  changed_.notify_all();
+  tell();
 }
 
 void EventQueue::fail(client::Error error) {
   const std::lock_guard lock(mutex_);
   error_ = std::move(error);
+  tell();
+}
+
+void EventQueue::listen(std::function<void()> changed) {
+  const std::lock_guard lock(mutex_);
+  listener_ = std::move(changed);
+  if (!events_.empty() || error_) tell();
+}
+
+void EventQueue::tell() const {
   changed_.notify_all();
+  if (listener_) listener_();
 }
 
 void EventQueue::set_summary(const client::GenerateSummary& summary) {

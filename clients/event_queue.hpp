@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -24,6 +25,9 @@ class EventQueue {
   /// Once the summary says how it ended; before the `finished` event is pushed.
   void set_summary(const client::GenerateSummary& summary);
   void set_job(std::uint64_t job);
+  /// Calls `changed` whenever there is something new to pop, on whatever thread it comes, also for what came before.
+  /// It must not block, nor call this queue. Once, for readers that must not wait.
+  void listen(std::function<void()> changed);
 
   /// The next event; nothing at the end, after a failure, or when `timeout` passed.
   std::optional<client::GenerateEvent> pop(std::optional<std::chrono::milliseconds> timeout);
@@ -36,8 +40,11 @@ class EventQueue {
  private:
   bool drained_locked() const { return finished_taken_ || (error_ && events_.empty()); }
 
+  void tell() const;
+
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable std::condition_variable changed_;
+  std::function<void()> listener_;
   std::deque<client::GenerateEvent> events_;
   std::optional<client::Error> error_;
   client::GenerateSummary summary_;

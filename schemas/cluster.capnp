@@ -191,9 +191,14 @@ interface Conductor {
   # The conductor forgets the stream. Unknown ones are fine.
   detachStream @2 (timeoutMs :UInt32, ticket :UInt64) -> (failure :Values.Failure);
   # No more updates for this opening; the stream waits for its frontend for a while.
-  readTokenizer @3 (timeoutMs :UInt32, deployment :Text, offset :UInt64, length :UInt32)
+  readTokenizer @3 (timeoutMs :UInt32, deployment :Text, offset :UInt64, length :UInt32, part :TextPart)
       -> (failure :Values.Failure, contentId :Text, totalBytes :UInt64, bytes :Data);
-  # Chunks of at most 4 MiB.
+  # Chunks of at most 4 MiB of one part of a model that frontends need.
+}
+
+enum TextPart {
+  tokenizer @0;
+  chatTemplate @1;  # its source, in UTF-8; no bytes: the model has none
 }
 
 interface Updates {

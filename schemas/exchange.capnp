@@ -156,6 +156,7 @@ struct TransferCommand {
     seed @7 :UInt64;
     biasTokens @8 :List(Int32);
     biasValues @9 :List(Float32);  # one per token above
+    choice @10 :UInt32;
   }
 }
 

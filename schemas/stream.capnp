@@ -30,6 +30,7 @@ struct StreamRequest {
     frequencyPenalty @6 :Float32;
     logitBias @7 :List(Bias);
     seed @8 :UInt64;
+    choice @9 :UInt32;  # tells several completions of one request apart
   }
   struct Bias {
     token @0 :Int32;

@@ -595,6 +595,28 @@ def chat_template_seeds():
             "long_sum": b"{{ 1" + b"+1" * 5000 + b" }}", "not_closed": b"{% if x %}{{ y", "not_utf8": b"{{ '\xff' }}", "map_of_maps": b"{{ 'a'|map(*(['map'] * 99999))|list }}"}
 
 
+# bodies of HTTP requests -------------------------------------------------------------------------------------------------------------
+
+
+def gateway_request_seeds():
+    """A byte (p: completion, c: chat, o: where a request comes from), then what it says."""
+    completion = {"model": "m", "prompt": "Once", "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "n": 2, "stop": ["a", "b"], "seed": -3,
+                  "logit_bias": {"5": -100}, "stream": True, "stream_options": {"include_usage": True}, "echo": True, "logprobs": 0, "suffix": None}
+    chat = {"model": "m", "messages": [{"role": "developer", "content": "S"}, {"role": "user", "name": "Ann", "content": [{"type": "text", "text": "\u00e9"}]},
+                                       {"role": "assistant", "content": "A", "tool_calls": []}],
+            "max_completion_tokens": 3, "logprobs": True, "top_logprobs": 2, "response_format": {"type": "text"}, "chat_template_kwargs": {"a": [1, {"b": None}]}}
+
+    def body(kind, fields):
+        return kind + json.dumps(fields).encode()
+
+    return {"completion": body(b"p", completion), "ids": body(b"p", {**completion, "prompt": [1, 2, 3]}), "id_lists": body(b"p", {**completion, "prompt": [[1], [2]]}),
+            "texts": body(b"p", {**completion, "prompt": ["a", "b"]}), "chat": body(b"c", chat), "tools": body(b"c", {**chat, "tools": [{"type": "function"}]}),
+            "image": body(b"c", {**chat, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "unknown": body(b"c", {**chat, "surprise": 1}),
+            "huge_numbers": b'p{"model":"m","prompt":[18446744073709551615,-9223372036854775808,1e999],"n":1e400}', "twice": b'p{"model":"m","model":"n"}',
+            "deep": b"p" + b'{"a":' * 100, "not_utf8": b'p{"model":"\xff"}', "escapes": b'p{"model":"\\u0000\\ud800","prompt":"\\""}', "not_closed": b'c{"messages":[{"role":"',
+            "same_origin": b"olocalhost:8080\nhttp://localhost:8080", "other_origin": b"o[::1]:1\nnull", "other_host": b"oevil.example\n"}
+
+
 # cluster.toml -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -693,7 +715,7 @@ def rpc_message_seeds():
 
 
 TARGETS = {"chat_template": chat_template_seeds, "checkpoint": checkpoint_seeds, "cluster_config": cluster_config_seeds,
-           "exchange_frame": exchange_frame_seeds, "folder_json": folder_json_seeds, "gguf": gguf_seeds, "hf_model": hf_model_seeds,
+           "exchange_frame": exchange_frame_seeds, "folder_json": folder_json_seeds, "gateway_request": gateway_request_seeds, "gguf": gguf_seeds, "hf_model": hf_model_seeds,
            "llama2c": llama2c_seeds,
            "llama2c_tokenizer": llama2c_tokenizer_seeds, "rpc_message": rpc_message_seeds, "safetensors": safetensors_seeds, "sentencepiece": sentencepiece_seeds,
            "tiktoken": tiktoken_seeds, "tokenizer": tokenizer_seeds,

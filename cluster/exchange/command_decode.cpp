@@ -130,6 +130,7 @@ class Decoder {
     sampling.presence_penalty = in.getPresencePenalty();
     sampling.frequency_penalty = in.getFrequencyPenalty();
     sampling.seed = in.getSeed();
+    sampling.choice = in.getChoice();
     for (const float value : {sampling.temperature, sampling.top_p, sampling.min_p, sampling.repeat_penalty,
                               sampling.presence_penalty, sampling.frequency_penalty}) {
       if (!std::isfinite(value)) return wrong("a sampling parameter is not finite");

@@ -57,6 +57,7 @@ void write(schema::TransferCommand::Sampling::Builder out, const SamplingParamet
   out.setPresencePenalty(sampling.presence_penalty);
   out.setFrequencyPenalty(sampling.frequency_penalty);
   out.setSeed(sampling.seed);
+  out.setChoice(sampling.choice);
   auto tokens = out.initBiasTokens(size_of(sampling.logit_bias));
   auto values = out.initBiasValues(size_of(sampling.logit_bias));
   for (unsigned i = 0; i < tokens.size(); ++i) {

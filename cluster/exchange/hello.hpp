@@ -18,7 +18,7 @@
 namespace tessera {
 
 /// 2: partial sums go by token rows from 64 KB spared (both ends decide alike).
-inline constexpr std::uint32_t data_protocol_version = 2;
+inline constexpr std::uint32_t data_protocol_version = 3;
 inline constexpr std::size_t hello_prefix_bytes = 8;
 inline constexpr std::size_t hello_bytes_max = 1024;  ///< behind the prefix
 inline constexpr std::size_t refusal_text_bytes_max = 256;

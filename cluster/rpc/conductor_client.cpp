@@ -100,6 +100,8 @@ void ConductorClient::read_tokenizer(TokenizerQuery query, Deadline deadline, Re
         request.setDeployment(wire::text(query.deployment));
         request.setOffset(query.offset);
         request.setLength(query.length);
+        request.setPart(query.part == TextPart::tokenizer ? schema::TextPart::TOKENIZER
+                                                          : schema::TextPart::CHAT_TEMPLATE);
         return request;
       },
       [](auto& results) -> Result<TokenizerChunk> {

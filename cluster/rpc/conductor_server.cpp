@@ -51,6 +51,16 @@ class ConductorServer final : public schema::Conductor::Server, private SessionS
         RpcMethod::read_tokenizer, context,
         [](ConductorHandler& handler, Session& session, auto params, Reply<TokenizerChunk> reply) {
           TokenizerQuery query{wire::read(params.getDeployment()), params.getOffset(), params.getLength()};
+          switch (params.getPart()) {
+            case schema::TextPart::TOKENIZER:
+              break;
+            case schema::TextPart::CHAT_TEMPLATE:
+              query.part = TextPart::chat_template;
+              break;
+            default:
+              return reply(
+                  Error{ErrorCode::unsupported, "this node does not know the part of a model that is asked for"});
+          }
           query.length = std::min<std::uint32_t>(query.length, rpc_limits::tokenizer_chunk_bytes_max);
           handler.read_tokenizer(session.caller(), std::move(query), std::move(reply));
         },

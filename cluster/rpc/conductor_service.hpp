@@ -37,14 +37,17 @@ class UpdateSink {
   SinkId id_;
 };
 
+/// What frontends need of a model to speak for it.
+enum class TextPart : std::uint8_t { tokenizer, chat_template };
 struct TokenizerQuery {
   std::string deployment;
   std::uint64_t offset = 0;
   std::uint32_t length = 0;  ///< at most rpc_limits::tokenizer_chunk_bytes_max
+  TextPart part = TextPart::tokenizer;
 };
 struct TokenizerChunk {
   std::string content_id;         ///< of the checkpoint: chunks of different ones do not belong together
-  std::uint64_t total_bytes = 0;  ///< of the whole tokenizer
+  std::uint64_t total_bytes = 0;  ///< of the whole part; 0: the model has none
   std::vector<std::uint8_t> bytes;
 };
 

@@ -18,7 +18,7 @@
 namespace tessera {
 
 /// Of schemas/cluster.capnp; peers of another version are refused.
-inline constexpr std::uint32_t rpc_protocol_version = 1;
+inline constexpr std::uint32_t rpc_protocol_version = 2;
 
 /// A certificate with its key, and the authority to trust. All PEM. `key_pem` is secret.
 struct TlsIdentity {

@@ -72,6 +72,7 @@ void write_sampling(schema::StreamRequest::Sampling::Builder out, const Sampling
     bias[i].setBias(value.logit_bias[i].second);
   }
   out.setSeed(value.seed);
+  out.setChoice(value.choice);
 }
 
 SamplingParameters read_sampling(schema::StreamRequest::Sampling::Reader in) {
@@ -86,6 +87,7 @@ SamplingParameters read_sampling(schema::StreamRequest::Sampling::Reader in) {
   check_length(in.getLogitBias().size());
   for (const auto bias : in.getLogitBias()) sampling.logit_bias.emplace_back(bias.getToken(), bias.getBias());
   sampling.seed = in.getSeed();
+  sampling.choice = in.getChoice();
   return sampling;
 }
 

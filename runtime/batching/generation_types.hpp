@@ -19,6 +19,7 @@ struct SamplingParameters {
   float frequency_penalty = 0.0f;                          ///< subtracted per occurrence in the output
   std::vector<std::pair<TokenId, float>> logit_bias = {};  ///< added to the raw logit
   std::uint64_t seed = 0;
+  std::uint32_t choice = 0;  ///< tells several completions of one request apart: each draws for itself
 };
 
 enum class FinishReason : std::uint8_t {

@@ -104,13 +104,8 @@ float LogProbabilities::of(TokenId token) const {
 }
 
 Sampler::Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt,
-                 std::uint32_t vocab_size, std::uint32_t choice)
-    : ops_(ops),
-      parameters_(std::move(parameters)),
-      choice_(choice),
-      seen_(vocab_size),
-      output_count_(vocab_size),
-      values_(vocab_size) {
+                 std::uint32_t vocab_size)
+    : ops_(ops), parameters_(std::move(parameters)), seen_(vocab_size), output_count_(vocab_size), values_(vocab_size) {
   for (const TokenId token : prompt) seen_[static_cast<std::size_t>(token)] = 1;
 }
 
@@ -182,7 +177,7 @@ TokenId Sampler::draw(std::uint32_t position) {
     count = kept;
     total = sum;
   }
-  const double target = uniform_double(philox_key(parameters_.seed), {position, choice_, 0, 0}) * total;
+  const double target = uniform_double(philox_key(parameters_.seed), {position, parameters_.choice, 0, 0}) * total;
   double sum = 0;
   for (std::size_t i = 0; i < count; ++i) {
     sum += static_cast<double>(weight(i));

@@ -36,9 +36,9 @@ class LogProbabilities {
 /// Draws the tokens of one choice of one stream. Confined to one thread.
 class Sampler {
  public:
-  /// `prompt` counts for the repeat penalty. `choice` tells several completions of one request apart.
+  /// `prompt` counts for the repeat penalty.
   Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt,
-          std::uint32_t vocab_size, std::uint32_t choice = 0);
+          std::uint32_t vocab_size);
 
   /// The token at `position` (of the whole sequence, prompt included), and takes it into the history for penalties. A
   /// pure function of logits, parameters, history, choice and position.
@@ -52,7 +52,6 @@ class Sampler {
 
   const tessera_op_table& ops_;
   SamplingParameters parameters_;
-  std::uint32_t choice_;
   std::vector<std::uint8_t> seen_;           ///< token occurs in prompt or output
   std::vector<std::uint32_t> output_count_;  ///< per token
   std::vector<float> values_;                ///< logits after bias, penalties and temperature

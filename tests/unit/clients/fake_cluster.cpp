@@ -102,11 +102,13 @@ void FakeConductor::read_tokenizer(const Caller&, TokenizerQuery query, Reply<To
   ++tokenizer_chunks;
   TokenizerChunk chunk;
   chunk.content_id = "content";
-  chunk.total_bytes = tokenizer.size();
-  const std::size_t begin = std::min<std::size_t>(query.offset, tokenizer.size());
-  const std::size_t length = std::min<std::size_t>(query.length, tokenizer.size() - begin);
-  chunk.bytes.assign(tokenizer.begin() + static_cast<std::ptrdiff_t>(begin),
-                     tokenizer.begin() + static_cast<std::ptrdiff_t>(begin + length));
+  const std::vector<std::uint8_t> source(chat_template.begin(), chat_template.end());
+  const std::vector<std::uint8_t>& part = query.part == TextPart::tokenizer ? tokenizer : source;
+  chunk.total_bytes = part.size();
+  const std::size_t begin = std::min<std::size_t>(query.offset, part.size());
+  const std::size_t length = std::min<std::size_t>(query.length, part.size() - begin);
+  chunk.bytes.assign(part.begin() + static_cast<std::ptrdiff_t>(begin),
+                     part.begin() + static_cast<std::ptrdiff_t>(begin + length));
   reply(std::move(chunk));
 }
 

@@ -70,6 +70,7 @@ class FakeConductor final : public ConductorHandler {
   std::vector<StreamId> cancelled;
   std::vector<StreamId> gone;
   std::vector<std::uint8_t> tokenizer;
+  std::string chat_template;
   std::uint32_t tokenizer_chunks = 0;
   std::uint32_t resend = 0;  ///< tokens before the first new one that are sent once more on opening
   std::optional<Error> refuse_open;

@@ -39,7 +39,7 @@ TransferSequence some_sequence() {
   sequence.request.prompt = {1, 2, 3};
   sequence.request.delivered = {4};
   sequence.request.tokens_max = 100;
-  sequence.request.sampling = {0.5f, 10, 0.9f, 0.1f, 1.1f, 0.2f, 0.3f, {{7, -1.5f}, {8, 2.0f}}, 0xfeedfacecafebeefu};
+  sequence.request.sampling = {0.5f, 10, 0.9f, 0.1f, 1.1f, 0.2f, 0.3f, {{7, -1.5f}, {8, 2.0f}}, 0xfeedfacecafebeefu, 3};
   sequence.request.end_tokens = {0, 2};
   sequence.request.score_prompt = true;
   sequence.generated = {4, 5, 6};
@@ -96,7 +96,8 @@ BOOST_AUTO_TEST_CASE(a_transfer_arrives_as_it_was_sent) {
   const SamplingParameters &p = a.sampling, &q = b.sampling;
   BOOST_TEST((p.temperature == q.temperature && p.top_k == q.top_k && p.top_p == q.top_p && p.min_p == q.min_p));
   BOOST_TEST((p.repeat_penalty == q.repeat_penalty && p.presence_penalty == q.presence_penalty));
-  BOOST_TEST((p.frequency_penalty == q.frequency_penalty && p.logit_bias == q.logit_bias && p.seed == q.seed));
+  BOOST_TEST((p.frequency_penalty == q.frequency_penalty && p.logit_bias == q.logit_bias && p.seed == q.seed &&
+              p.choice == q.choice));
   BOOST_TEST((sent.generated == one.generated && sent.pages == one.pages));
   BOOST_TEST((sent.computed == one.computed && sent.scored == one.scored));
 }

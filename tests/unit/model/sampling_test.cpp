@@ -74,6 +74,21 @@ BOOST_AUTO_TEST_CASE(seeded_draws_have_golden_values) {
   BOOST_TEST(drawn == golden, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(choices_of_one_seed_draw_for_themselves) {
+  const auto logits = random_logits(300, 2);
+  const auto draw = [&](std::uint32_t choice) {
+    std::vector<TokenId> drawn;
+    for (std::uint32_t position = 0; position < 8; ++position) {
+      drawn.push_back(sample_once({.temperature = 3.0f, .seed = 42, .choice = choice}, logits, position));
+    }
+    return drawn;
+  };
+  const std::vector<TokenId> alone = {207, 75, 54, 246, 126, 45, 196, 25};
+  BOOST_TEST(draw(0) == alone, boost::test_tools::per_element());
+  BOOST_TEST((draw(1) != draw(0) && draw(2) != draw(1) && draw(2) != draw(0)));
+  BOOST_TEST((draw(1) == draw(1)));
+}
+
 BOOST_AUTO_TEST_CASE(greedy_takes_the_lowest_id_among_equals) {
   BOOST_TEST(sample_once({}, {1.0f, 3.0f, 3.0f, 2.0f}) == 1);
   BOOST_TEST(sample_once({}, {-0.0f, 0.0f}) == 0);

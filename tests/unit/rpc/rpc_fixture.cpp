@@ -165,7 +165,8 @@ void FakeConductor::cancel_stream(const Caller&, StreamId stream, Reply<void> re
   reply({});
 }
 void FakeConductor::read_tokenizer(const Caller&, TokenizerQuery query, Reply<TokenizerChunk> reply) {
-  reply(TokenizerChunk{query.deployment, query.offset + query.length,
+  const std::string part = query.part == TextPart::chat_template ? ": chat template" : "";
+  reply(TokenizerChunk{query.deployment + part, query.offset + query.length,
                        std::vector<std::uint8_t>(query.length, static_cast<std::uint8_t>(query.offset))});
 }
 

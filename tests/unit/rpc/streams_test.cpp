@@ -16,7 +16,7 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.prompt = {1, -1, 70000};
   request.delivered = {5, 6};
   request.tokens_max = 9;
-  request.sampling = {0.5f, 40, 0.9f, 0.1f, 1.1f, 0.2f, 0.3f, {{7, -2.5f}, {8, 1.0f}}, 0xfeedfacecafebeefull};
+  request.sampling = {0.5f, 40, 0.9f, 0.1f, 1.1f, 0.2f, 0.3f, {{7, -2.5f}, {8, 1.0f}}, 0xfeedfacecafebeefull, 3};
   request.end_tokens = {2, 3};
   request.score_prompt = true;
   return request;
@@ -68,6 +68,7 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.sampling.frequency_penalty == 0.3f);
   BOOST_TEST((request.sampling.logit_bias == sent.sampling.logit_bias));
   BOOST_TEST(request.sampling.seed == sent.sampling.seed);
+  BOOST_TEST(request.sampling.choice == 3u);
 }
 
 BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
@@ -227,6 +228,14 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_is_read_in_chunks) {
   BOOST_TEST(chunk->bytes.size() == rpc_limits::tokenizer_chunk_bytes_max);
   BOOST_TEST(chunk->bytes[100] == 7);
   BOOST_TEST(chunk->total_bytes == 7 + rpc_limits::tokenizer_chunk_bytes_max);
+}
+
+BOOST_AUTO_TEST_CASE(a_chat_template_is_asked_for_as_such) {
+  Answer<TokenizerChunk> answer;
+  client.read_tokenizer({"stories", 0, 1, TextPart::chat_template}, long_deadline, answer.reply());
+  const auto chunk = answer.wait();
+  BOOST_REQUIRE(succeeded(chunk));
+  BOOST_TEST(chunk->content_id == "stories: chat template");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,225 @@
+#include <cctype>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/cluster_options.hpp"
+#include "app/cluster_view.hpp"
+#include "app/commands.hpp"
+#include "app/interrupt.hpp"
+#include "app/local_cluster.hpp"
+#include "app/report.hpp"
+#include "app/status_line.hpp"
+#include "cluster/auth/identity.hpp"
+#include "gateway/cluster_models.hpp"
+#include "gateway/gateway.hpp"
+#include "runtime/base/limits.hpp"
+#include "runtime/base/log.hpp"
+
+namespace tessera::app {
+
+namespace {
+
+struct ServeOptions {
+  std::string model, name;
+  ClusterOptions cluster;
+  LocalClusterOptions node;
+  gateway::GatewayOptions gateway;
+  std::uint32_t kv_positions = 0;
+  std::uint32_t body_mb = 16;
+  std::uint32_t drain_s = 30;
+  bool json = false;
+};
+
+/// What is served: a cluster of this process, or one that runs elsewhere.
+struct Served {
+  std::unique_ptr<LocalCluster> local;
+  client::Options client;
+  std::string model_text;  ///< "stories260K f32", of a model that was deployed here
+};
+
+/// A name that a deployment can have, from that of a file.
+std::string name_of(const std::string& path) {
+  std::string name;
+  for (const char c : std::filesystem::path(path).stem().string()) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 && byte < 0x80) {
+      name += static_cast<char>(std::tolower(byte));
+    } else if (!name.empty() && name.back() != '-') {
+      name += '-';
+    }
+  }
+  name.resize(std::min(name.size(), name_length_max));
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name.empty() ? "model" : name;
+}
+
+bool keep_going() { return !interrupted(); }
+
+Result<client::DeploymentStatus> deploy(const LocalCluster& cluster, const ServeOptions& options, StatusLine& line) {
+  client::Options client_options = cluster.operator_options();
+  client_options.keep_going = keep_going;
+  TESSERA_TRY(auto client, to_result(client::Client::connect(client_options)));
+  client::DeployRequest request;
+  request.name = options.name;
+  std::error_code code;
+  request.uri = std::filesystem::absolute(options.model, code).lexically_normal().string();
+  request.kv_positions = options.kv_positions;
+  return to_result(client.deploy(request, [&](const client::DeploymentStatus& deployment) {
+    line.show(progress_text(deployment));
+    return keep_going();
+  }));
+}
+
+Result<Served> start_local(ServeOptions& options, StatusLine& line) {
+  std::error_code code;
+  if (!std::filesystem::exists(options.model, code))
+    return Error{ErrorCode::not_found, options.model + ": there is no such file"};
+  if (options.name.empty()) options.name = name_of(options.model);
+  TESSERA_CHECK(check_name("model", options.name));
+  line.show("starting");
+  Served served;
+  TESSERA_TRY(served.local, LocalCluster::start(options.node, keep_going));
+  TESSERA_TRY(const client::DeploymentStatus deployed, deploy(*served.local, options, line));
+  served.model_text = deployed.model + " " + deployed.dtype;
+  served.client = served.local->gateway_options();
+  return served;
+}
+
+Result<Served> find_served(ServeOptions& options, StatusLine& line) {
+  if (!options.model.empty()) return start_local(options, line);
+  TESSERA_TRY(FoundCluster found, find_cluster(options.cluster));
+  Served served;
+  served.client = std::move(found.client);
+  return served;
+}
+
+/// A command to try, with a model that is there.
+std::string example(const std::string& url, const std::string& name, bool chats) {
+  const std::string path = chats ? "/v1/chat/completions" : "/v1/completions";
+  const std::string input =
+      chats ? R"("messages": [{"role": "user", "content": "Hello"}])" : R"("prompt": "Once upon a time")";
+  return "curl " + url + path + " -H 'content-type: application/json' \\\n    -d '{\"model\": \"" + name + "\", " +
+         input + ", \"max_tokens\": 64}'";
+}
+
+bool announce(const ServeOptions& options, const Served& served, const gateway::Gateway& gateway,
+              gateway::ModelSource& models, double seconds) {
+  const std::string url = gateway.url();
+  const auto list = models.list();
+  nlohmann::json names = nlohmann::json::array();
+  if (list) {
+    for (const gateway::ServedModel& model : *list) names.push_back(model.name);
+  }
+  if (options.json)
+    return print_json({{"url", url}, {"port", gateway.port()}, {"models", names}, {"timings", {{"seconds", seconds}}}});
+  char time[32];
+  std::snprintf(time, sizeof time, "%.1f s", seconds);
+  std::string text;
+  if (served.local) {
+    text = options.name + " serves " + served.model_text + " at " + url + " (ready in " + time + ")\n";
+  } else {
+    text = std::to_string(names.size()) + " deployments are served at " + url + "\n";
+  }
+  if (!names.empty()) {
+    const std::string name = names.front().get<std::string>();
+    const auto model = models.find(name);
+    text += "\n  " + example(url, name, model && model->chat) + "\n";
+  }
+  return print_text(text + "\nCtrl-C ends it.\n");
+}
+
+Result<void> wait(const Served& served) {
+  if (served.local) return served.local->wait([] { return interrupted(); });
+  // Nothing is read: only a signal ends it.
+  wait_for_input(-1);
+  return {};
+}
+
+int run(ServeOptions options) {
+  const SystemClock clock;
+  const TimePoint start = clock.now();
+  options.gateway.body_bytes_max = std::size_t{options.body_mb} << 20;
+  StatusLine line(clock);
+  auto served = find_served(options, line);
+  if (!served) return fail(served.error());
+  auto models = gateway::ClusterModels::connect(served->client);
+  if (!models) return fail(models.error());
+  auto gateway = gateway::Gateway::start(options.gateway, **models);
+  if (!gateway) return fail(gateway.error());
+  line.clear();
+  if (!announce(options, *served, **gateway, **models, seconds_between(start, clock.now())))
+    return fail_closed_stdout();
+  const Result<void> ended = wait(*served);
+  if (!ended) return fail(ended.error());
+  const std::size_t running = (*gateway)->streams();
+  if (running > 0) line.show("letting " + std::to_string(running) + " streams end; again to cut them off");
+  const bool drained = (*gateway)->drain(std::chrono::seconds(options.drain_s));
+  line.clear();
+  if (drained) return exit_ok;
+  return fail(Error{ErrorCode::timed_out, "some requests did not end within " + std::to_string(options.drain_s) +
+                                              " s and were cut off; give more time with --drain"});
+}
+
+void add_limits(CLI::App& command, ServeOptions& options) {
+  const char* const group = "Limits";
+  command.add_option("--max-streams", options.gateway.streams_max, "Completions at once; more are answered 429")
+      ->check(CLI::Range(1u, 4096u))
+      ->group(group)
+      ->capture_default_str();
+  command
+      .add_option("--max-connections", options.gateway.connections_max, "Connections at once; more are answered 503")
+      ->check(CLI::Range(1u, 65536u))
+      ->group(group)
+      ->capture_default_str();
+  command.add_option("--max-body", options.body_mb, "MiB of one request; larger ones are answered 413")
+      ->check(CLI::Range(1u, 64u))
+      ->group(group)
+      ->capture_default_str();
+  command.add_option("--drain", options.drain_s, "Seconds that requests have to end after Ctrl-C or SIGTERM")
+      ->check(CLI::Range(0u, 3600u))
+      ->group(group)
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& app, Action& action) {
+  auto* const command = app.add_subcommand(
+      "serve",
+      "Serve a model over HTTP, as OpenAI's protocol has it: in this process, or the deployments of a cluster");
+  auto options = std::make_shared<ServeOptions>();
+  options->gateway.port = 8080;
+  command->add_option("MODEL", options->model,
+                      "Checkpoint file (.h5); without it, what a cluster has deployed is served");
+  command->add_option("--port", options->gateway.port, "Port to listen on; 0: any free one")->capture_default_str();
+  command->add_option("--host", options->gateway.host, "Loopback address to listen on: there are no keys yet")
+      ->capture_default_str();
+  command->add_option("--name", options->name, "Name of the model in requests (default: that of its file)");
+  command->add_flag("--json", options->json, "Print one JSON object once it serves");
+  const char* const group = "The model in this process";
+  command
+      ->add_option("--threads", options->node.cores, "Compute threads (default: all cores that this process may use)")
+      ->check(CLI::Range(1u, limits::threads_max))
+      ->group(group);
+  command->add_option("--isa", options->node.isa, "Instruction set; the result has the same bits")
+      ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
+      ->group(group)
+      ->capture_default_str();
+  command
+      ->add_option("--kv-positions", options->kv_positions,
+                   "Token positions of all streams together (default: eight contexts, at most 16384)")
+      ->group(group);
+  add_limits(*command, *options);
+  add_cluster_option(*command, options->cluster);
+  command->callback([=, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace tessera::app

@@ -1,0 +1,167 @@
+#include "gateway/completion_reply.hpp"
+
+#include <charconv>
+
+#include "runtime/text/utf8.hpp"
+
+namespace tessera::gateway {
+
+namespace {
+
+/// The shortest decimal that reads back as the same float.
+double round_trip(float value) {
+  char text[32];
+  const auto [end, code] = std::to_chars(text, text + sizeof text, value);
+  static_cast<void>(code);
+  double result = 0;
+  std::from_chars(text, end, result);
+  return result;
+}
+
+Json logprob_of(const TextToken& token) {
+  return token.log_probability ? Json(round_trip(*token.log_probability)) : Json();
+}
+
+Json usage_json(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+}
+
+class TextReply final : public CompletionReply {
+ public:
+  using CompletionReply::CompletionReply;
+
+  std::optional<Json> first_chunk(std::size_t) const override { return {}; }
+  Json chunk(std::size_t choice, const ChoicePiece& piece) const override {
+    Json json{
+        {"text", piece.text}, {"index", choice}, {"logprobs", logprobs(piece.tokens)}, {"finish_reason", nullptr}};
+    if (facts().return_token_ids) json["token_ids"] = piece.ids;
+    return envelope(true, Json::array({std::move(json)}));
+  }
+  Json last_chunk(std::size_t choice, client::FinishReason reason) const override {
+    return envelope(
+        true, Json::array({Json{
+                  {"text", ""}, {"index", choice}, {"logprobs", nullptr}, {"finish_reason", reason_text(reason)}}}));
+  }
+
+ private:
+  const char* object(bool) const override { return "text_completion"; }
+
+  Json choice_json(std::size_t index, const FinishedChoice& choice) const override {
+    Json json{{"text", choice.text},
+              {"index", index},
+              {"logprobs", logprobs(choice.tokens)},
+              {"finish_reason", reason_text(choice.reason)}};
+    if (facts().return_token_ids) {
+      json["token_ids"] = choice.ids;
+      json["prompt_token_ids"] = choice.prompt_ids;
+    }
+    return json;
+  }
+
+  Json logprobs(const std::vector<TextToken>& tokens) const {
+    if (!facts().logprobs) return {};
+    Json texts = Json::array(), values = Json::array(), offsets = Json::array();
+    for (const TextToken& token : tokens) {
+      texts.push_back(to_valid_utf8(token.bytes));
+      values.push_back(logprob_of(token));
+      offsets.push_back(token.offset);
+    }
+    return {{"tokens", texts}, {"token_logprobs", values}, {"top_logprobs", nullptr}, {"text_offset", offsets}};
+  }
+};
+
+class ChatReply final : public CompletionReply {
+ public:
+  using CompletionReply::CompletionReply;
+
+  std::optional<Json> first_chunk(std::size_t choice) const override {
+    return delta(choice, {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}, {}, {});
+  }
+  Json chunk(std::size_t choice, const ChoicePiece& piece) const override {
+    Json json = delta(choice, {{"content", piece.text}}, logprobs(piece.tokens), {});
+    if (facts().return_token_ids) json["choices"][0]["token_ids"] = piece.ids;
+    return json;
+  }
+  Json last_chunk(std::size_t choice, client::FinishReason reason) const override {
+    return delta(choice, Json::object(), {}, reason_text(reason));
+  }
+
+ private:
+  const char* object(bool chunk) const override { return chunk ? "chat.completion.chunk" : "chat.completion"; }
+
+  Json choice_json(std::size_t index, const FinishedChoice& choice) const override {
+    Json json{{"index", index},
+              {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+              {"logprobs", logprobs(choice.tokens)},
+              {"finish_reason", reason_text(choice.reason)}};
+    if (facts().return_token_ids) {
+      json["token_ids"] = choice.ids;
+      json["prompt_token_ids"] = choice.prompt_ids;
+    }
+    return json;
+  }
+
+  Json delta(std::size_t choice, Json delta, Json logprobs, Json reason) const {
+    return envelope(true, Json::array({Json{{"index", choice},
+                                            {"delta", std::move(delta)},
+                                            {"logprobs", std::move(logprobs)},
+                                            {"finish_reason", std::move(reason)}}}));
+  }
+
+  Json logprobs(const std::vector<TextToken>& tokens) const {
+    if (!facts().logprobs) return {};
+    Json content = Json::array();
+    for (const TextToken& token : tokens) {
+      Json bytes = Json::array();
+      for (const char byte : token.bytes) bytes.push_back(static_cast<unsigned char>(byte));
+      content.push_back({{"token", to_valid_utf8(token.bytes)},
+                         {"logprob", logprob_of(token)},
+                         {"bytes", std::move(bytes)},
+                         {"top_logprobs", Json::array()}});
+    }
+    return {{"content", std::move(content)}, {"refusal", nullptr}};
+  }
+};
+
+}  // namespace
+
+const char* reason_text(client::FinishReason reason) {
+  return reason == client::FinishReason::length ? "length" : "stop";
+}
+
+Json CompletionReply::envelope(bool chunk, Json choices) const {
+  Json json{{"id", facts_.id},
+            {"object", object(chunk)},
+            {"created", facts_.created_unix_s},
+            {"model", facts_.model},
+            {"system_fingerprint", facts_.fingerprint},
+            {"choices", std::move(choices)}};
+  if (chunk && facts_.include_usage) json["usage"] = nullptr;
+  return json;
+}
+
+Json CompletionReply::usage_chunk(const Usage& usage) const {
+  Json json = envelope(true, Json::array());
+  json["usage"] = usage_json(usage);
+  return json;
+}
+
+Json CompletionReply::whole(const std::vector<FinishedChoice>& choices, const Usage& usage) const {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < choices.size(); ++i) list.push_back(choice_json(i, choices[i]));
+  Json json = envelope(false, std::move(list));
+  json["usage"] = usage_json(usage);
+  return json;
+}
+
+std::unique_ptr<CompletionReply> make_text_reply(ReplyFacts facts) {
+  return std::make_unique<TextReply>(std::move(facts));
+}
+
+std::unique_ptr<CompletionReply> make_chat_reply(ReplyFacts facts) {
+  return std::make_unique<ChatReply>(std::move(facts));
+}
+
+}  // namespace tessera::gateway

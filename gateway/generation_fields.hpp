@@ -1,0 +1,35 @@
+// What completions and chat completions have in common: how to sample, when to stop, and how to answer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/json_fields.hpp"
+#include "runtime/batching/generation_types.hpp"
+
+namespace tessera::gateway {
+
+inline constexpr std::int64_t choices_max = 128;
+inline constexpr std::size_t stop_texts_max = 4;
+inline constexpr std::int64_t tokens_max_max = std::int64_t{1} << 31;
+
+struct GenerationFields {
+  std::string model;
+  SamplingParameters sampling;  ///< its seed counts only if `seed_given`
+  bool seed_given = false;
+  std::uint32_t choices = 1;                     ///< n
+  std::optional<std::uint32_t> tokens_max = {};  ///< to generate at most; none: the protocol's default
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  bool stream = false;
+  bool include_usage = false;     ///< one more chunk at the end of a stream
+  bool return_token_ids = false;  ///< also the ids of prompt and output
+};
+
+/// Reads them all, tokens_max excepted, which the protocols name and default differently. OpenAI's fields, and beside
+/// them top_k, min_p, repetition_penalty, ignore_eos and return_token_ids, as other servers have them.
+GenerationFields read_generation_fields(JsonFields& fields);
+
+}  // namespace tessera::gateway

@@ -1,0 +1,187 @@
+#include "gateway/generation_plan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "runtime/chat/conversation.hpp"
+
+namespace tessera::gateway {
+
+namespace {
+
+constexpr std::size_t fingerprint_digits = 16;
+
+Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name) {
+  auto found = source.find(name);
+  if (found) return *std::move(found);
+  if (found.error().code == ErrorCode::not_found) return model_not_found(name);
+  return to_api_error(found.error());
+}
+
+std::optional<ApiError> check_ids(const ModelWithText& model, const std::vector<TokenId>& ids) {
+  if (!model.tokenizer) return {};  // the model's conductor checks them
+  for (const TokenId id : ids) {
+    if (static_cast<std::uint32_t>(id) < model.tokenizer->vocab_size()) continue;
+    return bad_request("token id " + std::to_string(id) + " is outside the vocabulary of " + model.model.name +
+                           " (0 to " + std::to_string(model.tokenizer->vocab_size() - 1) + ")",
+                       "prompt");
+  }
+  return {};
+}
+
+/// The tokens that fit behind the prompt; none can be computed at a position that the cache has not, but one can be
+/// sampled behind the last.
+Outcome<std::uint32_t> tokens_max(const ServedModel& model, std::size_t prompt, std::optional<std::uint32_t> asked,
+                                  const char* param) {
+  if (prompt > model.positions_max) {
+    const bool by_cache = model.positions_max < model.context_length;
+    return bad_request("This model's maximum context length is " + std::to_string(model.positions_max) + " tokens" +
+                           (by_cache ? " (its deployment has no more positions in the KV cache)" : "") +
+                           "; the prompt has " + std::to_string(prompt) + ". Please shorten it",
+                       param, "context_length_exceeded");
+  }
+  const auto room = static_cast<std::uint32_t>(model.positions_max - prompt + 1);
+  return std::min(asked.value_or(room), room);
+}
+
+StreamSpec stream_spec(const ModelWithText& model, const GenerationFields& generation, std::vector<TokenId> prompt) {
+  StreamSpec spec;
+  spec.model = model.model.name;
+  spec.prompt = std::move(prompt);
+  spec.sampling = generation.sampling;
+  spec.stop = generation.stop;
+  spec.tokenizer = model.tokenizer;
+  if (!generation.ignore_eos && model.tokenizer) spec.end_tokens = model.tokenizer->data().eos;
+  return spec;
+}
+
+ReplyFacts reply_facts(const ModelWithText& model, const GenerationFields& generation, const ReplyIdentity& identity,
+                       const char* prefix) {
+  ReplyFacts facts;
+  facts.id = prefix + identity.id;
+  facts.created_unix_s = identity.created_unix_s;
+  facts.model = generation.model;
+  facts.fingerprint = fingerprint(model.model);
+  facts.include_usage = generation.include_usage;
+  facts.return_token_ids = generation.return_token_ids;
+  return facts;
+}
+
+/// One choice becomes n, each of which draws for itself.
+void add_choices(GenerationPlan& plan, PlannedChoice choice, std::uint32_t count) {
+  plan.prompt_tokens += choice.spec.prompt.size();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    choice.spec.sampling.choice = i;
+    plan.choices.push_back(choice);
+  }
+}
+
+std::optional<ApiError> check_choices(std::size_t prompts, std::uint32_t n, std::size_t choices_max) {
+  if (prompts * n <= choices_max) return {};
+  return bad_request("the request asks for " + std::to_string(prompts * n) +
+                         " completions; this server gives at most " + std::to_string(choices_max) + " at once",
+                     "n");
+}
+
+/// The seed for all choices, given or drawn.
+void settle_seed(ModelSource& source, GenerationFields& generation, GenerationPlan& plan) {
+  if (!generation.seed_given) generation.sampling.seed = source.draw_seed();
+  plan.seed = generation.sampling.seed;
+}
+
+Outcome<std::vector<TokenId>> prompt_ids(const ModelWithText& model, const CompletionPrompt& prompt) {
+  if (!prompt.is_text) {
+    if (auto error = check_ids(model, prompt.ids)) return *std::move(error);
+    return prompt.ids;
+  }
+  if (!model.tokenizer)
+    return bad_request("the model " + model.model.name + " has no tokenizer; give the prompt as token ids", "prompt");
+  std::vector<TokenId> ids = model.tokenizer->encode(prompt.text, {.add_bos = true});
+  if (ids.empty())
+    return bad_request("the prompt is empty and the model has no start token; give at least one character", "prompt");
+  return ids;
+}
+
+}  // namespace
+
+std::string fingerprint(const ServedModel& model) {
+  return model.profile + "_" + model.content_id.substr(0, fingerprint_digits);
+}
+
+Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionRequest& request,
+                                        const ReplyIdentity& identity, std::size_t choices_max) {
+  auto model = find_model(source, request.generation.model);
+  if (!model) return model.error();
+  if (auto error = check_choices(request.prompts.size(), request.generation.choices, choices_max))
+    return *std::move(error);
+  if (request.logprobs.value_or(0) > 0)
+    return not_supported("logprobs", "Log-probabilities of alternatives ('logprobs' above 0) are");
+  const bool scores = request.echo && request.logprobs;
+  if (scores && request.generation.stream)
+    return not_supported("echo", "Log-probabilities of an echoed prompt in a stream are");
+  GenerationFields generation = request.generation;
+  GenerationPlan plan;
+  plan.stream = generation.stream;
+  settle_seed(source, generation, plan);
+  ReplyFacts facts = reply_facts(*model, generation, identity, "cmpl-");
+  facts.logprobs = request.logprobs.has_value();
+  plan.reply = make_text_reply(std::move(facts));
+  for (const CompletionPrompt& prompt : request.prompts) {
+    auto ids = prompt_ids(*model, prompt);
+    if (!ids) return ids.error();
+    PlannedChoice choice{stream_spec(*model, generation, *std::move(ids)), {}, scores};
+    const auto room = tokens_max(model->model, choice.spec.prompt.size(), generation.tokens_max, "prompt");
+    if (!room) return room.error();
+    choice.spec.tokens_max = *room;
+    choice.spec.score_prompt = scores;
+    if (request.echo) {
+      const Tokenizer* const tokenizer = model->tokenizer.get();
+      if (scores && tokenizer == nullptr)
+        return bad_request("the model " + model->model.name + " has no tokenizer, so its prompt cannot be echoed",
+                           "echo");
+      choice.echo = prompt.is_text ? prompt.text : tokenizer ? tokenizer->decode(choice.spec.prompt) : std::string();
+    }
+    add_choices(plan, std::move(choice), generation.choices);
+  }
+  return plan;
+}
+
+Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& request, const ReplyIdentity& identity,
+                                  std::size_t choices_max, std::chrono::local_seconds now) {
+  auto model = find_model(source, request.generation.model);
+  if (!model) return model.error();
+  if (auto error = check_choices(1, request.generation.choices, choices_max)) return *std::move(error);
+  if (request.top_logprobs > 0) return not_supported("top_logprobs", "Log-probabilities of alternatives are");
+  if (!model->chat || !model->tokenizer) {
+    return bad_request("the model " + model->model.name +
+                           " has no chat template, so it cannot chat; use /v1/completions, or import the model with "
+                           "--chat-template FILE",
+                       "model", "no_chat_template");
+  }
+  ChatInput input = start_chat(model->tokenizer.get(), now);
+  input.messages = request.messages;
+  for (const auto& [name, value] : request.template_variables.items()) input.variables[name] = value;
+  auto ids = chat_tokens(*model->chat, input, *model->tokenizer);
+  if (!ids) {
+    ApiError error = to_api_error(ids.error());
+    if (ids.error().code == ErrorCode::exhausted) error = bad_request(ids.error().message);
+    error.param = "messages";
+    return error;
+  }
+  if (ids->empty()) return bad_request("the conversation becomes an empty prompt", "messages");
+  GenerationFields generation = request.generation;
+  GenerationPlan plan;
+  plan.stream = generation.stream;
+  settle_seed(source, generation, plan);
+  ReplyFacts facts = reply_facts(*model, generation, identity, "chatcmpl-");
+  facts.logprobs = request.logprobs;
+  plan.reply = make_chat_reply(std::move(facts));
+  PlannedChoice choice{stream_spec(*model, generation, *std::move(ids)), {}, false};
+  const auto room = tokens_max(model->model, choice.spec.prompt.size(), generation.tokens_max, "messages");
+  if (!room) return room.error();
+  choice.spec.tokens_max = *room;
+  add_choices(plan, std::move(choice), generation.choices);
+  return plan;
+}
+
+}  // namespace tessera::gateway

@@ -1,0 +1,224 @@
+#include "gateway/generation_run.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "gateway/sse.hpp"
+
+namespace tessera::gateway {
+
+namespace {
+
+ErrorCode internal_code(client::ErrorCode code) {
+  switch (code) {
+    case client::ErrorCode::invalid_argument:
+      return ErrorCode::invalid_argument;
+    case client::ErrorCode::not_found:
+      return ErrorCode::not_found;
+    case client::ErrorCode::corrupt:
+      return ErrorCode::corrupt;
+    case client::ErrorCode::unsupported:
+      return ErrorCode::unsupported;
+    case client::ErrorCode::io:
+      return ErrorCode::io;
+    case client::ErrorCode::exhausted:
+      return ErrorCode::exhausted;
+    case client::ErrorCode::cancelled:
+      return ErrorCode::cancelled;
+    case client::ErrorCode::unavailable:
+      return ErrorCode::unavailable;
+    case client::ErrorCode::timed_out:
+      return ErrorCode::timed_out;
+    case client::ErrorCode::denied:
+      return ErrorCode::denied;
+    case client::ErrorCode::conflict:
+      return ErrorCode::conflict;
+  }
+  return ErrorCode::io;
+}
+
+class GenerationRun {
+ public:
+  GenerationRun(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock)
+      : call_(call), started_(std::move(started)), metrics_(metrics), clock_(clock) {
+    for (const PlannedChoice& planned : plan().choices) {
+      choices_.emplace_back(planned);
+      choices_.back().whole.text = planned.echo;
+      choices_.back().whole.prompt_ids = planned.spec.prompt;
+    }
+  }
+
+  /// However it ended; a promise that is dropped ends here, too.
+  ~GenerationRun() {
+    metrics_.generated(plan().choices.front().spec.model, outcome_, plan().prompt_tokens, tokens(),
+                       seconds_between(call_.arrived(), clock_.now()));
+  }
+
+  kj::Promise<void> run() {
+    std::string out;
+    bool ended = true;
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+      if (!choices_[i].ended) advance(i, out);
+      if (error_) return fail(*error_);
+      ended = ended && choices_[i].ended;
+    }
+    if (ended) return finish(std::move(out));
+    if (out.empty()) return wait();
+    return write(std::move(out)).then([this] { return wait(); });
+  }
+
+ private:
+  struct Choice {
+    explicit Choice(const PlannedChoice& planned)
+        : text(planned.spec.tokenizer, planned.spec.prompt.back(), planned.spec.end_tokens,
+               count_characters(planned.echo)) {}
+    ChoiceText text;
+    FinishedChoice whole;
+    bool began = false, ended = false;
+    std::optional<TimePoint> last_token = {};
+  };
+
+  const GenerationPlan& plan() const { return started_.plan; }
+
+  /// Takes what the stream of a choice has by now.
+  void advance(std::size_t index, std::string& out) {
+    Choice& choice = choices_[index];
+    TokenStream& stream = *started_.streams[index];
+    ChoicePiece piece;
+    bool any = false;
+    while (const auto event = stream.poll()) {
+      if (event->kind == client::GenerateEvent::Kind::token) measure(index);
+      choice.text.take(*event, piece);
+      any = true;
+    }
+    if (const auto error = stream.error()) error_ = to_api_error({internal_code(error->code), error->message});
+    if (piece.finished == client::FinishReason::cancelled)
+      error_ = to_api_error({ErrorCode::cancelled, "the generation was cancelled"});
+    if (!any || error_) return;
+    if (plan().stream) {
+      emit(index, piece, out);
+    } else {
+      keep(choice.whole, piece);
+    }
+    if (!piece.finished) return;
+    choice.ended = true;
+    choice.whole.reason = *piece.finished;
+    if (plan().choices[index].echoes_tokens) echo_tokens(index);
+  }
+
+  void measure(std::size_t index) {
+    const TimePoint now = clock_.now();
+    const std::string& model = plan().choices[index].spec.model;
+    std::optional<TimePoint>& last = choices_[index].last_token;
+    if (last) {
+      metrics_.next_token(model, seconds_between(*last, now));
+    } else {
+      metrics_.first_token(model, seconds_between(call_.arrived(), now));
+    }
+    last = now;
+  }
+
+  std::uint64_t tokens() const {
+    std::uint64_t sum = 0;
+    for (const Choice& choice : choices_) sum += choice.text.tokens();
+    return sum;
+  }
+
+  static void keep(FinishedChoice& whole, ChoicePiece& piece) {
+    whole.text += piece.text;
+    std::ranges::move(piece.tokens, std::back_inserter(whole.tokens));
+    whole.ids.insert(whole.ids.end(), piece.ids.begin(), piece.ids.end());
+  }
+
+  void emit(std::size_t index, ChoicePiece& piece, std::string& out) {
+    const CompletionReply& reply = *plan().reply;
+    Choice& choice = choices_[index];
+    if (!std::exchange(choice.began, true)) {
+      if (const auto first = reply.first_chunk(index)) out += sse_event(*first);
+      piece.text.insert(0, choice.whole.text);
+    }
+    const bool says = !piece.text.empty() || (reply.facts().logprobs && !piece.tokens.empty()) ||
+                      (reply.facts().return_token_ids && !piece.ids.empty());
+    if (says) out += sse_event(reply.chunk(index, piece));
+    if (piece.finished) out += sse_event(reply.last_chunk(index, *piece.finished));
+  }
+
+  void echo_tokens(std::size_t index) {
+    const StreamSpec& spec = plan().choices[index].spec;
+    std::vector<TextToken> tokens = prompt_tokens(*spec.tokenizer, spec.prompt, started_.streams[index]->scores());
+    FinishedChoice& whole = choices_[index].whole;
+    std::ranges::move(whole.tokens, std::back_inserter(tokens));
+    whole.tokens = std::move(tokens);
+  }
+
+  kj::Promise<void> wait() {
+    auto quiet = call_.timer().afterDelay(to_kj(call_.options().keep_alive_interval)).then([this] {
+      return call_.streams() ? call_.write(sse_keep_alive) : kj::Promise<void>(kj::READY_NOW);
+    });
+    return started_.changed->wait().exclusiveJoin(kj::mv(quiet)).then([this] { return run(); });
+  }
+
+  ExtraHeaders headers() const { return {{"X-Tessera-Seed", std::to_string(plan().seed)}}; }
+
+  kj::Promise<void> write(std::string text) {
+    if (!call_.streams()) call_.begin_stream(headers());
+    return call_.write(std::move(text));
+  }
+
+  kj::Promise<void> fail(const ApiError& error) {
+    outcome_ = GenerationEnd::error;
+    if (!call_.streams()) return call_.send_error(error);
+    return call_.write(sse_event(to_json(error))).then([this] { call_.end_stream(); });
+  }
+
+  kj::Promise<void> finish(std::string out) {
+    const bool stopped = std::ranges::all_of(
+        choices_, [](const Choice& choice) { return choice.whole.reason != client::FinishReason::length; });
+    outcome_ = stopped ? GenerationEnd::stop : GenerationEnd::length;
+    const Usage usage{plan().prompt_tokens, tokens()};
+    const CompletionReply& reply = *plan().reply;
+    if (!plan().stream) {
+      std::vector<FinishedChoice> whole;
+      for (Choice& choice : choices_) whole.push_back(std::move(choice.whole));
+      return call_.send_json(200, to_text(reply.whole(whole, usage)), headers());
+    }
+    if (reply.facts().include_usage) out += sse_event(reply.usage_chunk(usage));
+    out += sse_done;
+    return write(std::move(out)).then([this] { call_.end_stream(); });
+  }
+
+  HttpCall& call_;
+  StartedGeneration started_;
+  Metrics& metrics_;
+  const Clock& clock_;
+  std::vector<Choice> choices_;
+  std::optional<ApiError> error_;
+  GenerationEnd outcome_ = GenerationEnd::gone;  ///< until it ends otherwise
+};
+
+}  // namespace
+
+Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan) {
+  StartedGeneration started{std::move(plan), {}, std::make_shared<Wakeup>(), {}};
+  auto permit = budget.take(started.plan.choices.size());
+  if (!permit) {
+    return overloaded("this server runs " + std::to_string(budget.running()) + " of at most " +
+                      std::to_string(budget.streams_max()) + " completions at once; try again");
+  }
+  started.permit = std::make_shared<StreamBudget::Permit>(*std::move(permit));
+  for (const PlannedChoice& choice : started.plan.choices) {
+    auto stream = source.start(choice.spec, [changed = started.changed] { changed->notify(); });
+    if (!stream) return to_api_error(stream.error());
+    started.streams.push_back(*std::move(stream));
+  }
+  return started;
+}
+
+kj::Promise<void> answer_generation(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock) {
+  auto run = kj::heap<GenerationRun>(call, std::move(started), metrics, clock);
+  auto promise = run->run();
+  return promise.attach(kj::mv(run));
+}
+
+}  // namespace tessera::gateway

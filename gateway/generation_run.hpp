@@ -1,0 +1,33 @@
+// GenerationRun: carries out a plan: takes the events of its streams as they come and answers the call, in one piece or
+// as server-sent events. Dropping the promise ends the streams.
+#pragma once
+
+#include <kj/async.h>
+#include <memory>
+#include <vector>
+
+#include "gateway/generation_plan.hpp"
+#include "gateway/http_call.hpp"
+#include "gateway/metrics.hpp"
+#include "gateway/stream_budget.hpp"
+#include "gateway/wakeup.hpp"
+
+namespace tessera::gateway {
+
+/// The streams of a plan, which run.
+struct StartedGeneration {
+  GenerationPlan plan;
+  std::vector<std::unique_ptr<TokenStream>> streams;  ///< one per choice
+  std::shared_ptr<Wakeup> changed;
+  std::shared_ptr<StreamBudget::Permit> permit;
+};
+
+/// Starts every stream of the plan, or none. Waits for the cluster: not on an event loop. Errors: 429 when too many
+/// streams run.
+Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan);
+
+/// On the call's loop. A failure before anything was sent is an answer with the status that fits; later it is the last
+/// event of the stream.
+kj::Promise<void> answer_generation(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock);
+
+}  // namespace tessera::gateway

@@ -1,0 +1,94 @@
+// ModelSource: the models that a gateway serves, wherever they run. What the routes see of the cluster; tests put a
+// source of their own behind it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tessera/generation.hpp>
+
+#include "runtime/base/result.hpp"
+#include "runtime/batching/generation_types.hpp"
+#include "runtime/chat/chat_template.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace tessera::gateway {
+
+/// A deployment, as clients see it.
+struct ServedModel {
+  std::string name;  ///< of the deployment: the id in the protocols
+  std::string content_id;
+  std::string profile;                 ///< numeric profile
+  std::uint32_t context_length = 0;    ///< positions of one stream
+  std::uint32_t positions_max = 0;     ///< that one stream can have in the KV cache; at most context_length
+  std::int64_t first_seen_unix_s = 0;  ///< by this gateway
+  bool serves = false;                 ///< streams make progress now
+};
+
+/// A model with what turns text into its tokens and back.
+struct ModelWithText {
+  ServedModel model;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< none: it takes and gives token ids only
+  std::shared_ptr<const ChatTemplate> chat;    ///< none: it cannot chat
+};
+
+struct StreamSpec {
+  std::string model;
+  std::vector<TokenId> prompt;  ///< at least one token
+  std::uint32_t tokens_max = 0;
+  SamplingParameters sampling;  ///< with its seed
+  std::vector<TokenId> end_tokens;
+  std::vector<std::string> stop;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  bool score_prompt = false;  ///< also the log-probability of every prompt token but the first
+};
+
+/// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.
+class TokenStream {
+ public:
+  virtual ~TokenStream() = default;
+  /// The next event, if there is one now; see client::Generation.
+  virtual std::optional<client::GenerateEvent> poll() = 0;
+  /// The last event was taken, or the stream failed.
+  virtual bool done() const = 0;
+  virtual std::optional<client::Error> error() const = 0;
+  /// Of prompt tokens 1, 2, …; complete once it is done.
+  virtual std::vector<float> scores() const = 0;
+};
+
+/// A node's load, as its last heartbeat had it.
+struct NodeLoadFacts {
+  std::string name;
+  std::uint32_t streams_running = 0, streams_waiting = 0;
+  std::uint64_t kv_bytes_used = 0, resident_bytes = 0;
+  double cpu_share = 0;  ///< of its cores, 0 to 1
+  double step_seconds_median = 0;
+  double wait_share = 0;  ///< of a step, 0 to 1
+};
+
+struct ClusterLoad {
+  std::vector<NodeLoadFacts> nodes;
+  std::vector<ServedModel> models;
+};
+
+/// Any thread. The methods may wait for the cluster, so no event loop calls them.
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  /// Errors: those of a cluster that cannot be reached.
+  virtual Result<std::vector<ServedModel>> list() = 0;
+  /// Errors: as above.
+  virtual Result<ClusterLoad> load() = 0;
+  /// Errors: not_found, and as above.
+  virtual Result<ModelWithText> find(const std::string& name) = 0;
+  /// `changed` is called on some thread whenever poll() or done() may have news; it must not block.
+  virtual Result<std::unique_ptr<TokenStream>> start(const StreamSpec& spec, std::function<void()> changed) = 0;
+  /// A seed for a request that names none; readers that keep numbers as doubles can hand it back unchanged.
+  virtual std::uint64_t draw_seed() = 0;
+};
+
+}  // namespace tessera::gateway

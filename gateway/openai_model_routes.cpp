@@ -1,0 +1,50 @@
+// OpenAI: the list of models, and one of them.
+#include "gateway/routes.hpp"
+#include "gateway/sse.hpp"
+
+namespace tessera::gateway {
+
+namespace {
+
+Json model_json(const ServedModel& model) {
+  return {{"id", model.name},
+          {"object", "model"},
+          {"created", model.first_seen_unix_s},
+          {"owned_by", "tessera"},
+          {"max_model_len", model.positions_max}};
+}
+
+Outcome<Json> list(Services& services) {
+  const auto models = services.models.list();
+  if (!models) return to_api_error(models.error());
+  Json data = Json::array();
+  for (const ServedModel& model : *models) data.push_back(model_json(model));
+  return Json{{"object", "list"}, {"data", std::move(data)}};
+}
+
+Outcome<Json> show(Services& services, const std::string& name) {
+  const auto models = services.models.list();
+  if (!models) return to_api_error(models.error());
+  for (const ServedModel& model : *models) {
+    if (model.name == name) return model_json(model);
+  }
+  return model_not_found(name);
+}
+
+kj::Promise<void> answer(HttpCall& call, Services& services, std::function<Outcome<Json>()> ask) {
+  return services.pool.run<Json>(std::move(ask)).then([&call](Outcome<Json> outcome) {
+    return outcome ? call.send_json(200, to_text(*outcome)) : call.send_error(outcome.error());
+  });
+}
+
+}  // namespace
+
+void add_openai_model_routes(Router& router, Services& services) {
+  router.add("GET", "/v1/models",
+             [&services](HttpCall& call) { return answer(call, services, [&services] { return list(services); }); });
+  router.add("GET", "/v1/models/{}", [&services](HttpCall& call) {
+    return answer(call, services, [&services, name = call.captured[0]] { return show(services, name); });
+  });
+}
+
+}  // namespace tessera::gateway

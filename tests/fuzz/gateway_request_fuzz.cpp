@@ -1,0 +1,80 @@
+// Bodies of HTTP requests, and where a request says that it comes from. Input: a body; its first byte chooses what it
+// is a body of. What is accepted keeps within the protocol's ranges, what is refused has a message and a status of a
+// client's mistake, and an answer that repeats it is valid JSON on one line.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "gateway/chat_request.hpp"
+#include "gateway/completion_request.hpp"
+#include "gateway/origin.hpp"
+#include "gateway/sse.hpp"
+#include "runtime/base/ensure.hpp"
+
+namespace {
+
+using namespace tessera;
+using namespace tessera::gateway;
+
+void check_refusal(const ApiError& error) {
+  TESSERA_ENSURE(error.status == 400 && !error.message.empty());
+  const std::string event = sse_event(to_json(error));
+  TESSERA_ENSURE(event.find('\n') == event.size() - 2);
+  TESSERA_ENSURE(!Json::parse(event.substr(6), nullptr, false).is_discarded());
+}
+
+void check_generation(const GenerationFields& fields) {
+  TESSERA_ENSURE(!fields.model.empty() && fields.choices >= 1 && fields.choices <= choices_max);
+  TESSERA_ENSURE(fields.sampling.temperature >= 0 && fields.sampling.temperature <= 2);
+  TESSERA_ENSURE(fields.sampling.top_p > 0 && fields.sampling.top_p <= 1);
+  TESSERA_ENSURE(fields.stop.size() <= stop_texts_max);
+  for (const std::string& stop : fields.stop) TESSERA_ENSURE(!stop.empty());
+  for (const auto& [token, bias] : fields.sampling.logit_bias)
+    TESSERA_ENSURE(token >= 0 && bias >= -100 && bias <= 100);
+}
+
+void use_completion(const Json& body) {
+  const auto request = parse_completion(body);
+  if (!request) return check_refusal(request.error());
+  check_generation(request->generation);
+  TESSERA_ENSURE(!request->prompts.empty() && request->generation.tokens_max.has_value());
+  for (const CompletionPrompt& prompt : request->prompts) {
+    TESSERA_ENSURE(prompt.is_text || !prompt.ids.empty());
+    for (const TokenId id : prompt.ids) TESSERA_ENSURE(id >= 0);
+  }
+}
+
+void use_chat(const Json& body) {
+  const auto request = parse_chat(body);
+  if (!request) return check_refusal(request.error());
+  check_generation(request->generation);
+  TESSERA_ENSURE(!request->messages.empty());
+  for (const Json& message : request->messages) {
+    TESSERA_ENSURE(message["role"].is_string() && message["content"].is_string());
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string_view input(reinterpret_cast<const char*>(data + 1), size - 1);
+  if (data[0] == 'o') {
+    const std::size_t line = std::min(input.find('\n'), input.size());
+    const auto error = check_origin(std::string(input.substr(0, line)),
+                                    std::string(input.substr(std::min(line + 1, input.size()))), "127.0.0.1");
+    if (error) TESSERA_ENSURE(!Json::parse(to_text(to_json(*error)), nullptr, false).is_discarded());
+    return 0;
+  }
+  const auto body = parse_body(input);
+  if (!body) {
+    check_refusal(body.error());
+  } else if (data[0] == 'c') {
+    use_chat(*body);
+  } else {
+    use_completion(*body);
+  }
+  return 0;
+}

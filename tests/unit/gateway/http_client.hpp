@@ -1,0 +1,47 @@
+// HTTP as a test speaks it: bytes out, bytes in, over a socket of its own.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "gateway/json_body.hpp"
+
+namespace tessera::test {
+
+struct HttpAnswer {
+  int status = 0;
+  std::map<std::string, std::string> headers;  ///< names in lower case
+  std::string body;                            ///< chunks put together
+  gateway::Json json() const;
+};
+
+/// One connection; closed when destroyed. Every wait has a limit that fails the test.
+class HttpClient {
+ public:
+  explicit HttpClient(std::uint16_t port);
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  void send(const std::string& bytes);
+  /// Reads one answer to its end.
+  HttpAnswer read();
+  /// Reads until `text` has come, and returns all that was read and not returned yet.
+  std::string read_until(const std::string& text);
+  /// True once the server has closed the connection; what came before is dropped.
+  bool closed();
+  void close();
+
+  HttpAnswer get(const std::string& path);
+  HttpAnswer post(const std::string& path, const std::string& body, const std::string& headers = {});
+
+ private:
+  bool more();
+  int socket_ = -1;
+  std::string buffer_;
+};
+
+std::string post_bytes(const std::string& path, const std::string& body, const std::string& headers = {});
+
+}  // namespace tessera::test

@@ -1,0 +1,515 @@
+// The server as clients meet it, over sockets: answers, streams, limits, clients that go, the end.
+#include <chrono>
+#include <future>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "gateway/gateway.hpp"
+#include "gateway/json_body.hpp"
+#include "tests/unit/gateway/fake_models.hpp"
+#include "tests/unit/gateway/http_client.hpp"
+
+using namespace tessera;
+using namespace tessera::gateway;
+using namespace tessera::test;
+
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Server {
+  explicit Server(const GatewayOptions& options = {}) {
+    auto started = Gateway::start(options, models);
+    BOOST_REQUIRE_MESSAGE(static_cast<bool>(started), started.error().message);
+    gateway = *std::move(started);
+  }
+  std::uint16_t port() const { return gateway->port(); }
+
+  FakeModels models;
+  std::unique_ptr<Gateway> gateway;
+};
+
+const std::string complete = "/v1/completions";
+const std::string converse = "/v1/chat/completions";
+const std::string hello = R"({"model": "story", "prompt": "x", "max_tokens": 64})";
+const std::string hello_stream = R"({"model": "story", "prompt": "x", "max_tokens": 64, "stream": true})";
+
+/// The JSON of every event; the last is "[DONE]".
+std::vector<Json> events(const std::string& body) {
+  std::vector<Json> result;
+  std::size_t at = 0;
+  while (at < body.size()) {
+    const std::size_t end = body.find("\n\n", at);
+    BOOST_REQUIRE(end != std::string::npos);
+    const std::string event = body.substr(at, end - at);
+    at = end + 2;
+    if (event.starts_with(":")) continue;
+    BOOST_REQUIRE(event.starts_with("data: "));
+    result.push_back(event == "data: [DONE]" ? Json("[DONE]") : Json::parse(event.substr(6)));
+  }
+  return result;
+}
+
+std::string streamed_text(const std::vector<Json>& list, std::size_t choice = 0) {
+  std::string text;
+  for (const Json& event : list) {
+    if (!event.is_object() || !event.contains("choices")) continue;
+    for (const Json& each : event["choices"]) {
+      if (each["index"] != choice) continue;
+      if (each.contains("text")) text += each["text"].get<std::string>();
+      if (each.contains("delta") && each["delta"].contains("content"))
+        text += each["delta"]["content"].get<std::string>();
+    }
+  }
+  return text;
+}
+
+std::string error_code(const HttpAnswer& answer) {
+  const Json json = answer.json();
+  BOOST_REQUIRE(json.contains("error"));
+  for (const char* const key : {"message", "type", "param", "code"}) BOOST_TEST(json["error"].contains(key));
+  return json["error"]["code"].is_null() ? "" : json["error"]["code"].get<std::string>();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(gateway_server)
+
+BOOST_AUTO_TEST_CASE(it_lists_its_models_and_shows_each) {
+  Server server;
+  HttpClient client(server.port());
+  const HttpAnswer list = client.get("/v1/models");
+  BOOST_TEST(list.status == 200);
+  BOOST_TEST(list.headers.at("content-type") == "application/json");
+  BOOST_TEST(list.json()["object"] == "list");
+  BOOST_TEST(list.json()["data"][0].dump() ==
+             R"({"id":"story","object":"model","created":1700000000,"owned_by":"tessera","max_model_len":64})");
+  BOOST_TEST(client.get("/v1/models/story?x=1").json()["id"] == "story");
+  BOOST_TEST(client.get("/v1/models/with%2Fslash").json()["id"] == "with/slash");
+  const HttpAnswer none = client.get("/v1/models/nobody");
+  BOOST_TEST(none.status == 404);
+  BOOST_TEST(error_code(none) == "model_not_found");
+}
+
+BOOST_AUTO_TEST_CASE(a_completion_in_one_piece_and_as_a_stream_is_the_same) {
+  Server server;
+  HttpClient client(server.port());
+  const HttpAnswer whole = client.post(complete, hello);
+  BOOST_TEST(whole.status == 200);
+  BOOST_TEST(whole.json()["choices"][0]["text"] == "Hello, world");
+  BOOST_TEST(whole.json()["choices"][0]["finish_reason"] == "stop");
+  BOOST_TEST(whole.json()["usage"].dump() == R"({"prompt_tokens":2,"completion_tokens":13,"total_tokens":15})");
+  BOOST_TEST(whole.headers.at("x-tessera-seed") == "4711");
+  const HttpAnswer stream = client.post(complete, hello_stream);
+  BOOST_TEST(stream.headers.at("content-type") == "text/event-stream; charset=utf-8");
+  BOOST_TEST(stream.headers.at("cache-control") == "no-cache");
+  const auto list = events(stream.body);
+  BOOST_TEST(streamed_text(list) == "Hello, world");
+  BOOST_TEST(list.back() == "[DONE]");
+  BOOST_TEST(list[list.size() - 2]["choices"][0]["finish_reason"] == "stop");
+}
+
+BOOST_AUTO_TEST_CASE(a_chat_streams_role_text_reason_usage_and_done_for_every_choice) {
+  Server server;
+  HttpClient client(server.port());
+  const auto list = events(client
+                               .post(converse, R"({"model": "story", "n": 2, "stream": true, "max_tokens": 5,
+        "stream_options": {"include_usage": true}, "messages": [{"role": "user", "content": "x"}]})")
+                               .body);
+  for (std::size_t choice = 0; choice < 2; ++choice) BOOST_TEST(streamed_text(list, choice) == "Hello");
+  BOOST_TEST(list.front()["choices"][0]["delta"]["role"] == "assistant");
+  BOOST_TEST(list.back() == "[DONE]");
+  BOOST_TEST(list[list.size() - 2]["usage"]["completion_tokens"] == 10);
+  std::size_t reasons = 0;
+  for (const Json& event : list) {
+    if (event.is_object() && !event["choices"].empty() && !event["choices"][0]["finish_reason"].is_null()) {
+      BOOST_TEST(event["choices"][0]["finish_reason"] == "length");
+      ++reasons;
+    }
+  }
+  BOOST_TEST(reasons == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(tokens_come_as_soon_as_they_are_computed) {
+  Server server;
+  server.models.allow(2);
+  HttpClient client(server.port());
+  client.send(post_bytes(complete, hello_stream));
+  const std::string first = client.read_until("\"text\":\"He\"");
+  BOOST_TEST(first.find("llo") == std::string::npos);
+  server.models.allow(100);
+  client.read_until("[DONE]");
+}
+
+BOOST_AUTO_TEST_CASE(echo_stop_and_log_probabilities_are_as_asked_for) {
+  Server server;
+  HttpClient client(server.port());
+  const Json json = client
+                        .post(complete, R"({"model": "story", "prompt": "ab", "max_tokens": 64, "echo": true,
+    "logprobs": 0, "stop": ", w", "return_token_ids": true})")
+                        .json();
+  const Json& choice = json["choices"][0];
+  BOOST_TEST(choice["text"] == "abHello");
+  BOOST_TEST(choice["finish_reason"] == "stop");
+  BOOST_TEST(choice["logprobs"]["tokens"].dump() == R"(["","a","b","H","e","l","l","o"])");
+  BOOST_TEST(choice["logprobs"]["token_logprobs"].dump() == "[null,-1.0,-2.0,-0.5,-1.0,-1.5,-2.0,-2.5]");
+  BOOST_TEST(choice["logprobs"]["text_offset"].dump() == "[0,0,1,2,3,4,5,6]");
+  BOOST_TEST(choice["token_ids"].size() == 8u);
+  BOOST_TEST(choice["prompt_token_ids"].size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_wrong_is_answered_in_the_protocols_shape) {
+  Server server;
+  HttpClient client(server.port());
+  BOOST_TEST(error_code(client.get("/v2/nothing")) == "unknown_url");
+  const HttpAnswer method = client.get(complete);
+  BOOST_TEST(method.status == 405);
+  BOOST_TEST(method.headers.at("allow") == "POST");
+  BOOST_TEST(client.post(complete, "{\"model\"").status == 400);
+  BOOST_TEST(client.post(complete, R"({"model": "nobody", "prompt": "x"})").status == 404);
+  BOOST_TEST(error_code(client.post(complete, R"({"model": "story", "prompt": "x", "tools": []})")) ==
+             "unknown_parameter");
+  // The connection still serves.
+  BOOST_TEST(client.get("/health/live").status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(a_failure_before_the_first_token_is_a_status_and_later_an_event) {
+  Server server;
+  server.models.fails_after_allowed = client::Error{client::ErrorCode::exhausted, "too many wait"};
+  server.models.allow(0);
+  HttpClient client(server.port());
+  const HttpAnswer early = client.post(complete, hello_stream);
+  BOOST_TEST(early.status == 429);
+  BOOST_TEST(early.headers.at("retry-after") == "1");
+  BOOST_TEST(error_code(early) == "rate_limit_exceeded");
+  server.models.allow(3);
+  const auto list = events(client.post(complete, hello_stream).body);
+  BOOST_TEST(streamed_text(list) == "");
+  BOOST_TEST(list.back()["error"]["message"] == "too many wait");
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_goes_ends_its_stream_whether_it_streams_or_not) {
+  Server server;
+  server.models.allow(2);
+  for (const std::string& body : {hello, hello_stream}) {
+    auto client = std::make_unique<HttpClient>(server.port());
+    client->send(post_bytes(complete, body));
+    BOOST_TEST(server.models.wait_running(1));
+    if (body == hello_stream) client->read_until("He");
+    client.reset();
+    BOOST_TEST(server.models.wait_running(0));
+  }
+  BOOST_TEST(server.gateway->streams() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(too_many_streams_are_refused_until_some_end) {
+  GatewayOptions options;
+  options.streams_max = 2;
+  Server server(options);
+  server.models.allow(1);
+  HttpClient busy(server.port()), client(server.port());
+  busy.send(post_bytes(complete, R"({"model": "story", "prompt": "x", "n": 2})"));
+  BOOST_TEST(server.models.wait_running(2));
+  const HttpAnswer refused = client.post(complete, hello);
+  BOOST_TEST(refused.status == 429);
+  BOOST_TEST(refused.headers.contains("retry-after"));
+  BOOST_TEST(client.post(complete, R"({"model": "story", "prompt": "x", "n": 3})").status == 400);
+  server.models.allow(100);
+  BOOST_TEST(busy.read().status == 200);
+  BOOST_TEST(client.post(complete, hello).status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(a_body_that_is_too_large_is_refused_whether_its_length_is_told_or_not) {
+  GatewayOptions options;
+  options.body_bytes_max = 1000;
+  Server server(options);
+  HttpClient told(server.port());
+  BOOST_TEST(told.post(complete, std::string(1001, ' ')).status == 413);
+  HttpClient untold(server.port());
+  untold.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n" +
+              std::string(0x800, ' ') + "\r\n");
+  const HttpAnswer answer = untold.read();
+  BOOST_TEST(answer.status == 413);
+  BOOST_TEST(error_code(answer) == "request_too_large");
+}
+
+BOOST_AUTO_TEST_CASE(a_head_that_is_too_large_is_refused) {
+  GatewayOptions options;
+  options.header_bytes_max = 2000;
+  Server server(options);
+  HttpClient client(server.port());
+  client.send("GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Long: " + std::string(3000, 'a') + "\r\n\r\n");
+  BOOST_TEST(client.read().status == 431);
+  HttpClient endless(server.port());
+  endless.send("GET /health/live HTTP/1.1\r\nX-Long: " + std::string(1'000'000, 'a'));
+  BOOST_TEST(endless.closed());
+}
+
+BOOST_AUTO_TEST_CASE(who_sends_slowly_or_takes_nothing_is_cut_off) {
+  GatewayOptions options;
+  options.header_timeout = milliseconds(200);
+  options.body_timeout = milliseconds(200);
+  options.idle_timeout = milliseconds(200);
+  Server server(options);
+  HttpClient head(server.port());
+  head.send("GET /health/live HTTP/1.1\r\nHost: loc");
+  BOOST_TEST(head.closed());
+  HttpClient body(server.port());
+  body.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+  BOOST_TEST(body.read().status == 408);
+  HttpClient idle(server.port());
+  BOOST_TEST(idle.get("/health/live").status == 200);
+  BOOST_TEST(idle.closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_takes_nothing_loses_its_connection_and_its_stream) {
+  GatewayOptions options;
+  options.write_timeout = milliseconds(300);
+  Server server(options);
+  // More than the buffers of a connection hold.
+  server.models.repeats = 4'000'000;
+  HttpClient client(server.port());
+  client.send(post_bytes(complete, hello));
+  BOOST_TEST(server.models.wait_running(1));
+  BOOST_TEST(server.models.wait_running(0));
+}
+
+BOOST_AUTO_TEST_CASE(too_many_connections_are_told_so) {
+  GatewayOptions options;
+  options.connections_max = 2;
+  Server server(options);
+  HttpClient one(server.port()), two(server.port());
+  BOOST_TEST(one.get("/health/live").status == 200);
+  BOOST_TEST(two.get("/health/live").status == 200);
+  HttpClient three(server.port());
+  const HttpAnswer refused = three.read();
+  BOOST_TEST(refused.status == 503);
+  BOOST_TEST(error_code(refused) == "connection_limit");
+  one.close();
+  for (int attempt = 0;; ++attempt) {
+    HttpClient again(server.port());
+    const int status = again.get("/health/live").status;
+    if (status == 200) break;
+    BOOST_REQUIRE(attempt < 1000);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_http_is_answered_and_closed) {
+  Server server;
+  HttpClient client(server.port());
+  client.send("\x16\x03\x01 hello\r\n\r\n");
+  const HttpAnswer answer = client.read();
+  BOOST_TEST(answer.status >= 400);
+  error_code(answer);
+  BOOST_TEST(client.closed());
+}
+
+BOOST_AUTO_TEST_CASE(every_answer_has_a_request_id_the_clients_where_it_is_sane) {
+  Server server;
+  HttpClient client(server.port());
+  BOOST_TEST(client.get("/health/live").headers.at("x-request-id").starts_with("req_"));
+  BOOST_TEST(client.post(complete, "{}", "X-Request-Id: mine-1\r\n").headers.at("x-request-id") == "mine-1");
+  BOOST_TEST(client.post(complete, "{}", "X-Request-Id: " + std::string(200, 'a') + "\r\n")
+                 .headers.at("x-request-id")
+                 .starts_with("req_"));
+}
+
+BOOST_AUTO_TEST_CASE(pages_of_other_sites_are_refused) {
+  Server server;
+  HttpClient client(server.port());
+  BOOST_TEST(client.post(complete, hello, "Origin: https://evil.example\r\n").status == 403);
+  client.send("GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  BOOST_TEST(client.read().status == 421);
+  BOOST_TEST(server.models.started.empty());
+}
+
+BOOST_AUTO_TEST_CASE(health_says_whether_every_model_serves) {
+  Server server;
+  HttpClient client(server.port());
+  BOOST_TEST(client.get("/health/ready").status == 200);
+  server.models.serves = false;
+  const HttpAnswer answer = client.get("/health/ready");
+  BOOST_TEST(answer.status == 503);
+  BOOST_TEST(answer.json()["waiting"].size() == 4u);
+  server.models.list_fails = Error{ErrorCode::unavailable, "the coordinator is away"};
+  BOOST_TEST(client.get("/health/ready").json()["message"] == "the coordinator is away");
+  BOOST_TEST(client.get("/health/live").status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(head_is_answered_without_a_body) {
+  Server server;
+  HttpClient client(server.port());
+  client.send("HEAD /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  BOOST_TEST(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+  BOOST_TEST(client.get("/health/live").status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(requests_of_one_connection_may_be_sent_ahead) {
+  Server server;
+  HttpClient client(server.port());
+  client.send(post_bytes(complete, hello) + post_bytes(complete, hello_stream) +
+              "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  BOOST_TEST(client.read().json()["choices"][0]["text"] == "Hello, world");
+  BOOST_TEST(streamed_text(events(client.read().body)) == "Hello, world");
+  BOOST_TEST(client.read().status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(the_chat_page_comes_from_the_binary_and_loads_nothing_from_elsewhere) {
+  Server server;
+  HttpClient client(server.port());
+  const HttpAnswer page = client.get("/");
+  BOOST_TEST(page.status == 200);
+  BOOST_TEST(page.headers.at("content-type") == "text/html; charset=utf-8");
+  BOOST_TEST(page.headers.at("content-security-policy").starts_with("default-src 'none'"));
+  BOOST_TEST(page.body.find("://") == std::string::npos);
+  for (const char* const part : {"/chat.js", "/chat.css"}) {
+    BOOST_TEST(page.body.find(part) != std::string::npos);
+    BOOST_TEST(client.get(part).status == 200);
+  }
+  BOOST_TEST(client.get("/chat.js").headers.at("content-type").starts_with("text/javascript"));
+}
+
+BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
+  Server server;
+  HttpClient client(server.port());
+  client.post(complete, hello);
+  client.post(complete, R"({"model": "nobody\"", "prompt": "x"})");
+  client.get("/nothing/at/all");
+  server.models.allow(2);
+  {
+    HttpClient gone(server.port());
+    gone.send(post_bytes(complete, hello_stream));
+    gone.read_until("He");
+  }
+  BOOST_TEST(server.models.wait_running(0));
+  const HttpAnswer answer = client.get("/metrics");
+  BOOST_TEST(answer.headers.at("content-type") == "text/plain; version=0.0.4; charset=utf-8");
+  for (const char* const line :
+       {"tessera_http_requests_total{route=\"/v1/completions\",status=\"200\"} 2\n",
+        "tessera_http_requests_total{route=\"/v1/completions\",status=\"404\"} 1\n",
+        "tessera_http_requests_total{route=\"other\",status=\"404\"} 1\n",
+        "tessera_generations_total{model=\"story\",outcome=\"stop\"} 1\n",
+        "tessera_generations_total{model=\"story\",outcome=\"gone\"} 1\n",
+        "tessera_generated_tokens_total{model=\"story\"} 15\n", "tessera_prompt_tokens_total{model=\"story\"} 4\n",
+        "tessera_time_to_first_token_seconds_count{model=\"story\"} 2\n",
+        "tessera_inter_token_seconds_count{model=\"story\"} 13\n",
+        "tessera_generation_seconds_count{model=\"story\"} 2\n", "tessera_streams_running 0\n",
+        "tessera_http_connections 1\n", "tessera_node_streams_waiting{node=\"w1\"} 1\n",
+        "tessera_node_kv_used_bytes{node=\"w1\"} 4096\n", "tessera_model_serving{model=\"story\"} 1\n",
+        "tessera_cluster_reachable 1\n"}) {
+    BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
+  }
+  BOOST_TEST(answer.body.find("nobody") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(every_metric_is_explained_and_counters_are_totals) {
+  Server server;
+  HttpClient client(server.port());
+  client.post(complete, hello);
+  std::istringstream lines(client.get("/metrics").body);
+  std::map<std::string, std::string> types;
+  std::string line, help;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string hash, keyword, name, type;
+    words >> hash >> keyword >> name >> type;
+    if (keyword == "HELP") help = name;
+    if (keyword != "TYPE") continue;
+    BOOST_TEST(help == name);
+    BOOST_TEST(name.starts_with("tessera_"));
+    BOOST_TEST((type == "counter") == name.ends_with("_total"), name);
+    types[name] = type;
+  }
+  BOOST_TEST(types.size() >= 15u);
+  BOOST_TEST(types["tessera_time_to_first_token_seconds"] == "histogram");
+}
+
+BOOST_AUTO_TEST_CASE(tokens_and_text_become_each_other) {
+  Server server;
+  HttpClient client(server.port());
+  const Json tokens = client.post("/tokenize", R"({"model": "story", "prompt": "ab"})").json();
+  BOOST_TEST(tokens["tokens"].dump() == "[1,100,101]");
+  BOOST_TEST(tokens["count"] == 3);
+  BOOST_TEST(client.post("/tokenize", R"({"model": "story", "prompt": "a", "add_special_tokens": false})")
+                 .json()["tokens"]
+                 .dump() == "[100]");
+  BOOST_TEST(client.post("/tokenize", R"({"model": "story", "messages": [{"role": "user", "content": "a"}]})")
+                 .json()["count"] == 19);
+  BOOST_TEST(client.post("/detokenize", R"({"model": "story", "tokens": [1, 100, 101]})").json()["prompt"] == "ab");
+  for (const char* const wrong : {R"({"model": "story", "tokens": [300]})", R"({"model": "story", "tokens": [-1]})",
+                                  R"({"model": "story", "tokens": "ab"})", R"({"model": "bare", "tokens": [1]})"}) {
+    BOOST_TEST(client.post("/detokenize", wrong).status == 400);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_that_has_nothing_to_say_shows_that_it_lives) {
+  GatewayOptions options;
+  options.keep_alive_interval = milliseconds(50);
+  Server server(options);
+  server.models.allow(1);
+  HttpClient client(server.port());
+  client.send(post_bytes(complete, hello_stream));
+  client.read_until("\"text\":\"H\"");
+  client.read_until(": keep-alive\n\n");
+  server.models.allow(100);
+  client.read_until("[DONE]");
+}
+
+BOOST_AUTO_TEST_CASE(at_the_end_what_runs_comes_to_its_end_and_nothing_new_begins) {
+  Server server;
+  server.models.allow(2);
+  HttpClient busy(server.port()), idle(server.port());
+  BOOST_TEST(idle.get("/health/live").status == 200);
+  busy.send(post_bytes(complete, hello_stream));
+  busy.read_until("He");
+  auto drained = std::async(std::launch::async, [&] { return server.gateway->drain(std::chrono::seconds(20)); });
+  BOOST_TEST(idle.closed());
+  server.models.allow(100);
+  busy.read_until("[DONE]");
+  BOOST_TEST(drained.get());
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_end_in_time_is_cut_off) {
+  Server server;
+  server.models.allow(2);
+  HttpClient client(server.port());
+  client.send(post_bytes(complete, hello_stream));
+  client.read_until("He");
+  BOOST_TEST(!server.gateway->drain(milliseconds(100)));
+  server.gateway.reset();
+  BOOST_TEST(server.models.running() == 0u);
+  BOOST_TEST(client.closed());
+}
+
+BOOST_AUTO_TEST_CASE(it_listens_for_this_machine_only_and_says_when_a_port_is_taken) {
+  FakeModels models;
+  for (const char* const host : {"0.0.0.0", "10.0.0.1", "::", "example.com", ""}) {
+    GatewayOptions options;
+    options.host = host;
+    const auto started = Gateway::start(options, models);
+    BOOST_REQUIRE_MESSAGE(!started, host);
+    BOOST_TEST((started.error().code == ErrorCode::invalid_argument));
+  }
+  Server server;
+  GatewayOptions options;
+  options.port = server.port();
+  const auto taken = Gateway::start(options, models);
+  BOOST_REQUIRE(!taken);
+  BOOST_TEST((taken.error().code == ErrorCode::unavailable));
+  BOOST_TEST(taken.error().message.find("--port") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(several_loops_share_one_port) {
+  GatewayOptions options;
+  options.http_threads = 3;
+  Server server(options);
+  for (int i = 0; i < 30; ++i) {
+    HttpClient client(server.port());
+    BOOST_TEST(client.post(complete, hello).status == 200);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
