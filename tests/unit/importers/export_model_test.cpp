@@ -75,8 +75,8 @@ BOOST_AUTO_TEST_CASE(what_is_exported_and_imported_has_the_same_content_id) {
 }
 
 BOOST_AUTO_TEST_CASE(how_texts_become_vectors_comes_back) {
-  for (const PoolingPlan& plan :
-       {PoolingPlan{Pooling::mean, true, 128}, PoolingPlan{Pooling::cls, false, 0}, PoolingPlan{Pooling::last, true, 0}}) {
+  for (const PoolingPlan& plan : {PoolingPlan{Pooling::mean, true, 128}, PoolingPlan{Pooling::cls, false, 0},
+                                  PoolingPlan{Pooling::last, true, 0}}) {
     Exported exported(small_model(), DType::f32);
     exported.checkpoint = exported.import(exported.folder.file("source"), DType::f32, plan);
     const auto report = export_model(*exported.checkpoint, exported.out(), {});
