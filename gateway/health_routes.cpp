@@ -10,14 +10,15 @@ namespace {
 
 kj::Promise<void> live(HttpCall& call) { return call.send_json(200, R"({"status":"live"})"); }
 
-/// Deployments by whether they serve.
+/// Deployments by whether they serve. One that waits, for example because there is no room for it, leaves the others
+/// ready.
 Outcome<Json> readiness(Services& services) {
   const auto models = services.models.list();
   Json serving = Json::array(), waiting = Json::array();
   if (models) {
     for (const ServedModel& model : *models) (model.serves ? serving : waiting).push_back(model.name);
   }
-  const bool ready = !serving.empty() && waiting.empty() && !services.draining;
+  const bool ready = !serving.empty() && !services.draining;
   Json json{{"status", ready ? "ready" : "not ready"}, {"serving", serving}, {"waiting", waiting}};
   if (services.draining) json["message"] = "the server ends and takes no more requests";
   if (!models) json["message"] = models.error().message;

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <kj/debug.h>
+#include <string_view>
 
 #include "gateway/origin.hpp"
 #include "gateway/sse.hpp"
@@ -208,6 +209,14 @@ kj::Promise<void> ServerLoop::handleClientProtocolError(kj::HttpHeaders::Protoco
 kj::Promise<void> ServerLoop::handleApplicationError(kj::Exception exception,
                                                      kj::Maybe<kj::HttpService::Response&> response) {
   if (exception.getType() == kj::Exception::Type::DISCONNECTED) return kj::READY_NOW;
+  // The library's own limit, which is above ours and does not come as a protocol error.
+  if (std::string_view(exception.getDescription().cStr()).find("headers too large") != std::string_view::npos) {
+    KJ_IF_MAYBE (open, response) {
+      return answer_plainly({431, "invalid_request_error", "the request's head is too large", {}, "headers_too_large"},
+                            *open);
+    }
+    return kj::READY_NOW;
+  }
   log_error(std::string("a request failed: ") + exception.getDescription().cStr());
   KJ_IF_MAYBE (open, response) {
     return answer_plainly(
