@@ -27,6 +27,11 @@ ChoiceText::ChoiceText(std::shared_ptr<const Tokenizer> tokenizer, TokenId last_
       previous_(last_prompt_token),
       characters_(offset) {}
 
+std::size_t ChoiceText::given_up(std::string_view bytes) const {
+  const bool continues = !bytes.empty() && (static_cast<unsigned char>(bytes[0]) & 0xC0u) == 0x80u;
+  return continues ? 0 : TextStream(unstopped_).finish().size();
+}
+
 void ChoiceText::take(const client::GenerateEvent& event, ChoicePiece& piece) {
   using Kind = client::GenerateEvent::Kind;
   if (event.kind == Kind::resumed) return;
@@ -36,10 +41,10 @@ void ChoiceText::take(const client::GenerateEvent& event, ChoicePiece& piece) {
     std::string bytes = bytes_of(tokenizer_.get(), previous_, event.token);
     previous_ = event.token;
     if (std::ranges::find(end_tokens_, event.token) == end_tokens_.end()) {
-      const std::size_t length = bytes.size(), characters = count_characters(bytes);
-      waiting_.push_back({{event.token, std::move(bytes), event.log_probability, characters_}, bytes_});
-      bytes_ += length;
-      characters_ += characters;
+      const std::size_t begin = bytes_ + given_up(bytes), offset = characters_;
+      bytes_ += unstopped_.push(bytes).size();
+      characters_ += count_characters(bytes);
+      waiting_.push_back({{event.token, std::move(bytes), event.log_probability, offset}, begin});
     }
   }
   piece.text += event.text;

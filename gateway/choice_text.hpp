@@ -11,10 +11,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tessera/generation.hpp>
 
+#include "runtime/text/text_stream.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera::gateway {
@@ -53,12 +55,16 @@ class ChoiceText {
     std::size_t begin;  ///< bytes of the text before it
   };
 
+  /// Bytes of U+FFFD that an unfinished character becomes when these bytes do not continue it.
+  std::size_t given_up(std::string_view bytes) const;
+
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::vector<TokenId> end_tokens_;
   TokenId previous_;
   std::size_t tokens_ = 0;
   std::size_t characters_;   ///< of all tokens so far, and what stands before them
-  std::size_t bytes_ = 0;    ///< of all tokens so far
+  TextStream unstopped_;     ///< the text as it would be without stop strings
+  std::size_t bytes_ = 0;    ///< of that, so far
   std::size_t certain_ = 0;  ///< bytes of text that were told
   std::deque<Waiting> waiting_;
 };

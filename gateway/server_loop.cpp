@@ -13,6 +13,9 @@ namespace tessera::gateway {
 namespace {
 
 constexpr std::size_t request_id_bytes_max = 128;
+/// Of a body that nobody wants any more: read and dropped, so that its sender comes to read the answer.
+constexpr kj::Duration upload_grace = 5 * kj::SECONDS;
+constexpr std::size_t upload_grace_bytes = std::size_t{64} << 20;
 /// What other servers log, too.
 constexpr int status_client_gone = 499;
 
@@ -53,6 +56,9 @@ kj::HttpServerSettings server_settings(const GatewayOptions& options, kj::HttpSe
   kj::HttpServerSettings settings;
   settings.headerTimeout = to_kj(options.header_timeout);
   settings.pipelineTimeout = to_kj(options.idle_timeout);
+  // Who still sends when the answer (413) is there would not read it if the connection were reset.
+  settings.canceledUploadGracePeriod = upload_grace;
+  settings.canceledUploadGraceBytes = upload_grace_bytes;
   settings.errorHandler = errors;
   return settings;
 }

@@ -39,7 +39,7 @@ class FakeModels::Stream final : public gateway::TokenStream {
     if (next_ > models_.says.size()) return finish(client::FinishReason::end_token);
     if (next_ >= spec_.tokens_max) return finish(client::FinishReason::length);
     if (next_ >= models_.allowed_) {
-      error_ = models_.fails_after_allowed;
+      error_ = models_.failure_;
       return {};
     }
     GenerateEvent event;
@@ -127,6 +127,12 @@ Result<std::unique_ptr<gateway::TokenStream>> FakeModels::start(const gateway::S
 void FakeModels::allow(std::size_t tokens) {
   const std::lock_guard lock(mutex_);
   allowed_ = tokens;
+  for (const Stream* const stream : streams_) stream->tell();
+}
+
+void FakeModels::fail_after_allowed(client::Error error) {
+  const std::lock_guard lock(mutex_);
+  failure_ = std::move(error);
   for (const Stream* const stream : streams_) stream->tell();
 }
 

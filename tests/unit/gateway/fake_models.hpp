@@ -30,14 +30,15 @@ class FakeModels final : public gateway::ModelSource {
 
   /// Every stream may say up to so many tokens; tells those that wait.
   void allow(std::size_t tokens);
+  /// From now on streams fail where they may say no more.
+  void fail_after_allowed(client::Error error);
   /// Waits until `count` streams run; false after some seconds.
   bool wait_running(std::size_t count);
   std::size_t running() const;
 
   // Set before the server starts, or under the lock of the methods above:
   std::string says = "Hello, world";
-  std::size_t repeats = 1;                           ///< of the byte of each token in the text
-  std::optional<client::Error> fails_after_allowed;  ///< instead of more tokens
+  std::size_t repeats = 1;  ///< of the byte of each token in the text
   std::optional<Error> list_fails;
   bool serves = true;
   std::vector<gateway::StreamSpec> started;
@@ -49,6 +50,7 @@ class FakeModels final : public gateway::ModelSource {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::size_t allowed_ = 1'000'000;
+  std::optional<client::Error> failure_;
   std::vector<Stream*> streams_;
 };
 

@@ -102,6 +102,27 @@ BOOST_AUTO_TEST_CASE(a_stop_string_takes_its_tokens_along) {
   BOOST_TEST(told.tokens() == 11u);
 }
 
+BOOST_AUTO_TEST_CASE(bytes_that_are_no_text_do_not_shift_what_a_stop_string_takes_along) {
+  Told told({"END"});
+  const ChoicePiece piece = told.say(
+      "a\xFF\xFE"
+      "bEN");
+  BOOST_TEST(piece.text ==
+             "a\xEF\xBF\xBD\xEF\xBF\xBD"
+             "b");
+  BOOST_TEST(bytes_of(piece) ==
+             "a\xFF\xFE"
+             "b");
+  BOOST_TEST(told.say("D").tokens.empty());
+  BOOST_TEST(told.finish(Reason::stop_string).tokens.empty());
+  // The first half of a character, which the stop string shows to be none.
+  Told half({"END"});
+  half.say("a\xC3");
+  const ChoicePiece rest = half.say("END");
+  BOOST_TEST(rest.text == "\xEF\xBF\xBD");
+  BOOST_TEST(bytes_of(rest) == "\xC3");
+}
+
 BOOST_AUTO_TEST_CASE(text_that_was_held_back_for_a_stop_string_comes_with_its_tokens_when_none_comes) {
   Told told({"\nUser:"});
   told.say("Hello\nUs");
