@@ -10,6 +10,11 @@ class ExportTest(BinaryTest):
     def weights(self, checkpoint):
         return [(tensor["name"], tensor["crc32c"]) for tensor in json.loads(tessera("inspect", checkpoint, "--json").stdout)["tensors"]]
 
+    def ids(self, checkpoint):
+        said = tessera("tokenize", checkpoint, "--bos", "--text", "Once upon a time, there was  a café.\n")
+        self.assertEqual(said.returncode, OK, said.stderr.decode())
+        return said.stdout.split()
+
     def test_what_is_exported_imports_to_the_same_weights(self):
         for dtype in ("f32", "bf16"):
             with self.subTest(dtype=dtype):
@@ -18,11 +23,12 @@ class ExportTest(BinaryTest):
                 self.assertEqual(result.returncode, OK, result.stderr.decode())
                 report = json.loads(result.stdout)
                 self.assertEqual((report["path"], report["files"]), (folder, 1))
-                self.assertIn("the tokenizer stays behind: a BPE of scores", report["notices"][0])
-                self.assertEqual(sorted(os.listdir(folder)), ["config.json", "model.safetensors"])
+                self.assertIn("the tokenizer gives the same ids", report["notices"][0])
+                self.assertEqual(sorted(os.listdir(folder)), ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
                 imported = tessera("import", folder, again, "--dtype", dtype)
                 self.assertEqual(imported.returncode, OK, imported.stderr.decode())
                 self.assertEqual(self.weights(again), self.weights(checkpoint))
+                self.assertEqual(self.ids(again), self.ids(checkpoint))
 
     def test_what_cannot_be_exported_is_refused_and_leaves_nothing(self):
         absent = self.path("absent")
