@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {
   mixture.experts = 8;
   mixture.experts_used = 2;
   mixture.experts_normalised = true;
-  mixture.dense_layers = "101";
+  mixture.dense_layers = "101100";
   mixture.dense_ffn_dim = 96;
   check(mixture);
   BlockPlan encoder;
