@@ -138,7 +138,7 @@ void FakeModels::fail_after_allowed(client::Error error) {
 
 bool FakeModels::wait_running(std::size_t count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return streams_.size() == count; });
+  return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return streams_.size() == count; });
 }
 
 std::size_t FakeModels::running() const {

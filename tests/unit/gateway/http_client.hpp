@@ -19,7 +19,8 @@ struct HttpAnswer {
 /// One connection; closed when destroyed. Every wait has a limit that fails the test.
 class HttpClient {
  public:
-  explicit HttpClient(std::uint16_t port);
+  /// `receive_buffer`: bytes that the system keeps until they are read, about; 0: as many as it likes.
+  explicit HttpClient(std::uint16_t port, int receive_buffer = 0);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
