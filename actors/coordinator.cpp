@@ -16,10 +16,10 @@ namespace tessera {
 
 namespace {
 
-using Self = caf::stateful_actor<CoordinatorState>;
+using Self = caf::stateful_actor<CoordinatorActorState>;
 
 caf::behavior coordinator_behavior(Self* self, CoordinatorParts parts, StoredState stored) {
-  CoordinatorState& state = self->state;
+  CoordinatorActorState& state = self->state;
   state.start(self, std::move(parts), std::move(stored));
   self->delayed_send(self, state.tick_interval(), TimePasses{});
   caf::message_handler nodes{

@@ -27,7 +27,7 @@ std::vector<EpochKeys> draw_keys(std::size_t participants) {
 }  // namespace
 
 template <typename T>
-std::optional<T> CoordinatorState::take_pending(RequestToken token) {
+std::optional<T> CoordinatorActorState::take_pending(RequestToken token) {
   const auto found = pending_.find(token);
   if (found == pending_.end()) return std::nullopt;
   T reply = std::get<T>(std::move(found->second));
@@ -35,7 +35,7 @@ std::optional<T> CoordinatorState::take_pending(RequestToken token) {
   return reply;
 }
 
-Reply<void> CoordinatorState::broken_if_refused(ConnectionId from, ReplicaId replica, Epoch epoch) {
+Reply<void> CoordinatorActorState::broken_if_refused(ConnectionId from, ReplicaId replica, Epoch epoch) {
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
   return Reply<void>([self, from, replica, epoch](Result<void> result) {
     if (result) return;
@@ -43,14 +43,14 @@ Reply<void> CoordinatorState::broken_if_refused(ConnectionId from, ReplicaId rep
   });
 }
 
-void CoordinatorState::carry_out(RegistrationAnswered& output) {
+void CoordinatorActorState::carry_out(RegistrationAnswered& output) {
   const auto found = registrations_.find(output.to);
   if (found == registrations_.end()) return;
   (*found->second)(std::move(output.result));
   registrations_.erase(found);
 }
 
-void CoordinatorState::carry_out(PrepareEpoch& output) {
+void CoordinatorActorState::carry_out(PrepareEpoch& output) {
   const std::vector<EpochKeys> keys = draw_keys(output.plan.participants.size());
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
   const auto deadline =
@@ -68,7 +68,7 @@ void CoordinatorState::carry_out(PrepareEpoch& output) {
   }
 }
 
-void CoordinatorState::carry_out(const ActivateEpoch& output) {
+void CoordinatorActorState::carry_out(const ActivateEpoch& output) {
   Reply<void> reply = broken_if_refused(output.to, output.replica, output.epoch);
   if (NodeProxy* const node = proxy(output.to)) {
     node->activate(output.term, output.replica, output.epoch, output.incarnation, parts_.request_deadline,
@@ -76,7 +76,7 @@ void CoordinatorState::carry_out(const ActivateEpoch& output) {
   }
 }
 
-void CoordinatorState::carry_out(const HandOver& output) {
+void CoordinatorActorState::carry_out(const HandOver& output) {
   Reply<void> reply = broken_if_refused(output.to, output.replica, output.into);
   if (NodeProxy* const node = proxy(output.to)) {
     node->hand_over(output.term, output.replica, output.from, output.into, output.incarnation, parts_.request_deadline,
@@ -84,7 +84,7 @@ void CoordinatorState::carry_out(const HandOver& output) {
   }
 }
 
-void CoordinatorState::carry_out(const RetireEpoch& output) {
+void CoordinatorActorState::carry_out(const RetireEpoch& output) {
   NodeProxy* const node = proxy(output.to);
   if (node == nullptr) return;
   node->retire(output.term, output.replica, output.epoch, parts_.request_deadline, [](Result<void> result) {
@@ -93,13 +93,13 @@ void CoordinatorState::carry_out(const RetireEpoch& output) {
   });
 }
 
-void CoordinatorState::carry_out(const DropNode& output) {
+void CoordinatorActorState::carry_out(const DropNode& output) {
   if (NodeProxy* const node = proxy(output.to)) node->drop(output.reason, output.again);
   nodes_.erase(output.to);
   registrations_.erase(output.to);
 }
 
-void CoordinatorState::carry_out(const RunJob& output) {
+void CoordinatorActorState::carry_out(const RunJob& output) {
   NodeProxy* const node = proxy(output.to);
   if (node == nullptr) return;
   node->run_job(
@@ -111,12 +111,12 @@ void CoordinatorState::carry_out(const RunJob& output) {
       });
 }
 
-void CoordinatorState::carry_out(const StopJob& output) {
+void CoordinatorActorState::carry_out(const StopJob& output) {
   if (NodeProxy* const node = proxy(output.to))
     node->stop_job(output.job, output.attempt, parts_.request_deadline, Reply<void>());
 }
 
-void CoordinatorState::carry_out(DeployAnswered& output) {
+void CoordinatorActorState::carry_out(DeployAnswered& output) {
   auto request = take_pending<AskDeploy>(output.token);
   if (!request) return;
   if (!output.result) {
@@ -127,18 +127,18 @@ void CoordinatorState::carry_out(DeployAnswered& output) {
   tell_deploy_waiters();
 }
 
-void CoordinatorState::carry_out(const Answered& output) {
+void CoordinatorActorState::carry_out(const Answered& output) {
   if (auto reply = take_pending<ReplyBox<void>>(output.token)) (**reply)(output.result);
 }
 
-void CoordinatorState::carry_out(JobAnswered& output) {
+void CoordinatorActorState::carry_out(JobAnswered& output) {
   auto reply = take_pending<ReplyBox<JobRecord>>(output.token);
   if (reply && **reply) (**reply)(std::move(output.result));
 }
 
-void CoordinatorState::carry_out(const JobChanged& output) { tell_job_watchers(output.job); }
+void CoordinatorActorState::carry_out(const JobChanged& output) { tell_job_watchers(output.job); }
 
-void CoordinatorState::carry_out(const Event& output) {
+void CoordinatorActorState::carry_out(const Event& output) {
   if (output.level == EventLevel::warning) {
     log_warning(output.text);
   } else {
@@ -146,7 +146,7 @@ void CoordinatorState::carry_out(const Event& output) {
   }
 }
 
-void CoordinatorState::tell_deploy_waiters() {
+void CoordinatorActorState::tell_deploy_waiters() {
   for (std::size_t i = 0; i < deploy_waiters_.size();) {
     DeployWaiter& waiter = deploy_waiters_[i];
     Result<DeploymentStatus> status = core_->deployment(waiter.name);
@@ -166,7 +166,7 @@ void CoordinatorState::tell_deploy_waiters() {
   }
 }
 
-void CoordinatorState::tell_job_watchers(const JobRecord& job) {
+void CoordinatorActorState::tell_job_watchers(const JobRecord& job) {
   for (std::size_t i = 0; i < job_watchers_.size();) {
     JobWatcher& watcher = job_watchers_[i];
     if (watcher.job != job.job) {

@@ -25,11 +25,11 @@ Error busy() { return Error{ErrorCode::exhausted, "the coordinator has too much 
 
 }  // namespace
 
-void CoordinatorState::status(const AskStatus& message) { (*message.reply)(core_->status(parts_.clock->now())); }
+void CoordinatorActorState::status(const AskStatus& message) { (*message.reply)(core_->status(parts_.clock->now())); }
 
-void CoordinatorState::locate(const AskLocation& message) { (*message.reply)(core_->locate(message.deployment)); }
+void CoordinatorActorState::locate(const AskLocation& message) { (*message.reply)(core_->locate(message.deployment)); }
 
-void CoordinatorState::deploy(const AskDeploy& message) {
+void CoordinatorActorState::deploy(const AskDeploy& message) {
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
   const bool posted = parts_.blocking->post([read = parts_.read_facts, self, message] {
     caf::anon_send(self, DeployFacts{message, read(message.spec)});
@@ -37,7 +37,7 @@ void CoordinatorState::deploy(const AskDeploy& message) {
   if (!posted) (*message.reply)(busy());
 }
 
-void CoordinatorState::deploy_facts(const DeployFacts& message) {
+void CoordinatorActorState::deploy_facts(const DeployFacts& message) {
   if (!message.facts) {
     (*message.request.reply)(message.facts.error());
     return;
@@ -45,13 +45,15 @@ void CoordinatorState::deploy_facts(const DeployFacts& message) {
   step(DeployRequested{pending(message.request), message.request.spec, *message.facts});
 }
 
-void CoordinatorState::undeploy(const AskUndeploy& message) {
+void CoordinatorActorState::undeploy(const AskUndeploy& message) {
   step(UndeployRequested{pending(message.reply), message.deployment});
 }
 
-void CoordinatorState::drain(const AskDrain& message) { step(DrainRequested{pending(message.reply), message.node}); }
+void CoordinatorActorState::drain(const AskDrain& message) {
+  step(DrainRequested{pending(message.reply), message.node});
+}
 
-void CoordinatorState::stop_node(const AskStop& message) {
+void CoordinatorActorState::stop_node(const AskStop& message) {
   const ClusterStatus now = core_->status(parts_.clock->now());
   bool found = message.node.empty();
   for (const auto& [connection, node] : nodes_) {
@@ -70,7 +72,7 @@ void CoordinatorState::stop_node(const AskStop& message) {
   (*message.reply)({});
 }
 
-void CoordinatorState::create_token(const AskToken& message) {
+void CoordinatorActorState::create_token(const AskToken& message) {
   const bool posted =
       parts_.blocking->post([store = parts_.store, fingerprint = parts_.authority->fingerprint(), message] {
         (*message.reply)(JoinTokenBook(*store, fingerprint).create(message.grant, wall_clock(), message.lifetime));
@@ -78,7 +80,7 @@ void CoordinatorState::create_token(const AskToken& message) {
   if (!posted) (*message.reply)(busy());
 }
 
-void CoordinatorState::join(const AskJoin& message) {
+void CoordinatorActorState::join(const AskJoin& message) {
   const bool posted = parts_.blocking->post([parts = parts_, message] {
     const auto admitted = [&]() -> Result<JoinAnswer> {
       TESSERA_TRY(const JoinToken token, parse_join_token(message.request.token));
@@ -100,7 +102,7 @@ void CoordinatorState::join(const AskJoin& message) {
   if (!posted) (*message.reply)(busy());
 }
 
-void CoordinatorState::read_log(const AskLog& message) {
+void CoordinatorActorState::read_log(const AskLog& message) {
   const ClusterStatus now = core_->status(parts_.clock->now());
   for (const NodeStatus& status : now.nodes) {
     if (status.info.name != message.query.node) continue;
@@ -120,13 +122,13 @@ void CoordinatorState::read_log(const AskLog& message) {
   (*message.reply)(Error{ErrorCode::not_found, "no node is called '" + message.query.node + "' (tessera status)"});
 }
 
-void CoordinatorState::submit_job(const AskJob& message) {
+void CoordinatorActorState::submit_job(const AskJob& message) {
   step(JobSubmitted{pending(message.reply), message.spec, unix_ms()});
 }
 
-void CoordinatorState::list_jobs(const AskJobs& message) { (*message.reply)(core_->jobs()); }
+void CoordinatorActorState::list_jobs(const AskJobs& message) { (*message.reply)(core_->jobs()); }
 
-void CoordinatorState::watch_job(const AskJobWatch& message) {
+void CoordinatorActorState::watch_job(const AskJobWatch& message) {
   Result<JobRecord> job = core_->job(message.job);
   if (!job || ended(job->state)) {
     (*message.reply)(std::move(job));
@@ -137,11 +139,11 @@ void CoordinatorState::watch_job(const AskJobWatch& message) {
   job_watchers_.push_back({message.job, message.attach, message.progress, message.reply});
 }
 
-void CoordinatorState::cancel_job(const AskJobCancel& message) {
+void CoordinatorActorState::cancel_job(const AskJobCancel& message) {
   step(JobCancelRequested{pending(message.reply), message.job});
 }
 
-void CoordinatorState::report_job(const AskJobReport& message) {
+void CoordinatorActorState::report_job(const AskJobReport& message) {
   step(JobReported{pending(message.reply), message.job, message.attempt, message.result});
 }
 

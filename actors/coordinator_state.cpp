@@ -11,20 +11,20 @@
 
 namespace tessera {
 
-void CoordinatorState::start(caf::event_based_actor* self, CoordinatorParts parts, StoredState stored) {
+void CoordinatorActorState::start(caf::event_based_actor* self, CoordinatorParts parts, StoredState stored) {
   self_ = self;
   parts_ = std::move(parts);
   core_.emplace(parts_.options, Term{parts_.store->term()});
   take(core_->recover(parts_.clock->now(), std::move(stored)));
 }
 
-void CoordinatorState::register_node(const RegisterNode& message) {
+void CoordinatorActorState::register_node(const RegisterNode& message) {
   nodes_[message.from] = message.node;
   registrations_[message.from] = message.reply;
   step(NodeRegistered{message.from, message.info, message.held});
 }
 
-void CoordinatorState::heartbeat(const Heartbeat& message) {
+void CoordinatorActorState::heartbeat(const Heartbeat& message) {
   step(NodeBeat{message.from, message.load});
   if (core_->node_of(message.from)) {
     (*message.reply)({});
@@ -33,7 +33,7 @@ void CoordinatorState::heartbeat(const Heartbeat& message) {
   }
 }
 
-void CoordinatorState::step(const CoordinatorInput& input) {
+void CoordinatorActorState::step(const CoordinatorInput& input) {
   if (deposed_) return;
   if (const auto* gone = std::get_if<NodeDisconnected>(&input)) {
     nodes_.erase(gone->from);
@@ -42,13 +42,13 @@ void CoordinatorState::step(const CoordinatorInput& input) {
   take(core_->step(parts_.clock->now(), input));
 }
 
-void CoordinatorState::take(CoordinatorOutputs outputs) {
+void CoordinatorActorState::take(CoordinatorOutputs outputs) {
   for (CoordinatorOutput& output : outputs) outbox_.push_back(std::move(output));
   pump();
   tell_deploy_waiters();
 }
 
-void CoordinatorState::pump() {
+void CoordinatorActorState::pump() {
   while (!outbox_.empty() && !committing_ && !deposed_) {
     if (std::holds_alternative<Persist>(outbox_.front()) || std::holds_alternative<Erase>(outbox_.front())) {
       commit_front();
@@ -60,7 +60,7 @@ void CoordinatorState::pump() {
   }
 }
 
-void CoordinatorState::commit_front() {
+void CoordinatorActorState::commit_front() {
   // Neighbouring records go into one commit; of one key the last counts.
   std::map<std::string, StoreWrite> writes;
   std::size_t count = 0;
@@ -90,7 +90,7 @@ void CoordinatorState::commit_front() {
   }
 }
 
-void CoordinatorState::committed(const Result<std::uint64_t>& result) {
+void CoordinatorActorState::committed(const Result<std::uint64_t>& result) {
   committing_ = false;
   if (deposed_) return;
   if (!result) {
@@ -104,13 +104,13 @@ void CoordinatorState::committed(const Result<std::uint64_t>& result) {
   pump();
 }
 
-void CoordinatorState::deposed(const Error& why) {
+void CoordinatorActorState::deposed(const Error& why) {
   deposed_ = true;
   outbox_.clear();
   parts_.end_node(Error{ErrorCode::conflict, "this coordinator was replaced: " + why.message});
 }
 
-void CoordinatorState::time_passes() {
+void CoordinatorActorState::time_passes() {
   if (deposed_) return;
   if (retry_due_) {
     retry_due_ = false;
@@ -131,13 +131,13 @@ void CoordinatorState::time_passes() {
   step(Tick{});
 }
 
-RequestToken CoordinatorState::pending(PendingReply reply) {
+RequestToken CoordinatorActorState::pending(PendingReply reply) {
   const RequestToken token{++last_token_};
   pending_.emplace(token, std::move(reply));
   return token;
 }
 
-NodeProxy* CoordinatorState::proxy(ConnectionId connection) {
+NodeProxy* CoordinatorActorState::proxy(ConnectionId connection) {
   const auto found = nodes_.find(connection);
   return found == nodes_.end() ? nullptr : &found->second;
 }

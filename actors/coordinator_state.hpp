@@ -1,4 +1,4 @@
-// CoordinatorState: what the Coordinator actor holds, and how messages become core steps and outputs become deeds.
+// CoordinatorActorState: what the Coordinator actor holds, and how messages become core steps and outputs become deeds.
 #pragma once
 
 #include <deque>
@@ -17,7 +17,7 @@
 namespace tessera {
 
 /// Confined to the Coordinator actor.
-class CoordinatorState {
+class CoordinatorActorState {
  public:
   void start(caf::event_based_actor* self, CoordinatorParts parts, StoredState stored);
   std::chrono::milliseconds tick_interval() const { return std::chrono::milliseconds(50); }
