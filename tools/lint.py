@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from lint_rules import builds, calls, compiled, layers, texts
+from lint_rules import builds, calls, compiled, layers, names, texts
 from lint_rules.tree import Tree
 
 FINDINGS_SHOWN = 200
@@ -21,6 +21,7 @@ def all_findings(tree, cache_folder):
     return [
         *layers.check(tree),
         *calls.check(tree),
+        *names.check(tree),
         *texts.check(tree),
         *builds.check_meson(tree),
         *builds.check_commands(tree, [os.path.join(tree.root, "build", name) for name in ("release", "sanitize", "fuzz")]),

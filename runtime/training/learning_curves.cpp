@@ -88,7 +88,7 @@ void widen(Axes& axes, const Points& points) {
 LearningCurves::LearningCurves(std::uint64_t steps)
     : steps_(steps), interval_(std::max<std::uint64_t>(1, (steps + points_max - 1) / points_max)) {}
 
-void LearningCurves::add(const StepReport& report) {
+void LearningCurves::add(const TrainingStep& report) {
   loss_sum_ += report.loss;
   norm_sum_ += report.gradient_norm;
   ++summed_;

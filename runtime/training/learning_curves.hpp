@@ -31,7 +31,7 @@ class LearningCurves {
   /// Of a training of so many steps: a point stands for as many as keep their number below points_max.
   explicit LearningCurves(std::uint64_t steps);
 
-  void add(const StepReport& report);
+  void add(const TrainingStep& report);
   void add_validation(std::uint64_t step, double loss);
 
   const std::vector<Point>& points() const { return points_; }

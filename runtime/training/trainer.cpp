@@ -49,7 +49,7 @@ void Trainer::initialise() {
   }
 }
 
-Result<StepReport> Trainer::run_step() {
+Result<TrainingStep> Trainer::run_step() {
   const std::uint64_t step = step_ + 1;
   const std::uint64_t tokens = plan_.tokens_per_step(corpus_.length());
   const auto factor = static_cast<float>(1.0 / static_cast<double>(tokens));
@@ -58,7 +58,7 @@ Result<StepReport> Trainer::run_step() {
     const OwnedMicroBatch batch = corpus_.random(plan_.seed, step, index, plan_.micro_batch_sequences);
     loss += gradient_.gradient(weights_.data(), batch.view, factor, out);
   });
-  StepReport report{step, loss / static_cast<double>(tokens), 0, plan_.rate.at(step)};
+  TrainingStep report{step, loss / static_cast<double>(tokens), 0, plan_.rate.at(step)};
   const auto diverged = [&](const char* what) {
     return Error{ErrorCode::corrupt, "training diverged at step " + std::to_string(step) + ": the " + what +
                                          " is no finite number; lower the learning rate, or clip the gradient"};

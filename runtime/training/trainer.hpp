@@ -32,7 +32,7 @@ struct TrainingPlan {
   }
 };
 
-struct StepReport {
+struct TrainingStep {
   std::uint64_t step = 0;  ///< counted from 1
   double loss = 0;         ///< mean −log p of a token, before the step
   double gradient_norm = 0;
@@ -51,7 +51,7 @@ class Trainer {
   /// Steps done.
   std::uint64_t step() const { return step_; }
   /// Errors: corrupt when loss or gradient is no finite number any more; the weights are those before the step then.
-  Result<StepReport> run_step();
+  Result<TrainingStep> run_step();
 
   /// Mean −log p of a token over the first `windows_max` windows of `corpus`, in order.
   double validation_loss(const TokenCorpus& corpus, std::size_t windows_max);

@@ -178,7 +178,7 @@ struct TrainingRun::State {
 
   /// One step; the smoothed loss tells a training that diverges from one that learns.
   Result<void> step() {
-    const Result<StepReport> done = trainer->run_step();
+    const Result<TrainingStep> done = trainer->run_step();
     if (!done) return with_remains(done.error());
     progress.curves.add(*done);
     double& smoothed = progress.smoothed_loss;

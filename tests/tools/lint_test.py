@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
 
-from lint_rules import builds, calls, compiled, layers, texts  # noqa: E402
+from lint_rules import builds, calls, compiled, layers, names, texts  # noqa: E402
 from lint_rules.tree import Tree, code_only, without_comments  # noqa: E402
 
 LAYERS = """
@@ -104,6 +104,23 @@ class Layers(LintCase):
         self.tree()
         os.remove(os.path.join(self.root, "docs/layers.txt"))
         self.assertIn("is missing", str(layers.check(Tree(self.root))[0]))
+
+
+class Names(LintCase):
+    def test_two_classes_of_one_name_in_one_namespace_fire(self):
+        one, two = "namespace tessera {\nclass State {\n  struct Inner {};\n};\n}\n", "namespace tessera {\n\nstruct State final : Base<int> {\n};\n}\n"
+        self.fires(names.check, {"low/one.hpp": one, "middle/two.cpp": two}, "middle/two.cpp:3", "tessera::State is also defined at low/one.hpp:2")
+
+    def test_other_scopes_are_other_names(self):
+        one = "namespace tessera {\nclass State {\n  struct Inner {};\n};\nstruct Other;\n}\n"
+        others = {
+            "middle/a.cpp": "namespace tessera {\nnamespace {\nstruct State {};\n}\n}\n",
+            "middle/b.cpp": "namespace tessera::rpc {\nstruct State {};\n}\n",
+            "middle/c.cpp": "namespace tessera {\nstruct Client::State {};\nstruct Inner {};\nvoid f() { struct State {}; }\n}\n",
+            "middle/d.cpp": "namespace tessera {\nenum class State { one };\nvoid f(struct State& s) {}\n// struct State {\n}\n",
+            "tests/e.cpp": "namespace tessera {\nstruct State {};\n}\n",
+        }
+        self.assertEqual(self.messages(names.check, {"low/one.hpp": one, **others}), [])
 
 
 class Calls(LintCase):

@@ -7,7 +7,7 @@ using namespace tessera;
 
 namespace {
 
-StepReport report(std::uint64_t step) {
+TrainingStep report(std::uint64_t step) {
   return {step, 5.0 / static_cast<double>(step), 0.1 * static_cast<double>(step), 1e-3};
 }
 
