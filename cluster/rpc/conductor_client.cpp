@@ -26,12 +26,15 @@ void detach(Peer& peer, schema::Conductor::Client& conductor, std::uint64_t tick
 }
 
 /// Forgets the opening when it failed; where the server may have accepted it all the same, tells it.
-Reply<void> forgetting(RpcLoop& loop, std::uint64_t connection, std::uint64_t ticket, Reply<void> reply) {
-  return [&loop, connection, ticket, reply = std::move(reply)](Result<void> result) mutable {
-    auto* found = result ? nullptr : loop.find<ClientConnection>(connection);
-    if (found && found->tickets().open.erase(ticket) > 0 && result.error().code == ErrorCode::timed_out) {
-      detach(*found, found->conductor(), ticket);
-    }
+Reply<void> forgetting(std::shared_ptr<RpcQueue> queue, std::uint64_t connection, std::uint64_t ticket,
+                       Reply<void> reply) {
+  return [queue = std::move(queue), connection, ticket, reply = std::move(reply)](Result<void> result) mutable {
+    queue->if_alive([&](RpcLoop& loop) {
+      auto* found = result ? nullptr : loop.find<ClientConnection>(connection);
+      if (found && found->tickets().open.erase(ticket) > 0 && result.error().code == ErrorCode::timed_out) {
+        detach(*found, found->conductor(), ticket);
+      }
+    });
     reply(std::move(result));
   };
 }
@@ -58,7 +61,7 @@ void ConductorClient::open_stream(StreamRequest stream, Deadline deadline, OnUpd
         if (!connection) return owed(Error{ErrorCode::unavailable, "the connection is closed; dial again"});
         const std::uint64_t ticket = connection->tickets().add(stream.id, std::move(on_update));
         connection->call<void>(
-            deadline, forgetting(loop, id, ticket, std::move(owed)),
+            deadline, forgetting(loop.queue(), id, ticket, std::move(owed)),
             [&] {
               auto request = connection->conductor().openStreamRequest();
               request.setTicket(ticket);

@@ -84,8 +84,10 @@ std::vector<FrontendSinks::Addressed> FrontendSinks::take_waiting() {
 
 void FrontendSinks::send(std::vector<Addressed> updates) {
   ++in_flight_;
-  Reply<void> reply([&loop = session_.loop(), id = session_.id()](const Result<void>& result) {
-    if (auto* session = loop.find<Session>(id)) session->sinks()->sent(result);
+  Reply<void> reply([queue = session_.loop().queue(), id = session_.id()](const Result<void>& result) {
+    queue->if_alive([&](RpcLoop& loop) {
+      if (auto* session = loop.find<Session>(id)) session->sinks()->sent(result);
+    });
   });
   session_.call<void>(
       rpc_limits::update_deadline, std::move(reply),

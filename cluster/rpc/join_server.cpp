@@ -68,7 +68,7 @@ class JoinDeskServer final : public schema::JoinDesk::Server {
         [&](auto params, Reply<JoinAnswer> reply) {
           JoinRequest request{wire::read(params.getToken()), wire::read(params.getRequestPem()),
                               wire::read(params.getName())};
-          Reply<JoinAnswer> noted = [&loop = loop_, id = session_, queue = loop_.queue(),
+          Reply<JoinAnswer> noted = [id = session_, queue = loop_.queue(),
                                      reply = std::move(reply)](Result<JoinAnswer> answer) mutable {
             queue->post_always([id, answer](RpcLoop& loop) {
               if (auto* found = loop.find<JoinSession>(id)) found->answered(answer);

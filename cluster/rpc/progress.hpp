@@ -31,11 +31,13 @@ class ProgressSender final : public LoopObject {
     if (!session || !next_) return;
     in_flight_ = true;
     const T value = *std::exchange(next_, std::nullopt);
-    Reply<void> reply([&loop = loop_, id = id_](const Result<void>& result) {
-      auto* sender = loop.find<ProgressSender>(id);
-      if (!sender) return;
-      sender->in_flight_ = false;
-      if (result) sender->send_next();
+    Reply<void> reply([queue = loop_.queue(), id = id_](const Result<void>& result) {
+      queue->if_alive([&](RpcLoop& loop) {
+        auto* sender = loop.find<ProgressSender>(id);
+        if (!sender) return;
+        sender->in_flight_ = false;
+        if (result) sender->send_next();
+      });
     });
     session->call<void>(
         rpc_limits::update_deadline, std::move(reply), [&] { return send_(client_, value); },
@@ -84,9 +86,9 @@ ProgressOfCall<T> make_progress(RpcLoop& loop, std::uint64_t session, schema::Pr
   const std::uint64_t id = loop.next_id();
   loop.add(id, std::make_unique<ProgressSender<T, Send>>(loop, id, session, kj::mv(client), std::move(send)));
   auto channel = std::make_shared<ProgressChannel<T, Send>>(loop.queue(), id);
-  auto guard = kj::heap(kj::defer([&loop, id, channel] {
+  auto guard = kj::heap(kj::defer([queue = loop.queue(), id, channel] {
     channel->close();
-    loop.retire(id);
+    queue->if_alive([id](RpcLoop& loop) { loop.retire(id); });
   }));
   return {ProgressSink<T>(channel), kj::mv(guard)};
 }

@@ -37,8 +37,8 @@ class PendingAnswers {
  public:
   explicit PendingAnswers(std::shared_ptr<RpcQueue> queue) : queue_(std::move(queue)) {}
 
-  /// Forgets the answer when it is destroyed: what comes later is dropped. The promises of calls that nobody waits for
-  /// any more are destroyed by the event loop itself, at its end, after everything that runs in it.
+  /// Forgets the answer when it is destroyed: what comes later is dropped. It may outlive the loop
+  /// (RpcQueue::if_alive).
   class Expectation {
    public:
     Expectation(std::shared_ptr<Entries> entries, std::uint64_t id) : entries_(std::move(entries)), id_(id) {}

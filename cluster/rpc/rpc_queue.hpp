@@ -58,6 +58,14 @@ class RpcQueue {
   /// True only on the RPC thread while its loop lives.
   bool on_loop_thread() const { return loop_thread_.load() == std::this_thread::get_id(); }
 
+  /// Runs `f(loop)` here and now, if the loop lives. For what may end after it: the promises of calls that nobody waits
+  /// for any more are destroyed by the event loop itself, at its end, and with them their answers and guards. RPC
+  /// thread.
+  template <typename F>
+  void if_alive(F&& f) {
+    if (on_loop_thread()) f(loop());
+  }
+
   // RPC thread only.
   RpcLoop& loop() { return *loop_; }
   void begin(RpcLoop& loop);

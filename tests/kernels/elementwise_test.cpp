@@ -9,6 +9,7 @@
 #include "tests/kernels/guarded_buffer.hpp"
 #include "tests/kernels/kernel_test.hpp"
 #include "tests/kernels/random_values.hpp"
+#include "tests/support/sanitizers.hpp"
 
 using namespace tessera::test;
 
@@ -163,7 +164,7 @@ KERNEL_TEST(products_and_scaled_sums_agree_with_the_reference_to_the_bit) {
 }
 
 BOOST_FIXTURE_TEST_CASE(reference_layer_norm_gelu_and_soft_caps_are_accurate, FlushDenormals) {
-  for (int i = -200000; i <= 200000; ++i) {
+  for (int i = -200000; i <= 200000; i += sanitized ? 20 : 1) {
     const float x = static_cast<float>(i) * 6e-5f;
     float tanh_kind = 0.0f, erf_kind = 0.0f, capped = 0.0f;
     scalar().gelu_tanh(&x, 1, &tanh_kind);

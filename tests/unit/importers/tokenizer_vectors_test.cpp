@@ -12,6 +12,7 @@
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/text/tokenizer.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace {
 
@@ -122,7 +123,8 @@ BOOST_AUTO_TEST_CASE(bert_from_gguf_gives_the_expected_ids) {
   check_vectors("ggml-vocab-bert-bge.gguf", "ggml-vocab-bert-bge.gguf");
 }
 
-BOOST_AUTO_TEST_CASE(texts_come_back_from_every_vocabulary_that_loses_nothing) {
+BOOST_AUTO_TEST_CASE(texts_come_back_from_every_vocabulary_that_loses_nothing,
+                     *boost::unit_test::precondition(NotSanitized())) {
   for (const char* const name :
        {"ggml-vocab-gpt-2.gguf", "llama3_tokenizer.model", "ggml-vocab-llama-spm.gguf", "llama2_tokenizer.model",
         "llama2_tokenizer.json", "phi-2_tokenizer.json", "roberta-base_tokenizer.json", "gpt_neox_20B_tokenizer.json",

@@ -14,6 +14,7 @@
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace tessera {
 
@@ -39,6 +40,10 @@ std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& path);
 
 /// A copy of a checkpoint's file with one flipped bit in a unit of a tensor.
 void damage_copy(const Checkpoint& good, const std::string& tensor, std::uint32_t unit, const std::string& path);
+
+/// The instruction sets that a model is run with. Under the sanitizers only the fastest beside the scalar one of
+/// `Execution{}`: the kernels' own tests run them all.
+inline std::vector<Isa> tried_isas() { return sanitized ? std::vector{available_isas().back()} : available_isas(); }
 
 /// How a forward pass is carried out; none of this may change a bit.
 struct Execution {

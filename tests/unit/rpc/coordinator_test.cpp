@@ -288,6 +288,29 @@ BOOST_AUTO_TEST_CASE(a_watch_closes_when_its_client_goes) {
   while (!sink.closed()) std::this_thread::yield();
 }
 
+// The event loop destroys the promises of such calls only at its own end, after all that lives in it.
+BOOST_AUTO_TEST_CASE(a_server_that_stops_closes_the_watches_that_were_given_up_and_those_that_were_not) {
+  for (int round = 0; round < 20; ++round) {
+    RpcFixture fixture;
+    Inbox<ProgressSink<JobRecord>> sinks;
+    std::vector<Reply<JobRecord>> owed;
+    fixture.coordinator.on_watch = [&](JobId, bool, ProgressSink<JobRecord> progress, Reply<JobRecord> reply) {
+      owed.push_back(std::move(reply));
+      sinks.put(std::move(progress));
+    };
+    std::vector<ProgressSink<JobRecord>> opened;
+    {
+      const CoordinatorClient client = fixture.connect(Role::user, "alice");
+      for (int i = 0; i < 8; ++i) client.watch_job({1}, true, long_deadline, nullptr, Reply<JobRecord>());
+      for (int i = 0; i < 8; ++i) opened.push_back(sinks.take());
+      for (const auto& sink : opened) sink.send(JobRecord());
+      if (round % 2 == 1) fixture.server_thread->stop();
+    }
+    fixture.server_thread->stop();
+    for (const auto& sink : opened) BOOST_TEST(sink.closed());
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
