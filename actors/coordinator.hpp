@@ -16,13 +16,13 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
-#include "actors/blocking_worker.hpp"
 #include "cluster/auth/certificates.hpp"
 #include "cluster/control/coordinator_core.hpp"
 #include "cluster/rpc/coordinator_service.hpp"
 #include "cluster/rpc/join_service.hpp"
 #include "cluster/rpc/rpc_thread.hpp"
 #include "cluster/store/store.hpp"
+#include "runtime/base/blocking_worker.hpp"
 
 namespace tessera {
 

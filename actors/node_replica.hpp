@@ -11,8 +11,8 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
-#include "actors/blocking_worker.hpp"
 #include "cluster/executor/replica_executor.hpp"
+#include "runtime/base/blocking_worker.hpp"
 
 namespace tessera {
 

@@ -14,12 +14,12 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
-#include "actors/blocking_worker.hpp"
 #include "cluster/control/node_info.hpp"
 #include "cluster/exchange/options.hpp"
 #include "cluster/executor/replica_executor.hpp"
 #include "cluster/rpc/conductor_service.hpp"
 #include "cluster/rpc/coordinator_client.hpp"
+#include "runtime/base/blocking_worker.hpp"
 
 namespace tessera {
 

@@ -18,6 +18,7 @@
 #include "app/progress_bar.hpp"
 #include "app/report.hpp"
 #include "app/run_options.hpp"
+#include "runtime/base/decimal.hpp"
 #include "runtime/model/embedding.hpp"
 #include "runtime/text/utf8.hpp"
 
@@ -119,7 +120,7 @@ class VectorPrinter {
   void put(std::size_t text, std::span<const float> vector) {
     if (!json_) return print(line_of(vector));
     nlohmann::json values = nlohmann::json::array();
-    for (const float value : vector) values.push_back(round_trip(value));
+    for (const float value : vector) values.push_back(decimal_of(value));
     const nlohmann::json entry = {{"embedding", std::move(values)},
                                   {"index", text},
                                   {"tokens", texts_.tokens[text].size()},

@@ -14,6 +14,7 @@
 #include "app/interrupt.hpp"
 #include "app/report.hpp"
 #include "app/sampling_options.hpp"
+#include "runtime/base/decimal.hpp"
 
 namespace tessera::app {
 
@@ -73,7 +74,7 @@ nlohmann::json to_json(const GenerateEvent& event) {
       return {{"event", "token"},
               {"index", event.index},
               {"id", event.token},
-              {"logprob", round_trip(event.log_probability)},
+              {"logprob", decimal_of(event.log_probability)},
               {"text", event.text}};
     case GenerateEvent::Kind::resumed:
       return {{"event", "resumed"}, {"index", event.index}, {"node", event.node}};
@@ -101,7 +102,7 @@ void take(const GenerateEvent& event, const GenerateOptions& options, Output& ou
 
 nlohmann::json to_json(const client::Generation& generation, const Output& output) {
   nlohmann::json log_probabilities = nlohmann::json::array();
-  for (const float value : output.log_probabilities) log_probabilities.push_back(round_trip(value));
+  for (const float value : output.log_probabilities) log_probabilities.push_back(decimal_of(value));
   const client::GenerateSummary summary = generation.summary();
   return {{"prompt_ids", generation.prompt()},
           {"ids", output.ids},

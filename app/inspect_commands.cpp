@@ -14,6 +14,8 @@
 #include "app/progress_bar.hpp"
 #include "app/report.hpp"
 #include "app/run_options.hpp"
+#include "runtime/base/decimal.hpp"
+#include "runtime/checkpoint/shape_json.hpp"
 #include "runtime/model/shard_weights.hpp"
 
 namespace tessera::app {
@@ -68,8 +70,9 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
   const ModelShape& shape = manifest.shape;
   const Totals sum = totals(manifest);
   const ProcessMemory memory = process_memory();
-  // Only what differs from the plain blocks, as the checkpoint has it.
-  const nlohmann::json plan = nlohmann::json::parse(to_json(manifest))["shape"].value("plan", nlohmann::json::object());
+  nlohmann::json about = shape_to_json(shape);
+  about["norm_eps"] = decimal_of(shape.norm_eps);
+  about.emplace("plan", nlohmann::json::object());  // where every block is the plain one
   nlohmann::json tensors = nlohmann::json::array();
   for (const TensorEntry& entry : manifest.tensors) tensors.push_back(tensor_json(entry));
   return {{"uri", model.checkpoint->source().uri()},
@@ -81,20 +84,7 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
           {"kv_dtype", to_string(kv_dtype_for(manifest.dtype))},
           {"parameters", sum.parameters},
           {"weight_bytes", sum.bytes},
-          {"model",
-           {{"family", shape.family},
-            {"dim", shape.dim},
-            {"layers", shape.layers},
-            {"heads", shape.heads},
-            {"kv_heads", shape.kv_heads},
-            {"head_dim", shape.head_dim},
-            {"ffn_dim", shape.ffn_dim},
-            {"vocab_size", shape.vocab_size},
-            {"context_length", shape.context_length},
-            {"norm_eps", round_trip(shape.norm_eps)},
-            {"rope_theta", shape.rope_theta},
-            {"tied_head", shape.tied_head},
-            {"plan", plan}}},
+          {"model", std::move(about)},
           {"slices",
            {{"attention", manifest.geometry.attention_slices},
             {"ffn", manifest.geometry.ffn_slices},

@@ -1,6 +1,5 @@
 #include "app/report.hpp"
 
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -36,15 +35,6 @@ int fail_closed_stdout() { return fail(Error{ErrorCode::io, "standard output was
 
 bool print_text(const std::string& text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-}
-
-double round_trip(float value) {
-  char text[32];
-  const auto [end, code] = std::to_chars(text, text + sizeof text, value);
-  (void)code;
-  double result = 0;
-  std::from_chars(text, end, result);
-  return result;
 }
 
 bool print_json(const nlohmann::json& json) {

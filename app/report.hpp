@@ -18,10 +18,6 @@ int fail_closed_stdout();
 /// Text on stdout, at once. False when stdout cannot take it.
 bool print_text(const std::string& text);
 
-/// A double whose shortest decimal form is the shortest one that reads back as the same float: so that JSON shows
-/// -1.25, not -1.2500000476837158, and loses no bit.
-double round_trip(float value);
-
 /// One line on stdout. False when stdout cannot take it.
 bool print_json(const nlohmann::json& json);
 

@@ -15,6 +15,7 @@
 #include "app/report.hpp"
 #include "app/run_options.hpp"
 #include "app/sampling_options.hpp"
+#include "runtime/base/decimal.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/rng.hpp"
@@ -138,7 +139,7 @@ struct RunSummary {
 
 nlohmann::json to_json(const GenerationRequest& request, const RunOutput& output, const RunSummary& summary) {
   nlohmann::json log_probabilities = nlohmann::json::array();
-  for (const float value : output.log_probabilities) log_probabilities.push_back(round_trip(value));
+  for (const float value : output.log_probabilities) log_probabilities.push_back(decimal_of(value));
   const GenerationReport& report = summary.report;
   const ProcessMemory memory = process_memory();
   return {{"prompt_ids", request.prompt},

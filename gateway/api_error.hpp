@@ -6,8 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <variant>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -45,22 +43,6 @@ const char* status_text(int status);
 
 /// A value, or why the request was refused.
 template <typename T>
-class [[nodiscard]] Outcome {
- public:
-  Outcome(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-  Outcome(ApiError error) : state_(std::in_place_index<1>, std::move(error)) {}
-
-  explicit operator bool() const { return state_.index() == 0; }
-  T& operator*() & { return *std::get_if<0>(&state_); }
-  const T& operator*() const& { return *std::get_if<0>(&state_); }
-  T&& operator*() && { return std::move(*std::get_if<0>(&state_)); }
-  T* operator->() { return std::get_if<0>(&state_); }
-  const T* operator->() const { return std::get_if<0>(&state_); }
-  /// Only of a refusal.
-  const ApiError& error() const { return *std::get_if<1>(&state_); }
-
- private:
-  std::variant<T, ApiError> state_;
-};
+using Outcome = Result<T, ApiError>;
 
 }  // namespace tessera::gateway

@@ -1,25 +1,14 @@
 #include "gateway/completion_reply.hpp"
 
-#include <charconv>
-
+#include "runtime/base/decimal.hpp"
 #include "runtime/text/utf8.hpp"
 
 namespace tessera::gateway {
 
 namespace {
 
-/// The shortest decimal that reads back as the same float.
-double round_trip(float value) {
-  char text[32];
-  const auto [end, code] = std::to_chars(text, text + sizeof text, value);
-  static_cast<void>(code);
-  double result = 0;
-  std::from_chars(text, end, result);
-  return result;
-}
-
 Json logprob_of(const TextToken& token) {
-  return token.log_probability ? Json(round_trip(*token.log_probability)) : Json();
+  return token.log_probability ? Json(decimal_of(*token.log_probability)) : Json();
 }
 
 Json usage_json(const Usage& usage) {
@@ -49,15 +38,10 @@ class TextReply final : public CompletionReply {
   const char* object(bool) const override { return "text_completion"; }
 
   Json choice_json(std::size_t index, const FinishedChoice& choice) const override {
-    Json json{{"text", choice.text},
-              {"index", index},
-              {"logprobs", logprobs(choice.tokens)},
-              {"finish_reason", reason_text(choice.reason)}};
-    if (facts().return_token_ids) {
-      json["token_ids"] = choice.ids;
-      json["prompt_token_ids"] = choice.prompt_ids;
-    }
-    return json;
+    return {{"text", choice.text},
+            {"index", index},
+            {"logprobs", logprobs(choice.tokens)},
+            {"finish_reason", reason_text(choice.reason)}};
   }
 
   Json logprobs(const std::vector<TextToken>& tokens) const {
@@ -92,15 +76,10 @@ class ChatReply final : public CompletionReply {
   const char* object(bool chunk) const override { return chunk ? "chat.completion.chunk" : "chat.completion"; }
 
   Json choice_json(std::size_t index, const FinishedChoice& choice) const override {
-    Json json{{"index", index},
-              {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
-              {"logprobs", logprobs(choice.tokens)},
-              {"finish_reason", reason_text(choice.reason)}};
-    if (facts().return_token_ids) {
-      json["token_ids"] = choice.ids;
-      json["prompt_token_ids"] = choice.prompt_ids;
-    }
-    return json;
+    return {{"index", index},
+            {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+            {"logprobs", logprobs(choice.tokens)},
+            {"finish_reason", reason_text(choice.reason)}};
   }
 
   Json delta(std::size_t choice, Json delta, Json logprobs, Json reason) const {
@@ -150,7 +129,14 @@ Json CompletionReply::usage_chunk(const Usage& usage) const {
 
 Json CompletionReply::whole(const std::vector<FinishedChoice>& choices, const Usage& usage) const {
   Json list = Json::array();
-  for (std::size_t i = 0; i < choices.size(); ++i) list.push_back(choice_json(i, choices[i]));
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    Json choice = choice_json(i, choices[i]);
+    if (facts_.return_token_ids) {
+      choice["token_ids"] = choices[i].ids;
+      choice["prompt_token_ids"] = choices[i].prompt_ids;
+    }
+    list.push_back(std::move(choice));
+  }
   Json json = envelope(false, std::move(list));
   json["usage"] = usage_json(usage);
   return json;

@@ -53,6 +53,7 @@ class CompletionReply {
 
  protected:
   virtual const char* object(bool chunk) const = 0;
+  /// Without token ids.
   virtual Json choice_json(std::size_t index, const FinishedChoice& choice) const = 0;
   Json envelope(bool chunk, Json choices) const;
 

@@ -11,13 +11,6 @@ namespace {
 
 constexpr std::size_t fingerprint_digits = 16;
 
-Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name) {
-  auto found = source.find(name);
-  if (found) return *std::move(found);
-  if (found.error().code == ErrorCode::not_found) return model_not_found(name);
-  return to_api_error(found.error());
-}
-
 std::optional<ApiError> check_ids(const ModelWithText& model, const std::vector<TokenId>& ids) {
   if (!model.tokenizer) return {};  // the model's conductor checks them
   for (const TokenId id : ids) {
@@ -104,6 +97,32 @@ Outcome<std::vector<TokenId>> prompt_ids(const ModelWithText& model, const Compl
 
 }  // namespace
 
+Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name) {
+  auto found = source.find(name);
+  if (found) return *std::move(found);
+  if (found.error().code == ErrorCode::not_found) return model_not_found(name);
+  return to_api_error(found.error());
+}
+
+Outcome<std::vector<TokenId>> chat_prompt(const ModelWithText& model, const Json& messages, const Json& variables,
+                                          std::chrono::local_seconds now) {
+  if (!model.chat || !model.tokenizer) {
+    return bad_request("the model " + model.model.name +
+                           " has no chat template, so it cannot chat; use /v1/completions, or import the model with "
+                           "--chat-template FILE",
+                       "model", "no_chat_template");
+  }
+  ChatInput input = start_chat(model.tokenizer.get(), now);
+  input.messages = messages;
+  for (const auto& [name, value] : variables.items()) input.variables[name] = value;
+  auto ids = chat_tokens(*model.chat, input, *model.tokenizer);
+  if (ids) return *std::move(ids);
+  ApiError error =
+      ids.error().code == ErrorCode::exhausted ? bad_request(ids.error().message) : to_api_error(ids.error());
+  error.param = "messages";
+  return error;
+}
+
 std::string fingerprint(const ServedModel& model) {
   return model.profile + "_" + model.content_id.substr(0, fingerprint_digits);
 }
@@ -152,22 +171,8 @@ Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& reques
   if (!model) return model.error();
   if (auto error = check_choices(1, request.generation.choices, choices_max)) return *std::move(error);
   if (request.top_logprobs > 0) return not_supported("top_logprobs", "Log-probabilities of alternatives are");
-  if (!model->chat || !model->tokenizer) {
-    return bad_request("the model " + model->model.name +
-                           " has no chat template, so it cannot chat; use /v1/completions, or import the model with "
-                           "--chat-template FILE",
-                       "model", "no_chat_template");
-  }
-  ChatInput input = start_chat(model->tokenizer.get(), now);
-  input.messages = request.messages;
-  for (const auto& [name, value] : request.template_variables.items()) input.variables[name] = value;
-  auto ids = chat_tokens(*model->chat, input, *model->tokenizer);
-  if (!ids) {
-    ApiError error = to_api_error(ids.error());
-    if (ids.error().code == ErrorCode::exhausted) error = bad_request(ids.error().message);
-    error.param = "messages";
-    return error;
-  }
+  auto ids = chat_prompt(*model, request.messages, request.template_variables, now);
+  if (!ids) return ids.error();
   if (ids->empty()) return bad_request("the conversation becomes an empty prompt", "messages");
   GenerationFields generation = request.generation;
   GenerationPlan plan;

@@ -2,6 +2,7 @@
 // tokenizes and may wait for the cluster; carried out on the event loop (generation_run.hpp).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,6 +34,13 @@ struct ReplyIdentity {
   std::string id;  ///< random, without the prefix of its kind
   std::int64_t created_unix_s = 0;
 };
+
+/// By its name in a request. Errors: 404; those of a cluster that cannot be reached.
+Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name);
+/// The prompt that a conversation becomes; `variables` for the model's template, which may show `now`. Errors: 400
+/// where the model has no template, or the template refuses the messages.
+Outcome<std::vector<TokenId>> chat_prompt(const ModelWithText& model, const Json& messages, const Json& variables,
+                                          std::chrono::local_seconds now);
 
 /// Finds the model, tokenizes, checks lengths. `choices_max`: streams that one request may start. Errors: 404 for the
 /// model, 400 that name the field.

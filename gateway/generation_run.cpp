@@ -4,39 +4,12 @@
 #include <iterator>
 #include <utility>
 
+#include "clients/convert.hpp"
 #include "gateway/sse.hpp"
 
 namespace tessera::gateway {
 
 namespace {
-
-ErrorCode internal_code(client::ErrorCode code) {
-  switch (code) {
-    case client::ErrorCode::invalid_argument:
-      return ErrorCode::invalid_argument;
-    case client::ErrorCode::not_found:
-      return ErrorCode::not_found;
-    case client::ErrorCode::corrupt:
-      return ErrorCode::corrupt;
-    case client::ErrorCode::unsupported:
-      return ErrorCode::unsupported;
-    case client::ErrorCode::io:
-      return ErrorCode::io;
-    case client::ErrorCode::exhausted:
-      return ErrorCode::exhausted;
-    case client::ErrorCode::cancelled:
-      return ErrorCode::cancelled;
-    case client::ErrorCode::unavailable:
-      return ErrorCode::unavailable;
-    case client::ErrorCode::timed_out:
-      return ErrorCode::timed_out;
-    case client::ErrorCode::denied:
-      return ErrorCode::denied;
-    case client::ErrorCode::conflict:
-      return ErrorCode::conflict;
-  }
-  return ErrorCode::io;
-}
 
 class GenerationRun {
  public:
@@ -92,7 +65,7 @@ class GenerationRun {
       choice.text.take(*event, piece);
       any = true;
     }
-    if (const auto error = stream.error()) error_ = to_api_error({internal_code(error->code), error->message});
+    if (const auto error = stream.error()) error_ = to_api_error({frontend::to_internal(error->code), error->message});
     if (piece.finished == client::FinishReason::cancelled)
       error_ = to_api_error({ErrorCode::cancelled, "the generation was cancelled"});
     if (!any || error_) return;
@@ -206,7 +179,7 @@ Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& b
     return overloaded("this server runs " + std::to_string(budget.running()) + " of at most " +
                       std::to_string(budget.streams_max()) + " completions at once; try again");
   }
-  started.permit = std::make_shared<StreamBudget::Permit>(*std::move(permit));
+  started.permit = std::make_unique<StreamBudget::Permit>(*std::move(permit));
   for (const PlannedChoice& choice : started.plan.choices) {
     auto stream = source.start(choice.spec, [changed = started.changed] { changed->notify(); });
     if (!stream) return to_api_error(stream.error());

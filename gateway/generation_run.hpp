@@ -19,7 +19,7 @@ struct StartedGeneration {
   GenerationPlan plan;
   std::vector<std::unique_ptr<TokenStream>> streams;  ///< one per choice
   std::shared_ptr<Wakeup> changed;
-  std::shared_ptr<StreamBudget::Permit> permit;
+  std::unique_ptr<StreamBudget::Permit> permit;
 };
 
 /// Starts every stream of the plan, or none. Waits for the cluster: not on an event loop. Errors: 429 when too many

@@ -1,43 +1,14 @@
 #include "gateway/json_body.hpp"
 
-#include <array>
 #include <optional>
 #include <set>
 #include <string>
 
+#include "runtime/base/json_bounds.hpp"
+
 namespace tessera::gateway {
 
 namespace {
-
-/// Brackets and commas outside of strings, without building anything. Whether it is JSON at all, the parser says.
-std::optional<ApiError> check_size(std::string_view body) {
-  std::array<std::size_t, body_nesting_max + 1> keys_at{};  // of the innermost object of each depth
-  std::size_t depth = 0, values = 1, keys = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < body.size(); ++i) {
-    const char c = body[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-      continue;
-    }
-    if (c == '"') in_string = true;
-    if (c == '[' || c == '{') {
-      if (++depth > body_nesting_max)
-        return bad_request("the body is nested more than " + std::to_string(body_nesting_max) + " levels deep");
-      keys_at[depth] = 0;
-      ++values;
-    }
-    if ((c == ']' || c == '}') && depth > 0) --depth;
-    if (c == ',' && ++values > body_values_max)
-      return bad_request("the body has more than " + std::to_string(body_values_max) + " values");
-    if (c == ':' && (++keys > body_keys_max || ++keys_at[depth] > object_keys_max)) {
-      return bad_request("the body has an object of more than " + std::to_string(object_keys_max) +
-                         " keys, or more than " + std::to_string(body_keys_max) + " keys in all");
-    }
-  }
-  return {};
-}
 
 /// Where the parser stopped, without its exception's number in brackets.
 std::string cause_of(const std::string& what) {
@@ -48,7 +19,8 @@ std::string cause_of(const std::string& what) {
 }  // namespace
 
 Outcome<Json> parse_body(std::string_view body) {
-  if (auto error = check_size(body)) return *std::move(error);
+  constexpr JsonBounds bounds{body_nesting_max, body_values_max, body_keys_max, object_keys_max};
+  if (const auto exceeded = json_exceeds(body, bounds)) return bad_request("the body " + *exceeded);
   std::set<std::string> keys;
   std::optional<std::string> twice;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {

@@ -14,24 +14,20 @@ ReplyIdentity identity(const Services& services) {
 }
 
 Outcome<GenerationPlan> completion(Services& services, const Json& body) {
-  const auto request = parse_completion(body);
-  if (!request) return request.error();
-  return plan_completion(services.models, *request, identity(services), services.budget.streams_max());
+  TESSERA_TRY(const CompletionRequest request, parse_completion(body));
+  return plan_completion(services.models, request, identity(services), services.budget.streams_max());
 }
 
 Outcome<GenerationPlan> chat(Services& services, const Json& body) {
-  const auto request = parse_chat(body);
-  if (!request) return request.error();
-  return plan_chat(services.models, *request, identity(services), services.budget.streams_max(),
+  TESSERA_TRY(const ChatRequest request, parse_chat(body));
+  return plan_chat(services.models, request, identity(services), services.budget.streams_max(),
                    local_time(services.calendar.now()));
 }
 
 Outcome<StartedGeneration> start(Services& services, const Plan& make_plan, const std::string& text) {
-  const auto body = parse_body(text);
-  if (!body) return body.error();
-  auto plan = make_plan(services, *body);
-  if (!plan) return plan.error();
-  return start_generation(services.models, services.budget, *std::move(plan));
+  TESSERA_TRY(const Json body, parse_body(text));
+  TESSERA_TRY(GenerationPlan plan, make_plan(services, body));
+  return start_generation(services.models, services.budget, std::move(plan));
 }
 
 kj::Promise<void> generate(HttpCall& call, Services& services, Plan make_plan) {

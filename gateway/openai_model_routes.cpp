@@ -1,6 +1,6 @@
 // OpenAI: the list of models, and one of them.
+#include "gateway/json_answer.hpp"
 #include "gateway/routes.hpp"
-#include "gateway/sse.hpp"
 
 namespace tessera::gateway {
 
@@ -31,19 +31,14 @@ Outcome<Json> show(Services& services, const std::string& name) {
   return model_not_found(name);
 }
 
-kj::Promise<void> answer(HttpCall& call, Services& services, std::function<Outcome<Json>()> ask) {
-  return services.pool.run<Json>(std::move(ask)).then([&call](Outcome<Json> outcome) {
-    return outcome ? call.send_json(200, to_text(*outcome)) : call.send_error(outcome.error());
-  });
-}
-
 }  // namespace
 
 void add_openai_model_routes(Router& router, Services& services) {
-  router.add("GET", "/v1/models",
-             [&services](HttpCall& call) { return answer(call, services, [&services] { return list(services); }); });
+  router.add("GET", "/v1/models", [&services](HttpCall& call) {
+    return answer_json(call, services, [&services] { return list(services); });
+  });
   router.add("GET", "/v1/models/{}", [&services](HttpCall& call) {
-    return answer(call, services, [&services, name = call.captured[0]] { return show(services, name); });
+    return answer_json(call, services, [&services, name = call.captured[0]] { return show(services, name); });
   });
 }
 

@@ -1,10 +1,10 @@
 #include "gateway/server_loop.hpp"
 
-#include <cstdio>
 #include <kj/debug.h>
 #include <string_view>
 
 #include "gateway/origin.hpp"
+#include "gateway/services.hpp"
 #include "gateway/sse.hpp"
 #include "runtime/base/log.hpp"
 
@@ -45,12 +45,7 @@ bool is_request_id(const std::string& text) {
   return true;
 }
 
-std::string draw_request_id(EntropySource& entropy) {
-  char text[40];
-  std::snprintf(text, sizeof text, "req_%016llx%016llx", static_cast<unsigned long long>(entropy.next_seed()),
-                static_cast<unsigned long long>(entropy.next_seed()));
-  return text;
-}
+std::string draw_request_id() { return "req_" + draw_reply_id(); }
 
 kj::HttpServerSettings server_settings(const GatewayOptions& options, kj::HttpServerErrorHandler& errors) {
   kj::HttpServerSettings settings;
@@ -133,7 +128,7 @@ HttpRequestFacts ServerLoop::facts(kj::HttpMethod method, kj::StringPtr url, con
   facts.host = text_of(headers.get(kj::HttpHeaderId::HOST));
   facts.origin = text_of(headers.get(origin_));
   facts.request_id = text_of(headers.get(request_id_));
-  if (!is_request_id(facts.request_id)) facts.request_id = draw_request_id(entropy_);
+  if (!is_request_id(facts.request_id)) facts.request_id = draw_request_id();
   facts.header_bytes = url.size();
   headers.forEach(
       [&](kj::StringPtr name, kj::StringPtr value) { facts.header_bytes += name.size() + value.size() + 4; });
@@ -194,7 +189,7 @@ kj::Promise<void> ServerLoop::answer_plainly(const ApiError& error, kj::HttpServ
   auto text = kj::heapString(to_text(to_json(error)).c_str());
   kj::HttpHeaders headers(*table_);
   headers.set(kj::HttpHeaderId::CONTENT_TYPE, "application/json");
-  headers.set(request_id_, kj::str(draw_request_id(entropy_).c_str()));
+  headers.set(request_id_, kj::str(draw_request_id().c_str()));
   auto stream = response.send(static_cast<kj::uint>(error.status), status_text(error.status), headers, text.size());
   auto written = stream->write(text.begin(), text.size());
   return written.attach(kj::mv(stream), kj::mv(text));

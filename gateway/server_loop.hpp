@@ -9,7 +9,6 @@
 
 #include "gateway/connection_watch.hpp"
 #include "gateway/http_thread.hpp"
-#include "runtime/base/rng.hpp"
 
 namespace tessera::gateway {
 
@@ -45,7 +44,6 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
 
   kj::AsyncIoContext& io_;
   const HttpShared gateway_;
-  SystemEntropy entropy_;
   kj::HttpHeaderTable::Builder table_builder_;
   const kj::HttpHeaderId request_id_, origin_;
   const kj::Own<kj::HttpHeaderTable> table_;

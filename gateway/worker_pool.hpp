@@ -3,32 +3,24 @@
 //   return pool.run<Plan>([…] { return make_plan(…); }).then([](Plan plan) { … });     // back on the loop
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <kj/async.h>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "gateway/api_error.hpp"
+#include "runtime/base/blocking_worker.hpp"
 
 namespace tessera::gateway {
 
 /// Tasks that wait; more are answered 429.
 inline constexpr std::size_t pool_tasks_max = 1024;
 
-/// Any thread. Destroy it after the loops that wait for its results.
+/// Any thread. Destroy it after the loops that wait for its results; it ends once it has run what was posted.
 class WorkerPool {
  public:
-  explicit WorkerPool(std::size_t threads);
-  /// Runs what was posted, then ends.
-  ~WorkerPool();
-  WorkerPool(const WorkerPool&) = delete;
-  WorkerPool& operator=(const WorkerPool&) = delete;
+  explicit WorkerPool(std::size_t threads) : worker_(threads, pool_tasks_max) {}
 
   /// Runs `task` on a worker, and hands its outcome to the loop of the calling thread. When nobody waits for the
   /// outcome any more, it is destroyed on the worker. A loop's thread.
@@ -40,20 +32,13 @@ class WorkerPool {
     };
     auto pair = kj::newPromiseAndCrossThreadFulfiller<Outcome<T>>();
     auto owed = std::make_shared<Owed>(Owed{std::move(task), kj::mv(pair.fulfiller)});
-    if (!post([owed] { owed->fulfiller->fulfill(owed->task()); }))
+    if (!worker_.post([owed] { owed->fulfiller->fulfill(owed->task()); }))
       return Outcome<T>(overloaded("this server has too many requests waiting; try again"));
     return kj::mv(pair.promise);
   }
 
  private:
-  bool post(std::function<void()> task);
-  void work();
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> tasks_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  BlockingWorker worker_;
 };
 
 }  // namespace tessera::gateway

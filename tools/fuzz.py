@@ -69,7 +69,7 @@ def judge(name, code, log, seed_count):
         saved = re.search(r"Test unit written to (\S+)", log)
         return Case(name, FAILED, f"exit code {code}; " + (f"the input is {saved.group(1)}" if saved else "no input was saved"))
     if seed_count == 0:
-        return Case(name, FAILED, "has no seed: add inputs to tests/fuzz/corpus or to tools/make_fuzz_corpus.py")
+        return Case(name, FAILED, "has no seed: add inputs to tests/fuzz/corpus or to tools/fuzz_seeds")
     if not runs or int(runs.group(1)) <= seed_count:
         return Case(name, FAILED, "ran no input beyond its seeds")
     return Case(name, PASSED, f"{runs.group(1)} inputs")

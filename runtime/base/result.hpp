@@ -10,6 +10,9 @@
 //   TESSERA_TRY(auto file, open_file(path));
 //   TESSERA_CHECK(file.write(bytes));        // for Result<void>
 //
+// Where failures are told in other words than an Error's, as to clients over HTTP, the error has a type of its own:
+// Result<T, E>.
+//
 // A bug is not a Result: see ensure.hpp. Exceptions of libraries are caught in the file that calls them.
 #pragma once
 
@@ -43,11 +46,11 @@ struct Error {
   std::string message;
 };
 
-template <typename T>
+template <typename T, typename E = Error>
 class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  Result(E error) : state_(std::in_place_index<1>, std::move(error)) {}
 
   explicit operator bool() const { return state_.index() == 0; }
   T& operator*() & { return *std::get_if<0>(&state_); }
@@ -56,18 +59,18 @@ class [[nodiscard]] Result {
   T* operator->() { return std::get_if<0>(&state_); }
   const T* operator->() const { return std::get_if<0>(&state_); }
   /// Of a value: an empty one, so that messages may be built before it is known which of the two there is.
-  const Error& error() const {
-    static const Error none{ErrorCode::invalid_argument, {}};
-    const Error* const error = std::get_if<1>(&state_);
+  const E& error() const {
+    static const E none{};
+    const E* const error = std::get_if<1>(&state_);
     return error != nullptr ? *error : none;
   }
 
  private:
-  std::variant<T, Error> state_;
+  std::variant<T, E> state_;
 };
 
 template <>
-class [[nodiscard]] Result<void> {
+class [[nodiscard]] Result<void, Error> {
  public:
   Result() = default;
   Result(Error error) : failed_(true), error_(std::move(error)) {}

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/json_bounds.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
 #include "runtime/checkpoint/manifest.hpp"
@@ -21,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 /// Levels of arrays and objects: the manifest itself has 4 (root, tensors, entry, layout).
-constexpr std::uint32_t depth_max = 8;
+constexpr std::size_t depth_max = 8;
 /// JSON values in all: every tensor of the largest model has 14, so that the parsed form stays below some 130 MB
 /// besides its strings.
 constexpr std::size_t values_max =
@@ -33,37 +34,11 @@ Error damaged(const std::string& where, const std::string& what) {
                                   "; the file is damaged or was not made by this program: import the model again"};
 }
 
-// Bounds depth and number of values before the parser builds anything. It need not know JSON beyond where strings end.
-Result<void> scan_structure(const std::string& text, const std::string& where) {
-  std::uint32_t depth = 0;
-  std::size_t values = 1;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-      continue;
-    }
-    if (c == '"') in_string = true;
-    if (c == '[' || c == '{') {
-      ++values;
-      if (++depth > depth_max)
-        return damaged(where, "is nested more than " + std::to_string(depth_max) + " levels deep");
-    }
-    if ((c == ']' || c == '}') && depth > 0) --depth;
-    if (c == ',' && ++values > values_max)
-      return damaged(where, "has more than " + std::to_string(values_max) + " values");
-  }
-  if (values > values_max) return damaged(where, "has more than " + std::to_string(values_max) + " values");
-  return {};
-}
-
 Result<json> parse_text(const std::string& text, const std::string& where) {
   if (text.size() > limits::manifest_bytes_max) {
     return damaged(where, "has more than " + std::to_string(limits::manifest_bytes_max) + " bytes");
   }
-  TESSERA_CHECK(scan_structure(text, where));
+  if (const auto exceeded = json_exceeds(text, {depth_max, values_max})) return damaged(where, *exceeded);
   try {
     return json::parse(text);
   } catch (const json::parse_error& e) {

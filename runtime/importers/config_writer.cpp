@@ -1,19 +1,12 @@
 #include "runtime/importers/config_writer.hpp"
 
-#include <charconv>
 #include <cmath>
+
+#include "runtime/base/decimal.hpp"
 
 namespace tessera {
 
 using nlohmann::json;
-
-double decimal_of(float value) {
-  char text[32];
-  const std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
-  double decimal = static_cast<double>(value);
-  std::from_chars(text, end.ptr, decimal);
-  return decimal;
-}
 
 void write_sizes(const ModelShape& shape, json& config) {
   config["hidden_size"] = shape.dim;

@@ -14,9 +14,6 @@
 
 namespace tessera {
 
-/// The number that a person would write for an f32.
-double decimal_of(float value);
-
 /// Width, layers, heads, FFN, positions, vocabulary and the tied head, by the names that most families use.
 void write_sizes(const ModelShape& shape, nlohmann::json& config);
 /// The same with KV heads, norm_eps, RoPE and its scaling, and hidden_act silu, by Llama's names.

@@ -5,6 +5,7 @@
 // A text alone has token type 0 throughout, so that this type's vector is added to the positions.
 //
 // An exported model has one token type, whose vector adds nothing: it is inside the positions already.
+#include "runtime/base/decimal.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 

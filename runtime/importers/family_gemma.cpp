@@ -3,6 +3,7 @@
 // frequencies of their own.
 #include <cmath>
 
+#include "runtime/base/decimal.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"
 

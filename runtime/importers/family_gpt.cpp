@@ -1,5 +1,6 @@
 // GPT-2 and GPT-NeoX (Pythia): LayerNorm, biases everywhere, GELU without a gate. GPT-2 learns its positions and stores
 // its matrices transposed; GPT-NeoX rotates a part of each head and adds attention and FFN of the same x.
+#include "runtime/base/decimal.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "runtime/base/decimal.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/hf_family.hpp"

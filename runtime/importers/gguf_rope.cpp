@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/decimal.hpp"
 #include "runtime/importers/config_reader.hpp"
 #include "runtime/importers/config_writer.hpp"
 #include "runtime/importers/gguf_family.hpp"

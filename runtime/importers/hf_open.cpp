@@ -1,12 +1,10 @@
 // From paths to models in the Hugging Face layout.
-#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/byte_source.hpp"
@@ -18,13 +16,11 @@ namespace {
 
 Result<HfConfig> read_config(const std::filesystem::path& folder) {
   const std::string path = (folder / "config.json").string();
-  auto file = open_byte_source(path);
-  if (!file) {
-    return Error{file.error().code,
-                 file.error().message + "; a safetensors model needs its config.json beside the weights"};
-  }
-  TESSERA_TRY(const std::vector<std::byte> bytes, read_whole(**file, limits::hf_config_bytes_max, "a config.json"));
-  return parse_hf_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+  const Result<std::string> text = read_text(path, limits::hf_config_bytes_max, "a config.json");
+  if (text) return parse_hf_config(*text, path);
+  if (text.error().code != ErrorCode::not_found) return text.error();
+  return Error{ErrorCode::not_found,
+               text.error().message + "; a safetensors model needs its config.json beside the weights"};
 }
 
 Result<SafetensorsFile> open_safetensors(const std::string& path) {
@@ -44,10 +40,8 @@ Result<std::unique_ptr<WeightSource>> open_hf_file(const std::string& path) {
 
 Result<std::unique_ptr<WeightSource>> open_hf_index(const std::string& path) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  TESSERA_TRY(const auto index, open_byte_source(path));
-  TESSERA_TRY(const std::vector<std::byte> bytes,
-              read_whole(*index, limits::hf_index_bytes_max, "an index of safetensors files"));
-  TESSERA_TRY(const auto file_names, parse_hf_index({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path));
+  TESSERA_TRY(const std::string index, read_text(path, limits::hf_index_bytes_max, "an index of safetensors files"));
+  TESSERA_TRY(const auto file_names, parse_hf_index(index, path));
   TESSERA_TRY(HfConfig config, read_config(folder));
   HfTensors tensors;
   std::map<std::string, std::size_t> opened;

@@ -196,13 +196,11 @@ Result<void> ModelShard::run_layer(const Step& step, std::uint32_t layer) {
 }
 
 SliceRange ModelShard::ffn_slices(std::uint32_t layer) const {
-  const bool is_dense_among_experts = shape_.plan.experts != 0 && !shape_.plan.has_experts(layer);
-  return is_dense_among_experts ? slices_.dense_ffn(shape_, geometry_) : slices_.ffn;
+  return is_dense_among_experts(layer) ? slices_.dense_ffn(shape_, geometry_) : slices_.ffn;
 }
 
 PartialSums& ModelShard::ffn_sums(std::uint32_t layer) const {
-  const bool is_dense_among_experts = shape_.plan.experts != 0 && !shape_.plan.has_experts(layer);
-  return is_dense_among_experts ? *buffers_->dense_sums : buffers_->ffn_sums;
+  return is_dense_among_experts(layer) ? *buffers_->dense_sums : buffers_->ffn_sums;
 }
 
 Result<void> ModelShard::add_sums(const Step& step, std::uint32_t layer, ExchangeOp op) {

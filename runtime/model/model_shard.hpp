@@ -91,6 +91,10 @@ class ModelShard {
   void feed_forward_columns(const Step& step, std::uint32_t layer);
   /// Finishes the sums of a row-parallel matrix and adds them to x, with the bias and the norm of the plan between.
   Result<void> add_sums(const Step& step, std::uint32_t layer, ExchangeOp op);
+  /// One network in a model with experts.
+  bool is_dense_among_experts(std::uint32_t layer) const {
+    return shape_.plan.experts != 0 && !shape_.plan.has_experts(layer);
+  }
   /// Slices of the layer's feed-forward networks that this shard holds.
   SliceRange ffn_slices(std::uint32_t layer) const;
   PartialSums& ffn_sums(std::uint32_t layer) const;

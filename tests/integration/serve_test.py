@@ -323,6 +323,42 @@ class ServeEndsTest(BinaryTest):
                 socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)
         self.assertEqual(os.listdir(temporary), [])
 
+    def test_its_limits_are_those_that_it_was_given(self):
+        arguments = ("--max-streams", 2, "--max-connections", 3, "--max-body", 1, "--kv-positions", 64, "--threads", 1, "--isa", "scalar")
+        with Server(self.tiny_f32, *arguments) as server:
+            expected = self.run_json(self.tiny_f32, "-p", "Once", "-n", 8)
+            self.assertEqual(server.complete("Once", max_tokens=8, temperature=0, return_token_ids=True)["choices"][0]["token_ids"], expected["ids"])
+            self.assertEqual(server.post("/tokenize", prompt="Once")[1]["max_model_len"], 64)
+            self.assertEqual(server.post("/v1/completions", prompt="Once", n=3)[0], 400)
+            self.assertEqual(server.post("/v1/completions", prompt="x" * (1 << 20))[0], 413)
+            held = []
+
+            def holds_another():  # the connections of the requests before may not have been closed yet
+                connection = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)
+                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                if connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                    held.append(connection)
+                else:
+                    connection.close()
+                return len(held) == 3
+
+            try:
+                server.wait_for(holds_another)
+                self.assertEqual(server.request("GET", "/health/live")[0], 503)
+            finally:
+                for connection in held:
+                    connection.close()
+
+    def test_who_does_not_end_within_the_time_to_drain_is_cut_off(self):
+        server = Server(self.tiny_f32, "--drain", 0, "--kv-positions", 128)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
+            connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            server.wait_for(lambda: b"tessera_http_connections 2\n" in server.request("GET", "/metrics")[2])
+            server.process.terminate()
+            _, errors = server.process.communicate(timeout=WAIT_S)
+        self.assertEqual(server.process.returncode, FAILURE, errors.decode())
+        self.assertIn("--drain", errors.decode())
+
     def test_the_folder_of_a_server_that_was_killed_goes_with_the_next(self):
         temporary = self.path("tmp-killed")
         os.makedirs(temporary, exist_ok=True)

@@ -48,6 +48,24 @@ BOOST_AUTO_TEST_CASE(try_binds_values_and_returns_the_first_error) {
   BOOST_TEST(quarter_of(6).error().message == "3 is odd");
 }
 
+struct Refusal {
+  int status = 400;
+};
+Result<int, Refusal> accepted(int number) {
+  if (number < 0) return Refusal{422};
+  return number;
+}
+Result<std::string, Refusal> shown(int number) {
+  TESSERA_TRY(const int value, accepted(number));
+  return std::to_string(value);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_may_have_a_type_of_its_own) {
+  BOOST_TEST(*shown(3) == "3");
+  BOOST_TEST(shown(-1).error().status == 422);
+  BOOST_TEST(shown(3).error().status == 400);  // an empty one
+}
+
 BOOST_AUTO_TEST_CASE(check_passes_errors_on_and_success_through) {
   BOOST_TEST(static_cast<bool>(require_divisible_by_four(8)));
   const Result<void> failed = require_divisible_by_four(2);

@@ -1,16 +1,18 @@
-#include "actors/blocking_worker.hpp"
+#include "runtime/base/blocking_worker.hpp"
 
 #include <utility>
 
 namespace tessera {
 
-BlockingWorker::BlockingWorker() : thread_([this] { loop(); }) {}
+BlockingWorker::BlockingWorker(std::size_t threads, std::size_t tasks_max) : tasks_max_(tasks_max) {
+  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { loop(); });
+}
 
 BlockingWorker::~BlockingWorker() { stop(); }
 
 bool BlockingWorker::post(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
-  if (stopping_ || tasks_.size() >= tasks_max) return false;
+  if (stopping_ || tasks_.size() >= tasks_max_) return false;
   tasks_.push_back(std::move(task));
   changed_.notify_one();
   return true;
@@ -20,9 +22,11 @@ void BlockingWorker::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    changed_.notify_one();
+    changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 void BlockingWorker::loop() {

@@ -1,5 +1,5 @@
-// BlockingWorker: one thread for what may wait for a disk or for other threads (the store, opening checkpoints, ending
-// executors), so that no actor ever blocks. Results go back as messages.
+// BlockingWorker: threads for what may wait for a disk, for other threads or for other machines, so that no actor and
+// no event loop ever blocks. The task itself tells its result to whoever waits for it.
 //
 //   worker.post([=] { caf::anon_send(self, Stored{store->commit(writes)}); });
 #pragma once
@@ -10,15 +10,15 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace tessera {
 
-/// Any thread (mutex_). Tasks run in order. Outlives the actors that use it, or they must not use it when they end.
+/// Any thread (mutex_). Tasks begin in order. Outlives those that use it, or they must not use it when they end.
 class BlockingWorker {
  public:
-  static constexpr std::size_t tasks_max = 4096;
-
-  BlockingWorker();
+  /// `tasks_max`: that may wait.
+  explicit BlockingWorker(std::size_t threads = 1, std::size_t tasks_max = 4096);
   /// stop().
   ~BlockingWorker();
   BlockingWorker(const BlockingWorker&) = delete;
@@ -26,17 +26,18 @@ class BlockingWorker {
 
   /// False, and the task is dropped, when tasks_max are waiting or it was stopped.
   bool post(std::function<void()> task);
-  /// Runs what was posted before, then ends the thread. Later tasks are dropped.
+  /// Runs what was posted before, then ends the threads. Later tasks are dropped.
   void stop();
 
  private:
   void loop();
 
+  const std::size_t tasks_max_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::vector<std::thread> threads_;  // last: they use the others
 };
 
 }  // namespace tessera
