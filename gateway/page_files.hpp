@@ -1,4 +1,4 @@
-// The pages that the binary holds: the files of web/chat, put into a source by tools/embed_pages.py.
+// The pages that the binary holds: the files of web, put into a source by tools/embed_pages.py.
 #pragma once
 
 #include <span>

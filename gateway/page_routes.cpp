@@ -1,4 +1,4 @@
-// Pages for the browser, from the binary itself.
+// Pages for the browser, and the description of the protocol, from the binary itself.
 #include "gateway/page_files.hpp"
 #include "gateway/routes.hpp"
 

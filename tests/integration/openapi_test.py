@@ -1,0 +1,153 @@
+"""/openapi.json says what the gateway does: every path answers as described, every field is taken, none is forgotten."""
+
+import glob
+import json
+import os
+import re
+
+from binary import OK, SOURCE_ROOT, TINY, BinaryTest, tessera
+from serve_test import TEMPLATE, Server
+
+GATEWAY = os.path.join(SOURCE_ROOT, "gateway")
+# Fields that are refused whatever they say, and those of objects inside of a request.
+NOT_DESCRIBED = {"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"}
+OF_MESSAGES = {"role", "name", "content", "tool_calls", "function_call", "tool_call_id", "refusal", "audio"}
+
+
+class OpenApiTest(BinaryTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        template = os.path.join(cls.folder, "template.jinja")
+        with open(template, "w", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+        model = os.path.join(cls.folder, "chatty.h5")
+        result = tessera("import", os.path.join(TINY, "model.bin"), model, "--tokenizer", os.path.join(TINY, "tokenizer.bin"),
+                         "--chat-template", template)
+        if result.returncode != OK:
+            raise AssertionError(result.stderr.decode())
+        cls.server = Server(model)
+        cls.addClassCleanup(cls.server.__exit__, None)
+        status, headers, body = cls.server.request("GET", "/openapi.json")
+        if (status, headers["content-type"]) != (200, "application/json"):
+            raise AssertionError(f"{status}: {body}")
+        cls.description = json.loads(body)
+
+    def resolved(self, schema):
+        return self.description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+    def check(self, value, schema, where):
+        """As much of JSON Schema as the description uses."""
+        schema = self.resolved(schema)
+        if "oneOf" in schema:
+            fits = [each for each in schema["oneOf"] if self.fits(value, each, where)]
+            self.assertEqual(len(fits), 1, f"{where}: {value!r}")
+            return
+        if "const" in schema:
+            self.assertEqual(value, schema["const"], where)
+        if "enum" in schema:
+            self.assertIn(value, schema["enum"], where)
+        kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
+        if "type" in schema:
+            self.assertIsInstance(value, kinds[schema["type"]], where)
+        if isinstance(value, dict):
+            self.assertLessEqual(set(schema.get("required", ())), set(value), where)
+            for key, inner in value.items():
+                if key in schema.get("properties", {}):
+                    self.check(inner, schema["properties"][key], f"{where}.{key}")
+                else:
+                    self.assertNotIn("properties", schema, f"{where}.{key} is not described")
+        if isinstance(value, list):
+            self.assertLessEqual(len(value), schema.get("maxItems", len(value)), where)
+            for i, inner in enumerate(value):
+                self.check(inner, schema.get("items", {}), f"{where}[{i}]")
+
+    def fits(self, value, schema, where):
+        try:
+            self.check(value, schema, where)
+        except AssertionError:
+            return False
+        return True
+
+    def answer(self, path, method, operation, body=None):
+        """Makes the request and holds the answer to the description."""
+        filled = path.replace("{model}", self.server.name)
+        status, headers, text = self.server.request(method.upper(), filled, None if body is None else json.dumps(body),
+                                                    {"Content-Type": "application/json"})
+        described = operation["responses"].get(str(status))
+        self.assertIsNotNone(described, f"{method} {path}: {status} {text}")
+        kind = headers["content-type"].split(";")[0]
+        self.assertIn(kind, described["content"], path)
+        if kind == "application/json":
+            self.check(json.loads(text), described["content"][kind]["schema"], f"{method} {path}")
+        return status, kind, text
+
+    def operations(self):
+        for path, methods in self.description["paths"].items():
+            for method, operation in methods.items():
+                yield path, method, operation
+
+    def smallest(self, path):
+        return {"/v1/completions": {"prompt": "Once", "max_tokens": 4}, "/tokenize": {"prompt": "Once"}, "/detokenize": {"tokens": [1, 5, 9]},
+                "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}}[path] | {"model": self.server.name}
+
+    def test_every_path_answers_as_described(self):
+        for path, method, operation in self.operations():
+            with self.subTest(path=path):
+                status, _, _ = self.answer(path, method, operation, self.smallest(path) if method == "post" else None)
+                self.assertEqual(status, 200)
+
+    def test_a_stream_has_the_described_chunks(self):
+        for path, method, operation in self.operations():
+            events = operation["responses"]["200"].get("content", {}).get("text/event-stream")
+            if events is None:
+                continue
+            with self.subTest(path=path):
+                body = {**self.smallest(path), "stream": True, "stream_options": {"include_usage": True}}
+                _, kind, text = self.answer(path, method, operation, body)
+                self.assertEqual(kind, "text/event-stream")
+                lines = [line[len("data: "):] for line in text.decode().splitlines() if line]
+                self.assertEqual(lines[-1], "[DONE]")
+                for line in lines[:-1]:
+                    self.check(json.loads(line), events["schema"], path)
+
+    def test_every_example_of_a_field_is_taken(self):
+        tried = 0
+        for path, method, operation in self.operations():
+            if method != "post":
+                continue
+            fields = self.resolved(operation["requestBody"]["content"]["application/json"]["schema"])["properties"]
+            for name, field in fields.items():
+                self.assertTrue(name in self.smallest(path) or "examples" in field or name in ("stream_options", "messages"), f"{path}: {name}")
+                for example in field.get("examples", ()):
+                    with self.subTest(path=path, field=name, value=example):
+                        body = {**self.smallest(path), name: example}
+                        if name == "max_completion_tokens":
+                            del body["max_tokens"]
+                        self.check(body, operation["requestBody"]["content"]["application/json"]["schema"], path)
+                        status, _, text = self.answer(path, method, operation, body)
+                        self.assertEqual(status, 200, text)
+                        tried += 1
+        self.assertGreater(tried, 50)
+
+    def test_errors_are_described(self):
+        for path, method, operation in self.operations():
+            if method == "post":
+                with self.subTest(path=path):
+                    self.assertEqual(self.answer(path, method, operation, {**self.smallest(path), "model": "nobody"})[0], 404)
+                    status, _, text = self.answer(path, method, operation, {**self.smallest(path), "what_is_this": 1})
+                    self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "unknown_parameter"))
+
+    def test_no_path_and_no_field_is_forgotten(self):
+        routes, fields = set(), set()
+        for file in glob.glob(os.path.join(GATEWAY, "*.cpp")):
+            with open(file, encoding="utf-8") as source:
+                text = source.read()
+            routes |= {(method.lower(), path) for method, path in re.findall(r'router\.add\("(\w+)", "([^"]+)"', text)}
+            fields |= set(re.findall(r'fields\.(?:any|text|flag|number|integer|texts|accept|refuse_unless)\("(\w+)"', text))
+        described = {(method, path.replace("{model}", "{}")) for path, method, _ in self.operations()}
+        self.assertEqual(routes, described - {("get", "/openapi.json")})
+        schemas = self.description["components"]["schemas"]
+        known = {name for schema in schemas.values() if schema.get("additionalProperties") is False for name in schema["properties"]}
+        self.assertGreater(len(fields), 20)
+        self.assertEqual(fields - OF_MESSAGES - NOT_DESCRIBED - known, set())
