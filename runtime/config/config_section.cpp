@@ -161,6 +161,36 @@ std::optional<std::int64_t> ConfigSection::integer(const std::string& key, std::
   return value->get();
 }
 
+std::optional<std::vector<std::int64_t>> ConfigSection::integers(const std::string& key, std::int64_t min,
+                                                                 std::int64_t max) {
+  const toml::node* const node = find(key);
+  if (!node) return std::nullopt;
+  const std::string wanted = "whole numbers from " + std::to_string(min) + " to " + std::to_string(max);
+  const toml::array* const array = node->as_array();
+  if (!array) {
+    wrong_kind(key, *node, "an array of " + wanted);
+    return std::nullopt;
+  }
+  if (array->empty()) {
+    fault(key, "it is empty; write " + wanted);
+    return std::nullopt;
+  }
+  std::vector<std::int64_t> values;
+  for (const toml::node& element : *array) {
+    const auto* const value = element.as_integer();
+    if (!value) {
+      wrong_kind(key, element, "only " + wanted + " in the array");
+      return std::nullopt;
+    }
+    if (value->get() < min || value->get() > max) {
+      fault(key, std::to_string(value->get()) + " is out of range; write " + wanted);
+      return std::nullopt;
+    }
+    values.push_back(value->get());
+  }
+  return values;
+}
+
 std::optional<double> ConfigSection::number(const std::string& key, const std::function<bool(double)>& allowed,
                                             const std::string& limits) {
   const toml::node* const node = find(key);

@@ -63,6 +63,8 @@ class ConfigSection {
   std::optional<double> number(const std::string& key, const std::function<bool(double)>& allowed,
                                const std::string& limits);
   std::optional<bool> boolean(const std::string& key);
+  /// An array of whole numbers of a range, at least one.
+  std::optional<std::vector<std::int64_t>> integers(const std::string& key, std::int64_t min, std::int64_t max);
   /// An array of texts, each at most once, at least one.
   std::optional<std::vector<std::string>> texts(const std::string& key);
   /// A text that must be one of `choices`.

@@ -136,11 +136,29 @@ class Reader {
       set(config_.length, batch.integer("length", 2, 1 << 16));
       set(config_.micro_batch_sequences, batch.integer("micro_batch_sequences", 1, 1 << 12));
       set(config_.micro_batches, batch.integer("micro_batches", 1, 1 << 16));
+      config_.begin_at_documents = batch.choice("begin", {"anywhere", "documents"}).value_or("anywhere") == "documents";
+      if (const auto lengths = batch.integers("lengths", 2, config_.length)) read_lengths(batch, *lengths);
     });
     if (config_.shape && config_.length > config_.shape->context_length && !faults_.any()) {
       top_.fault("batch", "its length of " + std::to_string(config_.length) +
                               " is beyond the model's context_length of " +
                               std::to_string(config_.shape->context_length));
+    }
+  }
+
+  /// Every micro-batch has the same number of tokens.
+  void read_lengths(ConfigSection& batch, const std::vector<std::int64_t>& lengths) {
+    const std::int64_t tokens = std::int64_t{config_.micro_batch_sequences} * config_.length;
+    if (lengths.size() > config_.micro_batches) {
+      batch.fault("lengths", "it has " + std::to_string(lengths.size()) + " entries, but a step only " +
+                                 std::to_string(config_.micro_batches) + " micro_batches");
+    }
+    for (const std::int64_t length : lengths) {
+      if (tokens % length != 0) {
+        batch.fault("lengths", std::to_string(length) + " does not divide the " + std::to_string(tokens) +
+                                   " tokens of a micro-batch (micro_batch_sequences x length)");
+      }
+      config_.lengths.push_back(static_cast<std::uint32_t>(length));
     }
   }
 

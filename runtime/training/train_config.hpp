@@ -34,7 +34,9 @@ struct TrainConfig {
   std::optional<ModelShape> shape;  ///< where there is no `from`; its vocabulary is the tokenizer's
 
   // [batch]
-  std::uint32_t length = 256;               ///< tokens of a sequence
+  std::uint32_t length = 256;               ///< tokens of a sequence, at most
+  std::vector<std::uint32_t> lengths;       ///< TrainingPlan
+  bool begin_at_documents = false;          ///< sequences begin where documents do; otherwise anywhere
   std::uint32_t micro_batch_sequences = 4;  ///< TrainingPlan
   std::uint32_t micro_batches = 4;          ///< TrainingPlan
 

@@ -55,7 +55,9 @@ Result<TrainingStep> Trainer::run_step() {
   const auto factor = static_cast<float>(1.0 / static_cast<double>(tokens));
   double loss = 0;
   const float* const gradient = tree_.sum(plan_.micro_batches, [&](std::uint32_t index, float* out) {
-    const OwnedMicroBatch batch = corpus_.random(plan_.seed, step, index, plan_.micro_batch_sequences);
+    const std::uint32_t length = plan_.lengths.empty() ? corpus_.length() : plan_.lengths[index % plan_.lengths.size()];
+    const std::uint32_t sequences = plan_.micro_batch_sequences * corpus_.length() / length;
+    const OwnedMicroBatch batch = corpus_.random(plan_.seed, step, index, sequences, length);
     loss += gradient_.gradient(weights_.data(), batch.view, factor, out);
   });
   TrainingStep report{step, loss / static_cast<double>(tokens), 0, plan_.rate.at(step)};

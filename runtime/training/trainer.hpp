@@ -24,6 +24,10 @@ struct TrainingPlan {
   std::uint64_t seed = 1;
   std::uint32_t micro_batch_sequences = 4;  ///< a leaf of the gradient's tree: part of what is computed
   std::uint32_t micro_batches = 4;          ///< per step
+  /// Tokens of a sequence, by micro-batch in turns: one of a shorter length has as many more sequences, and as many
+  /// tokens. Empty: that of the corpus. (H. Pouransari and others, "Dataset decomposition: faster LLM training with
+  /// variable sequence length curriculum", 2024.)
+  std::vector<std::uint32_t> lengths;
   LearningRate rate;
   AdamWOptions optimizer;
 

@@ -27,7 +27,7 @@ class CorpusReader {
     return {};
   }
 
-  std::vector<TokenId> take() { return std::move(tokens_); }
+  DocumentTokens take() { return std::move(corpus_); }
 
  private:
   /// What lies between two ends of text.
@@ -48,14 +48,16 @@ class CorpusReader {
   Result<void> add_document(const std::string& path, std::string_view document) {
     if (document.find_first_not_of(" \t\r\n") == std::string_view::npos) return {};
     const std::vector<TokenId> ids = tokenizer_.encode(document, {.add_bos = true});
-    if (ids.size() + 1 > limits::corpus_tokens_max - tokens_.size()) {
+    std::vector<TokenId>& tokens = corpus_.tokens;
+    if (ids.size() + 1 > limits::corpus_tokens_max - tokens.size()) {
       return Error{ErrorCode::exhausted,
                    path + ": the corpus has more than " + std::to_string(limits::corpus_tokens_max) + " tokens"};
     }
     // The EOS that begins this document ends the one before it.
-    const bool shared = !tokens_.empty() && tokens_.back() == eos_ && !ids.empty() && ids.front() == eos_;
-    tokens_.insert(tokens_.end(), ids.begin() + (shared ? 1 : 0), ids.end());
-    tokens_.push_back(eos_);
+    const bool shared = !tokens.empty() && tokens.back() == eos_ && !ids.empty() && ids.front() == eos_;
+    corpus_.begins.push_back(tokens.size() - (shared ? 1 : 0));
+    tokens.insert(tokens.end(), ids.begin() + (shared ? 1 : 0), ids.end());
+    tokens.push_back(eos_);
     return {};
   }
 
@@ -63,25 +65,25 @@ class CorpusReader {
   const Tokenizer& tokenizer_;
   const CorpusProgress& progress_;
   TokenId eos_;
-  std::vector<TokenId> tokens_;
+  DocumentTokens corpus_;
 };
 
 }  // namespace
 
-Result<std::vector<TokenId>> corpus_tokens(std::span<const std::filesystem::path> files, const std::string& separator,
-                                           const Tokenizer& tokenizer, const CorpusProgress& progress) {
+Result<DocumentTokens> corpus_tokens(std::span<const std::filesystem::path> files, const std::string& separator,
+                                     const Tokenizer& tokenizer, const CorpusProgress& progress) {
   if (tokenizer.data().eos.empty()) {
     return Error{ErrorCode::invalid_argument,
                  "the tokenizer has no EOS, so that the model could not learn where a text ends; use another one"};
   }
   CorpusReader reader(separator, tokenizer, progress);
   for (const std::filesystem::path& file : files) TESSERA_CHECK(reader.read(file.string()));
-  std::vector<TokenId> tokens = reader.take();
-  if (tokens.empty()) {
+  DocumentTokens corpus = reader.take();
+  if (corpus.tokens.empty()) {
     return Error{ErrorCode::invalid_argument, files.front().string() + (files.size() > 1 ? " and the others" : "") +
                                                   ": there is no text to learn from"};
   }
-  return tokens;
+  return corpus;
 }
 
 }  // namespace tessera

@@ -112,6 +112,7 @@ TrainingPlan plan_of(const TrainConfig& config, const ModelShape& shape) {
   plan.seed = config.seed;
   plan.micro_batch_sequences = config.micro_batch_sequences;
   plan.micro_batches = config.micro_batches;
+  plan.lengths = config.lengths;
   plan.rate = config.rate;
   plan.optimizer = config.optimizer;
   return plan;
@@ -219,21 +220,23 @@ Result<std::unique_ptr<TrainingRun>> TrainingRun::open(const TrainConfig& config
   const auto read = [&](const std::vector<std::filesystem::path>& files) {
     return tessera::corpus_tokens(files, config.separator, *start.tokenizer, settings.reading);
   };
-  TESSERA_TRY(std::vector<TokenId> tokens, read(config.train));
-  const std::string corpus_id = hash_of(tokens);
-  TESSERA_TRY(TokenCorpus corpus, TokenCorpus::create(std::move(tokens), config.length, start.shape.vocab_size,
-                                                      config.train.front().string()));
+  const auto corpus_of = [&](DocumentTokens documents, const std::filesystem::path& name) {
+    if (!config.begin_at_documents) documents.begins.clear();
+    return TokenCorpus::create(std::move(documents.tokens), config.length, start.shape.vocab_size, name.string(),
+                               std::move(documents.begins));
+  };
+  TESSERA_TRY(DocumentTokens documents, read(config.train));
+  const std::string corpus_id = hash_of(documents.tokens);
+  TESSERA_TRY(TokenCorpus corpus, corpus_of(std::move(documents), config.train.front()));
   auto state = std::make_unique<State>(config, std::move(lock), plan, std::move(corpus));
   if (!config.validation.empty()) {
-    TESSERA_TRY(tokens, read(config.validation));
-    TESSERA_TRY(state->validation, TokenCorpus::create(std::move(tokens), config.length, start.shape.vocab_size,
-                                                       config.validation.front().string()));
+    TESSERA_TRY(documents, read(config.validation));
+    TESSERA_TRY(state->validation, corpus_of(std::move(documents), config.validation.front()));
   }
   state->memory = memory;
   state->tokenizer_blob = start.tokenizer->serialize();
   if (start.checkpoint) state->chat_template = start.checkpoint->manifest().chat_template;
-  state->identity = training_identity(plan, config.length, config.round_bf16, corpus_id,
-                                      start.checkpoint ? start.checkpoint->content_id() : "");
+  state->identity = training_identity(plan, config, corpus_id, start.checkpoint ? start.checkpoint->content_id() : "");
   TESSERA_TRY(state->pool, ThreadPool::create(threads));
   state->ops = std::make_unique<TrainingOps>(*table, *state->pool, config.round_bf16);
   state->trainer = std::make_unique<Trainer>(state->plan, state->corpus, *state->ops);

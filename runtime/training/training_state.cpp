@@ -29,24 +29,32 @@ std::string differences(const json& there, const json& here, const std::string& 
                                                      : name + ": " + other.dump() + " there, " + value.dump() + " here";
     text += (text.empty() ? "" : "; ") + difference;
   }
+  if (!there.is_object()) return text;
+  for (const auto& [key, value] : there.items()) {
+    if (!here.contains(key))
+      text += (text.empty() ? "" : "; ") + prefix + "." + key + ": " + value.dump() + " there, not given here";
+  }
   return text;
 }
 
 }  // namespace
 
-json training_identity(const TrainingPlan& plan, std::uint32_t length, bool round_bf16, const std::string& corpus_id,
+json training_identity(const TrainingPlan& plan, const TrainConfig& config, const std::string& corpus_id,
                        const std::string& start_id) {
   const AdamWOptions& optimizer = plan.optimizer;
   json model = shape_to_json(plan.shape);
   model["from"] = start_id;
+  json batch = {{"length", config.length},
+                {"micro_batch_sequences", plan.micro_batch_sequences},
+                {"micro_batches", plan.micro_batches}};
+  // Only where they are not the default: states from before they were there stay good.
+  if (!plan.lengths.empty()) batch["lengths"] = plan.lengths;
+  if (config.begin_at_documents) batch["begin"] = "documents";
   return {{"version", state_version},
           {"model", std::move(model)},
           {"data", corpus_id},
           {"seed", plan.seed},
-          {"batch",
-           {{"length", length},
-            {"micro_batch_sequences", plan.micro_batch_sequences},
-            {"micro_batches", plan.micro_batches}}},
+          {"batch", std::move(batch)},
           {"schedule",
            {{"steps", plan.rate.steps},
             {"warmup_steps", plan.rate.warmup_steps},
@@ -58,7 +66,7 @@ json training_identity(const TrainingPlan& plan, std::uint32_t length, bool roun
             {"epsilon", optimizer.epsilon},
             {"weight_decay", optimizer.weight_decay},
             {"clip_norm", optimizer.clip_norm},
-            {"compute", round_bf16 ? "bf16" : "f32"}}}};
+            {"compute", config.round_bf16 ? "bf16" : "f32"}}}};
 }
 
 Result<void> save_training(const std::string& path, const json& identity, const Trainer& trainer,

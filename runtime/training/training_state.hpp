@@ -9,14 +9,15 @@
 
 #include "runtime/base/result.hpp"
 #include "runtime/training/learning_curves.hpp"
+#include "runtime/training/train_config.hpp"
 #include "runtime/training/trainer.hpp"
 
 namespace tessera {
 
 /// What decides the bits of a training, as JSON: shape, data, order, optimizer. Trainings of the same identity go the
 /// same way.
-nlohmann::json training_identity(const TrainingPlan& plan, std::uint32_t length, bool round_bf16,
-                                 const std::string& corpus_id, const std::string& start_id);
+nlohmann::json training_identity(const TrainingPlan& plan, const TrainConfig& config, const std::string& corpus_id,
+                                 const std::string& start_id);
 
 struct TrainingProgress {
   LearningCurves curves;

@@ -68,6 +68,15 @@ BOOST_AUTO_TEST_CASE(paths_start_from_the_folder_of_the_file_and_the_rest_has_de
   BOOST_TEST((config->dtypes == std::vector{DType::f32}));
   BOOST_TEST(config->rate.steps == 10u);
   BOOST_TEST(!config->round_bf16);
+  BOOST_TEST(config->lengths.empty());
+  BOOST_TEST(!config->begin_at_documents);
+}
+
+BOOST_AUTO_TEST_CASE(sequences_may_have_several_lengths_and_begin_at_documents) {
+  const auto config = parse(changed("length = 100", "length = 100\nlengths = [100, 50, 20]\nbegin = \"documents\""));
+  BOOST_TEST_REQUIRE(bool(config), config.error().message);
+  BOOST_TEST(config->lengths == (std::vector<std::uint32_t>{100, 50, 20}), boost::test_tools::per_element());
+  BOOST_TEST(config->begin_at_documents);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_its_line_and_what_is_accepted) {
@@ -81,6 +90,18 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_its_line_and_what_is_accepted) 
   BOOST_TEST(faults(changed("steps = 10", "steps = 10\nwarmup_steps = 10")).find("below steps") != std::string::npos);
   BOOST_TEST(faults(changed("length = 100", "length = 200")).find("context_length of 128") != std::string::npos);
   BOOST_TEST(faults(changed("heads = 4", "heads = 4\nkv_heads = 3")).find("kv_heads") != std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [100, 30]")).find("30 does not divide the 400") !=
+             std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [100, 50, 50, 20, 20]"))
+                 .find("5 entries, but a step only 4 micro_batches") != std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [200]")).find("batch.lengths: 200 is out of range") !=
+             std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = []")).find("batch.lengths: it is empty") !=
+             std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [\"a\"]")).find("only whole numbers from 2 to 100") !=
+             std::string::npos);
+  BOOST_TEST(faults(changed("length = 100", "length = 100\nbegin = \"document\"")).find("did you mean \"documents\"?") !=
+             std::string::npos);
   BOOST_TEST(faults(changed("tokenizer = \"t.json\"\n", "")).find("tokenizer") != std::string::npos);
   BOOST_TEST(faults("name = \"n\"\n").find("[schedule]") != std::string::npos);
   BOOST_TEST(faults(whole + "[reports]\ndtypes = [\"f33\"]\n").find("\"f33\" is no type of weights") !=

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -164,7 +165,44 @@ BOOST_AUTO_TEST_CASE(a_corpus_that_cannot_be_learnt_from_is_refused) {
   BOOST_TEST(!TokenCorpus::create({1, -1, 3, 4}, 3, 17, "x"));
   const auto least = TokenCorpus::create({1, 2, 3, 4}, 3, 17, "x");
   BOOST_REQUIRE(least);
-  const OwnedMicroBatch batch = least->random(1, 1, 0, 2);
+  const OwnedMicroBatch batch = least->random(1, 1, 0, 2, 3);
   BOOST_TEST(batch.inputs == (std::vector<TokenId>{1, 2, 3, 1, 2, 3}), boost::test_tools::per_element());
   BOOST_TEST(batch.targets == (std::vector<TokenId>{2, 3, 4, 2, 3, 4}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(windows_begin_where_documents_do) {
+  std::vector<TokenId> tokens(40);
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<TokenId>(i);
+  // Nothing of length 8 + 1 fits behind 32; what begins there is never drawn.
+  const auto corpus = TokenCorpus::create(tokens, 8, 40, "x", {0, 7, 19, 31, 32, 38});
+  BOOST_REQUIRE(corpus);
+  BOOST_TEST(corpus->windows() == 4u);
+  const OwnedMicroBatch all = corpus->in_order(0, 4);
+  std::set<TokenId> begins;
+  for (std::size_t i = 0; i < 4; ++i) begins.insert(all.inputs[i * 8]);
+  BOOST_TEST(begins == (std::set<TokenId>{0, 7, 19, 31}), boost::test_tools::per_element());
+  std::set<TokenId> drawn;
+  for (std::uint64_t step = 1; step < 30; ++step) {
+    const OwnedMicroBatch batch = corpus->random(5, step, 0, 4, 5);
+    BOOST_TEST(batch.view.length == 5u);
+    BOOST_TEST(batch.view.rows() == batch.inputs.size());
+    for (std::size_t i = 0; i < 4; ++i) {
+      drawn.insert(batch.inputs[i * 5]);
+      BOOST_TEST(batch.targets[i * 5 + 4] == batch.inputs[i * 5] + 5);
+    }
+  }
+  BOOST_TEST(drawn == begins, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(sequences_of_several_lengths_train_the_same_weights_everywhere) {
+  const TokenCorpus corpus = counting_corpus(24);
+  TrainingPlan plan = tiny_plan(4);
+  const std::vector<float> of_one_length = trained(plan, corpus, Machine(Isa::scalar));
+  plan.lengths = {24, 12, 6};
+  const std::vector<float> expected = trained(plan, corpus, Machine(Isa::scalar));
+  BOOST_TEST(!same(expected, of_one_length));
+  for (const Isa isa : available_isas())
+    for (const std::uint32_t threads : {1u, 3u}) BOOST_TEST(same(trained(plan, corpus, Machine(isa, threads)), expected));
+  plan.lengths = {24};
+  BOOST_TEST(same(trained(plan, corpus, Machine()), of_one_length));
 }

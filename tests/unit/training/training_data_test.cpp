@@ -39,7 +39,7 @@ std::vector<TokenId> read(const std::vector<std::filesystem::path>& files, const
                           const std::string& separator = "--") {
   const auto tokens = corpus_tokens(files, separator, tokenizer);
   BOOST_TEST_REQUIRE(bool(tokens), tokens.error().message);
-  return *tokens;
+  return tokens->tokens;
 }
 
 }  // namespace
@@ -51,6 +51,17 @@ BOOST_AUTO_TEST_CASE(documents_end_at_separators_ends_of_text_and_ends_of_files)
   const auto one = folder.file("1", "a--b<|endoftext|>--\n--c"), two = folder.file("2", "a<|endoftext|>");
   const std::vector<TokenId> expected{1, a, 2, 1, b, 2, 1, c, 2, 1, a, 2};
   BOOST_TEST(read({one, two}, bytes({1})) == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_document_begins_with_what_stands_before_its_text) {
+  const Folder folder;
+  const auto begins = [&](const Tokenizer& tokenizer) {
+    return corpus_tokens(std::vector{folder.file("1", "aa--b<|endoftext|>c")}, "--", tokenizer)->begins;
+  };
+  // 1 a a 2 1 b 2 1 c 2; the EOS of one is the beginning of the next: 2 a a 2 b 2 c 2; nothing before: a a 2 b 2 c 2
+  BOOST_TEST(begins(bytes({1})) == (std::vector<std::size_t>{0, 4, 7}), boost::test_tools::per_element());
+  BOOST_TEST(begins(bytes({2})) == (std::vector<std::size_t>{0, 3, 5}), boost::test_tools::per_element());
+  BOOST_TEST(begins(bytes({})) == (std::vector<std::size_t>{0, 3, 5}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(an_eos_before_a_text_ends_the_text_before_it_too) {
