@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import unittest
 
 from binary import OK, SOURCE_ROOT, tessera
@@ -27,6 +28,17 @@ class StoryModelTest(unittest.TestCase):
         self.assertGreater(len(text.split()), 60)
         names = [word.strip(".,!?\"") for word in text.split() if word[0].isupper() and text.count(word.strip(".,!?\"")) >= 4]
         self.assertTrue(names, text)
+
+    def test_a_story_keeps_to_its_names(self):
+        with open(os.path.join(SOURCE_ROOT, "examples", "stories", "cast.cpp"), encoding="utf-8") as file:
+            cast = file.read()
+        names = set(re.findall(r'"([A-Z][a-z]+)"', cast[cast.index("girls[]"):cast.index("child_homes")]))
+        self.assertGreater(len(names), 40)
+        _, _, text, _ = self.story()
+        named = [word for word in re.findall(r"[A-Z][a-z]+", text) if word in names]
+        self.assertGreaterEqual(len(named), 8, text)
+        # It may slip once: two friends and at most one name more.
+        self.assertLessEqual(len(set(named)), 3, text)
 
     def test_shards_threads_and_instruction_sets_tell_the_same_story(self):
         expected = self.story("--seed", 3, "--temperature", 0.8)

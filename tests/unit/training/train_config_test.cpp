@@ -94,14 +94,17 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_its_line_and_what_is_accepted) 
              std::string::npos);
   BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [100, 50, 50, 20, 20]"))
                  .find("5 entries, but a step only 4 micro_batches") != std::string::npos);
-  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [200]")).find("batch.lengths: 200 is out of range") !=
-             std::string::npos);
+  BOOST_TEST(
+      faults(changed("length = 100", "length = 100\nlengths = [200]")).find("batch.lengths: 200 is out of range") !=
+      std::string::npos);
   BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = []")).find("batch.lengths: it is empty") !=
              std::string::npos);
-  BOOST_TEST(faults(changed("length = 100", "length = 100\nlengths = [\"a\"]")).find("only whole numbers from 2 to 100") !=
-             std::string::npos);
-  BOOST_TEST(faults(changed("length = 100", "length = 100\nbegin = \"document\"")).find("did you mean \"documents\"?") !=
-             std::string::npos);
+  BOOST_TEST(
+      faults(changed("length = 100", "length = 100\nlengths = [\"a\"]")).find("only whole numbers from 2 to 100") !=
+      std::string::npos);
+  BOOST_TEST(
+      faults(changed("length = 100", "length = 100\nbegin = \"document\"")).find("did you mean \"documents\"?") !=
+      std::string::npos);
   BOOST_TEST(faults(changed("tokenizer = \"t.json\"\n", "")).find("tokenizer") != std::string::npos);
   BOOST_TEST(faults("name = \"n\"\n").find("[schedule]") != std::string::npos);
   BOOST_TEST(faults(whole + "[reports]\ndtypes = [\"f33\"]\n").find("\"f33\" is no type of weights") !=

@@ -202,7 +202,8 @@ BOOST_AUTO_TEST_CASE(sequences_of_several_lengths_train_the_same_weights_everywh
   const std::vector<float> expected = trained(plan, corpus, Machine(Isa::scalar));
   BOOST_TEST(!same(expected, of_one_length));
   for (const Isa isa : available_isas())
-    for (const std::uint32_t threads : {1u, 3u}) BOOST_TEST(same(trained(plan, corpus, Machine(isa, threads)), expected));
+    for (const std::uint32_t threads : {1u, 3u})
+      BOOST_TEST(same(trained(plan, corpus, Machine(isa, threads)), expected));
   plan.lengths = {24};
   BOOST_TEST(same(trained(plan, corpus, Machine()), of_one_length));
 }
