@@ -19,6 +19,9 @@ Error damaged(const std::string& where, std::size_t line, const std::string& cau
           where + ": line " + std::to_string(line) + " " + cause + "; it is damaged, or no file of tiktoken ranks"};
 }
 
+/// Ranks that a file may leave out; those that are published leave out none, or one.
+constexpr std::size_t holes_max = 4096;
+
 struct Rank {
   std::string bytes;
   std::uint32_t id;
@@ -117,6 +120,11 @@ Result<std::vector<Rank>> parse_ranks(std::string_view text, const std::string& 
     ranks.push_back(*std::move(rank));
   }
   if (ranks.empty()) return Error{ErrorCode::corrupt, where + ": has no ranks"};
+  const std::uint32_t last = std::ranges::max(ranks, {}, &Rank::id).id;
+  if (last >= ranks.size() + holes_max) {
+    return Error{ErrorCode::corrupt, where + ": has the rank " + std::to_string(last) + ", but only " +
+                                         std::to_string(ranks.size()) + " ranks in all; it is cut off or damaged"};
+  }
   return ranks;
 }
 

@@ -305,6 +305,9 @@ BOOST_AUTO_TEST_CASE(ranks_that_make_no_sense_are_refused_with_the_cause) {
   check_refused(parse_tiktoken("Y!== 0\n", "gpt2", "t"), "line 1 is not a token");
   check_refused(parse_tiktoken("YQ== 4000000000\n", "gpt2", "t"), "line 1 has an absurd rank");
   check_refused(parse_tiktoken("YQ== 0\nYg== 0\n", "gpt2", "t"), "rank 0 occurs twice");
+  // A few bytes that would become a vocabulary of a million holes.
+  check_refused(parse_tiktoken("YQ== 800000\n", "gpt2", "t"), "has the rank 800000, but only 1 ranks in all");
+  BOOST_TEST(static_cast<bool>(parse_tiktoken("YQ== 4096\n", "gpt2", "t")));
   check_refused(parse_tiktoken("YQ== 0\n", "", "t"), "no pattern is known", ErrorCode::unsupported);
   check_refused(parse_tiktoken("YQ== 0\n", "nonsense", "t"), "there is no pattern 'nonsense'",
                 ErrorCode::invalid_argument);
