@@ -7,6 +7,7 @@ The result replaces examples/stories/model; with --check it is compared with wha
 """
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -29,6 +30,7 @@ class TrainDemo:
         self.folder = os.path.join(root, "build", "train-demo")
         self.published = os.path.join(root, "examples", "stories", "model")
         self.run_folder = os.path.join(self.folder, "run")
+        self.judged = os.path.join(self.folder, "judged")
 
     def run(self, *command, capture=False):
         """Shows the command, runs it, and ends the demo when it fails."""
@@ -44,10 +46,13 @@ class TrainDemo:
         self.run(self.stories, "--seed", str(SEED), "--bytes", CORPUS_BYTES, "--out", folder)
         self.run(self.tessera, "tokenizer", "train", os.path.join(folder, "train.txt"), "--vocab-size", str(VOCABULARY), "--out",
                  os.path.join(self.folder, "tokenizer.json"))
+        shutil.rmtree(self.judged, ignore_errors=True)
+        os.makedirs(self.judged)
         with open(os.path.join(folder, "valid.txt"), encoding="utf-8") as file:
-            judged = file.read().split("\n\n")[:JUDGED_STORIES]
-        with open(os.path.join(self.folder, "judged.txt"), "w", encoding="utf-8") as file:
-            file.write("".join(f"<|endoftext|>{story.strip()}" for story in judged))
+            stories = file.read().split("\n\n")[:JUDGED_STORIES]
+        for number, story in enumerate(stories):
+            with open(os.path.join(self.judged, f"{number}.txt"), "w", encoding="utf-8") as file:
+                file.write(f"<|endoftext|>{story.strip()}<|endoftext|>")
 
     def forget_other_training(self, config, check):
         """A state that another configuration left behind cannot be gone on with, and a check must not begin from what was trained before."""
@@ -68,12 +73,19 @@ class TrainDemo:
         report = json.loads(self.run(self.tessera, "train", config, "--json", capture=True))
         return {model["dtype"]: model for model in report["models"]}
 
+    def perplexity(self, path):
+        """Of stories one by one, each from its beginning to its end, as the model tells them."""
+        surprise, tokens = 0.0, 0
+        for name in sorted(os.listdir(self.judged)):
+            command = [self.tessera, "perplexity", path, os.path.join(self.judged, name), "--special", "--json"]
+            said = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+            report = json.loads(said.stdout)
+            surprise += report["mean_negative_log_probability"] * report["scored_tokens"]
+            tokens += report["scored_tokens"]
+        return math.exp(surprise / tokens)
+
     def perplexities(self, models):
-        found = {}
-        for dtype, model in models.items():
-            said = self.run(self.tessera, "perplexity", model["path"], os.path.join(self.folder, "judged.txt"), "--special", "--json", capture=True)
-            found[dtype] = json.loads(said)["perplexity"]
-        return found
+        return {dtype: self.perplexity(model["path"]) for dtype, model in models.items()}
 
     def publish(self, models):
         os.makedirs(self.published, exist_ok=True)
