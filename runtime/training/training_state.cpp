@@ -20,19 +20,17 @@ constexpr const char *weights_name = "weights", *first_name = "first_moments", *
 
 /// "batch.length: 256 there, 128 here; …", of what differs.
 std::string differences(const json& there, const json& here, const std::string& prefix = "") {
+  json keys = here;
+  if (there.is_object()) keys.update(there);
   std::string text;
-  for (const auto& [key, value] : here.items()) {
+  for (const auto& [key, either] : keys.items()) {
     const json other = there.is_object() ? there.value(key, json()) : json();
+    const json value = here.value(key, json());
     if (other == value) continue;
     const std::string name = prefix.empty() ? key : prefix + "." + key;
     const std::string difference = value.is_object() ? differences(other, value, name)
                                                      : name + ": " + other.dump() + " there, " + value.dump() + " here";
     text += (text.empty() ? "" : "; ") + difference;
-  }
-  if (!there.is_object()) return text;
-  for (const auto& [key, value] : there.items()) {
-    if (!here.contains(key))
-      text += (text.empty() ? "" : "; ") + prefix + "." + key + ": " + value.dump() + " there, not given here";
   }
   return text;
 }

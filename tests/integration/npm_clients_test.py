@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import unittest
 
-from binary import BINARY, OK, TIME_FACTOR, TINY, BinaryTest, tessera
-from serve_test import TEMPLATE, Server
+from binary import BINARY, TIME_FACTOR, BinaryTest
+from serve_test import Server, import_chat_model
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "npm")
 INSTALLED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(BINARY))), "npm-clients")
@@ -55,14 +55,7 @@ class NpmClientsTest(BinaryTest):
     def setUpClass(cls):
         super().setUpClass()
         install()
-        template = os.path.join(cls.folder, "template.jinja")
-        with open(template, "w", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-        cls.model = os.path.join(cls.folder, "chatty.h5")
-        result = tessera("import", os.path.join(TINY, "model.bin"), cls.model, "--tokenizer", os.path.join(TINY, "tokenizer.bin"),
-                         "--chat-template", template)
-        if result.returncode != OK:
-            raise AssertionError(result.stderr.decode())
+        cls.model = import_chat_model(cls.folder)
 
     def check(self, script):
         """Every check that the script makes is a subtest."""

@@ -5,8 +5,8 @@ import json
 import os
 import re
 
-from binary import OK, SOURCE_ROOT, TINY, BinaryTest, tessera
-from serve_test import TEMPLATE, Server
+from binary import SOURCE_ROOT, BinaryTest
+from serve_test import Server, import_chat_model
 
 GATEWAY = os.path.join(SOURCE_ROOT, "gateway")
 # Fields that are refused whatever they say, and those of objects inside of a request.
@@ -18,15 +18,7 @@ class OpenApiTest(BinaryTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        template = os.path.join(cls.folder, "template.jinja")
-        with open(template, "w", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-        model = os.path.join(cls.folder, "chatty.h5")
-        result = tessera("import", os.path.join(TINY, "model.bin"), model, "--tokenizer", os.path.join(TINY, "tokenizer.bin"),
-                         "--chat-template", template)
-        if result.returncode != OK:
-            raise AssertionError(result.stderr.decode())
-        cls.server = Server(model)
+        cls.server = Server(import_chat_model(cls.folder))
         cls.addClassCleanup(cls.server.__exit__, None)
         status, headers, body = cls.server.request("GET", "/openapi.json")
         if (status, headers["content-type"]) != (200, "application/json"):
@@ -127,6 +119,41 @@ class OpenApiTest(BinaryTest):
                         self.check(body, operation["requestBody"]["content"]["application/json"]["schema"], path)
                         status, _, text = self.answer(path, method, operation, body)
                         self.assertEqual(status, 200, text)
+                        tried += 1
+        self.assertGreater(tried, 50)
+
+    @staticmethod
+    def just_outside(field):
+        """Values that the description forbids: beyond a bound, or another than the ones that it names."""
+        step = 1 if field.get("type") == "integer" else 0.5
+        if "minimum" in field:
+            yield field["minimum"] - step
+        if "maximum" in field:
+            yield field["maximum"] + step
+        if "const" in field or "enum" in field:
+            yield "something else"
+        if "maxItems" in field:
+            yield [{}] * (field["maxItems"] + 1)
+        for each in field.get("oneOf", ()):
+            if "maxItems" in each:
+                yield ["x"] * (each["maxItems"] + 1)
+        if field.get("type") == "boolean":
+            yield "yes"
+
+    def test_what_lies_beyond_a_bound_is_refused_by_its_name(self):
+        tried = 0
+        for path, method, operation in self.operations():
+            if method != "post":
+                continue
+            fields = self.resolved(operation["requestBody"]["content"]["application/json"]["schema"])["properties"]
+            for name, field in fields.items():
+                if field.get("description") == "Accepted; changes nothing.":
+                    continue
+                for value in self.just_outside(field):
+                    with self.subTest(path=path, field=name, value=value):
+                        status, _, text = self.answer(path, method, operation, {**self.smallest(path), name: value})
+                        self.assertEqual(status, 400, text)
+                        self.assertIn(name, json.loads(text)["error"]["message"] + str(json.loads(text)["error"]["param"]))
                         tried += 1
         self.assertGreater(tried, 50)
 

@@ -2,10 +2,10 @@
 
 import json
 import os
-import re
 import unittest
 
 from binary import OK, SOURCE_ROOT, tessera
+from train_demo import cast_names, named_in
 
 MODEL = os.path.join(SOURCE_ROOT, "examples", "stories", "model", "stories-q8.h5")
 BEGINNING = "Once upon a time,"
@@ -30,12 +30,10 @@ class StoryModelTest(unittest.TestCase):
         self.assertTrue(names, text)
 
     def test_a_story_keeps_to_its_names(self):
-        with open(os.path.join(SOURCE_ROOT, "examples", "stories", "cast.cpp"), encoding="utf-8") as file:
-            cast = file.read()
-        names = set(re.findall(r'"([A-Z][a-z]+)"', cast[cast.index("girls[]"):cast.index("child_homes")]))
+        names = cast_names(SOURCE_ROOT)
         self.assertGreater(len(names), 40)
         _, _, text, _ = self.story()
-        named = [word for word in re.findall(r"[A-Z][a-z]+", text) if word in names]
+        named = named_in(text, names)
         self.assertGreaterEqual(len(named), 8, text)
         # It may slip once: two friends and at most one name more.
         self.assertLessEqual(len(set(named)), 3, text)

@@ -189,6 +189,14 @@ class TrainTest(unittest.TestCase):
         self.refused(other, USAGE, "another training", "batch.micro_batches", "--restart")
         self.train(other, "--restart")
 
+    def test_lengths_and_beginnings_are_part_of_what_is_trained(self):
+        changes = [("length = 32", 'length = 32\nlengths = [32, 16, 8]\nbegin = "documents"')]
+        self.train(self.config("mixed", changes))
+        self.refused(self.config("mixed"), USAGE, "another training", 'batch.begin: "documents" there, null here',
+                     "batch.lengths: [32,16,8] there, null here")
+        self.train(self.config("mixed"), "--restart")
+        self.refused(self.config("mixed", changes), USAGE, "another training", 'batch.begin: null there, "documents" here')
+
     def test_a_damaged_state_is_refused(self):
         config = self.config("damaged")
         self.train(config)

@@ -24,8 +24,8 @@ BOOST_AUTO_TEST_CASE(a_task_that_waits_does_not_hold_up_the_other_threads) {
   std::promise<void> release, arrived;
   BlockingWorker worker(2);
   auto go = release.get_future();
-  worker.post([&] { go.wait(); });
-  worker.post([&] { arrived.set_value(); });
+  BOOST_TEST(worker.post([&] { go.wait(); }));
+  BOOST_TEST(worker.post([&] { arrived.set_value(); }));
   arrived.get_future().wait();
   release.set_value();
 }

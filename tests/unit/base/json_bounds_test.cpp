@@ -38,8 +38,10 @@ BOOST_AUTO_TEST_CASE(keys_and_values_are_unbounded_where_nobody_bounds_them) {
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_json_is_scanned_all_the_same) {
-  for (const char* const text : {"]]]]]]", "}{", "\"never closed \\", ":::", "\xff"})
-    BOOST_TEST(exceeded(text).size() > 0u);
+  for (const char* const text : {"]]]]]]", "}{", "\"never closed \\", "\"never closed [[[[", "::", "\xff"})
+    BOOST_TEST(exceeded(text) == "nothing", text);
+  BOOST_TEST(exceeded("]]][[[[") == "is nested more than 3 levels deep");
+  BOOST_TEST(exceeded(":::").starts_with("has an object of more than 2 keys"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
