@@ -20,6 +20,8 @@ tessera::Error usage(std::string message) { return {tessera::ErrorCode::invalid_
 
 tessera::Result<void> check(const GenerateRequest& request) {
   if (request.deployment.empty()) return usage("a generation needs the name of a deployment");
+  if (request.alternatives > limits::alternatives_max)
+    return usage("at most " + std::to_string(limits::alternatives_max) + " alternatives of a token");
   if (request.stop.size() > limits::stop_strings_max)
     return usage("at most " + std::to_string(limits::stop_strings_max) + " stop strings");
   if (request.prompt.size() > limits::prompt_bytes_max) {
@@ -55,6 +57,7 @@ tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const Ge
   if (stream.prompt.empty())
     return usage("the prompt is empty and the model has no start token to begin from; give at least one token");
   if (!request.ignore_eos && settings.tokenizer) stream.end_tokens = settings.tokenizer->data().eos;
+  stream.alternatives = request.alternatives;
   settings.timeouts.deadline = request.deadline;
   settings.stall_max = request.stall_max;
   settings.stop = request.stop;

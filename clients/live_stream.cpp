@@ -220,6 +220,8 @@ void LiveStream::on(const StreamOutput::Deliver& output) {
   event.index = output.token.index;
   event.token = output.token.token;
   event.log_probability = output.token.log_probability;
+  for (const TokenAlternative& each : output.token.alternatives)
+    event.alternatives.push_back({each.token, each.log_probability});
   if (!tokenizer_) {
     event.text = std::to_string(event.token) + " ";
   } else if (event.token >= 0 && static_cast<std::uint32_t>(event.token) < tokenizer_->vocab_size()) {
@@ -234,7 +236,7 @@ void LiveStream::on(const StreamOutput::Deliver& output) {
 }
 
 void LiveStream::on(const StreamOutput::DeliverScore& output) {
-  if (scores_) scores_->push_back(output.score.log_probability);
+  if (scores_) scores_->push_back(output.score);
 }
 
 void LiveStream::on(const StreamOutput::Finished& output) { end(ending_.value_or(to_public(output.reason)), {}); }

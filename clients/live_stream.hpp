@@ -28,7 +28,7 @@ struct LiveStreamSettings {
   std::vector<std::string> stop;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< none: ids stand for text
   /// Where prompt scores go (request.score_prompt), in order; read it once the queue is drained.
-  std::shared_ptr<std::vector<float>> scores;
+  std::shared_ptr<std::vector<PromptScore>> scores;
   /// The job that stands for the stream: registered already, or to be registered; neither: it is not listed.
   std::optional<JobRecord> job;
   std::optional<JobSpec> job_spec;
@@ -72,7 +72,7 @@ class LiveStream : public std::enable_shared_from_this<LiveStream> {
   const std::shared_ptr<const Tokenizer> tokenizer_;
   TextStream text_;
   TokenId previous_;
-  const std::shared_ptr<std::vector<float>> scores_;
+  const std::shared_ptr<std::vector<PromptScore>> scores_;
   const std::optional<JobRecord> registered_;
   const std::optional<JobSpec> job_spec_;
   const std::shared_ptr<EventQueue> queue_;

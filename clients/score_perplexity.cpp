@@ -45,7 +45,9 @@ class ScoredWindow {
       return Error{ErrorCode::corrupt, "a conductor sent " + std::to_string(scores_->size()) + " scores for " +
                                            std::to_string(expected_) + " tokens; is it of another version?"};
     }
-    return std::move(*scores_);
+    std::vector<float> scores;
+    for (const PromptScore& score : *scores_) scores.push_back(score.log_probability);
+    return scores;
   }
 
  private:
@@ -55,7 +57,7 @@ class ScoredWindow {
   const StreamId id_;
   const std::size_t expected_;
   const std::shared_ptr<EventQueue> queue_ = std::make_shared<EventQueue>();
-  const std::shared_ptr<std::vector<float>> scores_ = std::make_shared<std::vector<float>>();
+  const std::shared_ptr<std::vector<PromptScore>> scores_ = std::make_shared<std::vector<PromptScore>>();
 };
 
 Result<std::uint32_t> context_length(ClientCore& core, const std::string& deployment) {

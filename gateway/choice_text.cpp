@@ -13,6 +13,15 @@ std::string bytes_of(const Tokenizer* tokenizer, TokenId previous, TokenId id) {
   return std::string(tokenizer->decode_piece(previous, id));
 }
 
+/// Each as it would read in the token's place.
+template <typename Alternatives>
+std::vector<TextAlternative> texts_of(const Tokenizer* tokenizer, TokenId previous, const Alternatives& alternatives) {
+  std::vector<TextAlternative> texts;
+  for (const auto& each : alternatives)
+    texts.push_back({bytes_of(tokenizer, previous, each.token), each.log_probability});
+  return texts;
+}
+
 }  // namespace
 
 std::size_t count_characters(std::string_view bytes) {
@@ -39,12 +48,14 @@ void ChoiceText::take(const client::GenerateEvent& event, ChoicePiece& piece) {
     ++tokens_;
     piece.ids.push_back(event.token);
     std::string bytes = bytes_of(tokenizer_.get(), previous_, event.token);
-    previous_ = event.token;
+    const TokenId previous = std::exchange(previous_, event.token);
     if (std::ranges::find(end_tokens_, event.token) == end_tokens_.end()) {
       const std::size_t begin = bytes_ + given_up(bytes), offset = characters_;
       bytes_ += unstopped_.push(bytes).size();
       characters_ += count_characters(bytes);
-      waiting_.push_back({{event.token, std::move(bytes), event.log_probability, offset}, begin});
+      waiting_.push_back({{event.token, std::move(bytes), event.log_probability, offset,
+                           texts_of(tokenizer_.get(), previous, event.alternatives)},
+                          begin});
     }
   }
   piece.text += event.text;
@@ -60,13 +71,16 @@ void ChoiceText::take(const client::GenerateEvent& event, ChoicePiece& piece) {
 }
 
 std::vector<TextToken> prompt_tokens(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
-                                     const std::vector<float>& scores) {
+                                     const std::vector<PromptScore>& scores) {
   std::vector<TextToken> tokens;
   TokenId previous = -1;
   std::size_t characters = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     TextToken token{ids[i], bytes_of(&tokenizer, previous, ids[i]), {}, characters};
-    if (i > 0 && i <= scores.size()) token.log_probability = scores[i - 1];
+    if (i > 0 && i <= scores.size()) {
+      token.log_probability = scores[i - 1].log_probability;
+      token.alternatives = texts_of(&tokenizer, previous, scores[i - 1].alternatives);
+    }
     characters += count_characters(token.bytes);
     previous = ids[i];
     tokens.push_back(std::move(token));

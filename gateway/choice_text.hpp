@@ -16,17 +16,25 @@
 
 #include <tessera/generation.hpp>
 
+#include "cluster/control/stream.hpp"
 #include "runtime/text/text_stream.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera::gateway {
 
+/// What could have stood in the place of a token.
+struct TextAlternative {
+  std::string bytes;
+  float log_probability = 0;
+};
+
 /// A token beside its text.
 struct TextToken {
   TokenId id = 0;
-  std::string bytes;                     ///< maybe part of a character
-  std::optional<float> log_probability;  ///< none: the first token of a prompt
-  std::size_t offset = 0;                ///< characters (code points) of the text before it
+  std::string bytes;                               ///< maybe part of a character
+  std::optional<float> log_probability;            ///< none: the first token of a prompt
+  std::size_t offset = 0;                          ///< characters (code points) of the text before it
+  std::vector<TextAlternative> alternatives = {};  ///< the most probable first; of a prompt's first token none
 };
 
 /// What one event, or several, brought.
@@ -71,7 +79,7 @@ class ChoiceText {
 
 /// The tokens of a prompt as they stand in its text; log-probabilities from the second token on, if there are any.
 std::vector<TextToken> prompt_tokens(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
-                                     const std::vector<float>& scores);
+                                     const std::vector<PromptScore>& scores);
 /// Code points that begin in these bytes.
 std::size_t count_characters(std::string_view bytes);
 

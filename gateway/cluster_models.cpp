@@ -23,7 +23,7 @@ constexpr std::size_t texts_max = 64;
 class ClusterStream final : public TokenStream {
  public:
   ClusterStream(std::weak_ptr<frontend::ClientCore> core, StreamId id, std::shared_ptr<frontend::EventQueue> queue,
-                std::shared_ptr<std::vector<float>> scores)
+                std::shared_ptr<std::vector<PromptScore>> scores)
       : core_(std::move(core)), id_(id), queue_(std::move(queue)), scores_(std::move(scores)) {}
   ~ClusterStream() override {
     if (done()) return;
@@ -33,13 +33,13 @@ class ClusterStream final : public TokenStream {
   std::optional<client::GenerateEvent> poll() override { return queue_->pop(std::chrono::milliseconds(0)); }
   bool done() const override { return queue_->drained(); }
   std::optional<client::Error> error() const override { return queue_->error(); }
-  std::vector<float> scores() const override { return *scores_; }
+  std::vector<PromptScore> scores() const override { return *scores_; }
 
  private:
   const std::weak_ptr<frontend::ClientCore> core_;
   const StreamId id_;
   const std::shared_ptr<frontend::EventQueue> queue_;
-  const std::shared_ptr<std::vector<float>> scores_;
+  const std::shared_ptr<std::vector<PromptScore>> scores_;
 };
 
 }  // namespace
@@ -154,9 +154,10 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.sampling = spec.sampling;
   settings.request.end_tokens = spec.end_tokens;
   settings.request.score_prompt = spec.score_prompt;
+  settings.request.alternatives = spec.alternatives;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;
-  settings.scores = std::make_shared<std::vector<float>>();
+  settings.scores = std::make_shared<std::vector<PromptScore>>();
   const auto scores = settings.scores;
   const auto queue = std::make_shared<frontend::EventQueue>();
   TESSERA_CHECK(core_->start_stream(std::move(settings), queue));

@@ -11,6 +11,23 @@ Json logprob_of(const TextToken& token) {
   return token.log_probability ? Json(decimal_of(*token.log_probability)) : Json();
 }
 
+Json bytes_json(const std::string& bytes) {
+  Json json = Json::array();
+  for (const char byte : bytes) json.push_back(static_cast<unsigned char>(byte));
+  return json;
+}
+
+/// By their texts, the token itself among them; of those that read alike, the most probable one.
+Json alternatives_json(const TextToken& token) {
+  if (!token.log_probability) return {};
+  Json json = Json::object();
+  for (const TextAlternative& each : token.alternatives)
+    if (std::string text = to_valid_utf8(each.bytes); !json.contains(text))
+      json[std::move(text)] = decimal_of(each.log_probability);
+  if (std::string text = to_valid_utf8(token.bytes); !json.contains(text)) json[std::move(text)] = logprob_of(token);
+  return json;
+}
+
 Json usage_json(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
@@ -46,13 +63,17 @@ class TextReply final : public CompletionReply {
 
   Json logprobs(const std::vector<TextToken>& tokens) const {
     if (!facts().logprobs) return {};
-    Json texts = Json::array(), values = Json::array(), offsets = Json::array();
+    Json texts = Json::array(), values = Json::array(), offsets = Json::array(), tops = Json::array();
     for (const TextToken& token : tokens) {
       texts.push_back(to_valid_utf8(token.bytes));
       values.push_back(logprob_of(token));
       offsets.push_back(token.offset);
+      tops.push_back(alternatives_json(token));
     }
-    return {{"tokens", texts}, {"token_logprobs", values}, {"top_logprobs", nullptr}, {"text_offset", offsets}};
+    return {{"tokens", texts},
+            {"token_logprobs", values},
+            {"top_logprobs", facts().alternatives > 0 ? std::move(tops) : Json()},
+            {"text_offset", offsets}};
   }
 };
 
@@ -93,12 +114,16 @@ class ChatReply final : public CompletionReply {
     if (!facts().logprobs) return {};
     Json content = Json::array();
     for (const TextToken& token : tokens) {
-      Json bytes = Json::array();
-      for (const char byte : token.bytes) bytes.push_back(static_cast<unsigned char>(byte));
+      Json tops = Json::array();
+      for (const TextAlternative& each : token.alternatives) {
+        tops.push_back({{"token", to_valid_utf8(each.bytes)},
+                        {"logprob", decimal_of(each.log_probability)},
+                        {"bytes", bytes_json(each.bytes)}});
+      }
       content.push_back({{"token", to_valid_utf8(token.bytes)},
                          {"logprob", logprob_of(token)},
-                         {"bytes", std::move(bytes)},
-                         {"top_logprobs", Json::array()}});
+                         {"bytes", bytes_json(token.bytes)},
+                         {"top_logprobs", std::move(tops)}});
     }
     return {{"content", std::move(content)}, {"refusal", nullptr}};
   }

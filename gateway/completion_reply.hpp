@@ -21,6 +21,7 @@ struct ReplyFacts {
   bool include_usage = false;
   bool return_token_ids = false;
   bool logprobs = false;
+  std::uint32_t alternatives = 0;  ///< to tell beside each token
 };
 
 /// One choice of a whole answer.

@@ -133,8 +133,6 @@ Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionReq
   if (!model) return model.error();
   if (auto error = check_choices(request.prompts.size(), request.generation.choices, choices_max))
     return *std::move(error);
-  if (request.logprobs.value_or(0) > 0)
-    return not_supported("logprobs", "Log-probabilities of alternatives ('logprobs' above 0) are");
   const bool scores = request.echo && request.logprobs;
   if (scores && request.generation.stream)
     return not_supported("echo", "Log-probabilities of an echoed prompt in a stream are");
@@ -144,6 +142,7 @@ Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionReq
   settle_seed(source, generation, plan);
   ReplyFacts facts = reply_facts(*model, generation, identity, "cmpl-");
   facts.logprobs = request.logprobs.has_value();
+  facts.alternatives = request.logprobs.value_or(0);
   plan.reply = make_text_reply(std::move(facts));
   for (const CompletionPrompt& prompt : request.prompts) {
     auto ids = prompt_ids(*model, prompt);
@@ -153,6 +152,7 @@ Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionReq
     if (!room) return room.error();
     choice.spec.tokens_max = *room;
     choice.spec.score_prompt = scores;
+    choice.spec.alternatives = request.logprobs.value_or(0);
     if (request.echo) {
       const Tokenizer* const tokenizer = model->tokenizer.get();
       if (scores && tokenizer == nullptr)
@@ -170,7 +170,6 @@ Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& reques
   auto model = find_model(source, request.generation.model);
   if (!model) return model.error();
   if (auto error = check_choices(1, request.generation.choices, choices_max)) return *std::move(error);
-  if (request.top_logprobs > 0) return not_supported("top_logprobs", "Log-probabilities of alternatives are");
   auto ids = chat_prompt(*model, request.messages, request.template_variables, now);
   if (!ids) return ids.error();
   if (ids->empty()) return bad_request("the conversation becomes an empty prompt", "messages");
@@ -180,11 +179,13 @@ Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& reques
   settle_seed(source, generation, plan);
   ReplyFacts facts = reply_facts(*model, generation, identity, "chatcmpl-");
   facts.logprobs = request.logprobs;
+  facts.alternatives = request.top_logprobs;
   plan.reply = make_chat_reply(std::move(facts));
   PlannedChoice choice{stream_spec(*model, generation, *std::move(ids)), {}, false};
   const auto room = tokens_max(model->model, choice.spec.prompt.size(), generation.tokens_max, "messages");
   if (!room) return room.error();
   choice.spec.tokens_max = *room;
+  choice.spec.alternatives = request.top_logprobs;
   add_choices(plan, std::move(choice), generation.choices);
   return plan;
 }

@@ -11,6 +11,7 @@
 
 #include <tessera/generation.hpp>
 
+#include "cluster/control/stream.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/batching/generation_types.hpp"
 #include "runtime/chat/chat_template.hpp"
@@ -44,7 +45,8 @@ struct StreamSpec {
   std::vector<TokenId> end_tokens;
   std::vector<std::string> stop;
   std::shared_ptr<const Tokenizer> tokenizer;
-  bool score_prompt = false;  ///< also the log-probability of every prompt token but the first
+  bool score_prompt = false;       ///< also the log-probability of every prompt token but the first
+  std::uint32_t alternatives = 0;  ///< beside each token and score; at most alternatives_max
 };
 
 /// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.
@@ -57,7 +59,7 @@ class TokenStream {
   virtual bool done() const = 0;
   virtual std::optional<client::Error> error() const = 0;
   /// Of prompt tokens 1, 2, …; complete once it is done.
-  virtual std::vector<float> scores() const = 0;
+  virtual std::vector<PromptScore> scores() const = 0;
 };
 
 /// A node's load, as its last heartbeat had it.

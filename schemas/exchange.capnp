@@ -143,6 +143,7 @@ struct TransferCommand {
     pages @10 :List(UInt32);
     computed @11 :UInt32;  # positions whose K and V are in the pages
     scored @12 :UInt32;  # prompt scores that were sent
+    alternatives @13 :UInt32;  # to send beside each token and score
   }
 
   struct Sampling {

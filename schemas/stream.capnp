@@ -19,6 +19,7 @@ struct StreamRequest {
   sampling @6 :Sampling;
   endTokens @7 :List(Int32);
   scorePrompt @8 :Bool;
+  alternatives @9 :UInt32;  # to send beside each token and score
 
   struct Sampling {
     temperature @0 :Float32;
@@ -53,9 +54,16 @@ struct StreamUpdate {
     index @0 :UInt32;
     token @1 :Int32;
     logProbability @2 :Float32;
+    alternatives @3 :List(Alternative);
   }
   struct Score {
     index @0 :UInt32;
+    logProbability @1 :Float32;
+    alternatives @2 :List(Alternative);
+  }
+  struct Alternative {
+    # Of the most probable tokens in that place, the most probable first.
+    token @0 :Int32;
     logProbability @1 :Float32;
   }
   enum End {

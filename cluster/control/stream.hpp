@@ -22,7 +22,8 @@ struct StreamRequest {
   std::uint32_t tokens_max = 256;  ///< of the whole stream, delivered ones included
   SamplingParameters sampling;     ///< its seed is resolved: never drawn by a server
   std::vector<TokenId> end_tokens;
-  bool score_prompt = false;  ///< also send the log-probability of every prompt token but the first
+  bool score_prompt = false;       ///< also send the log-probability of every prompt token but the first
+  std::uint32_t alternatives = 0;  ///< to send beside each token and score; at most alternatives_max
 };
 
 /// One token of a stream. `index` counts the stream's output tokens from 0.
@@ -30,12 +31,14 @@ struct StreamToken {
   std::uint32_t index = 0;
   TokenId token = 0;
   float log_probability = 0;
+  TokenAlternatives alternatives = {};
 };
 
 /// Log-probability of prompt token `index` (from 1) given those before it.
 struct PromptScore {
   std::uint32_t index = 0;
   float log_probability = 0;
+  TokenAlternatives alternatives = {};
 };
 
 /// What a conductor sends for one stream after a step.

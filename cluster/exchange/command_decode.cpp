@@ -159,11 +159,13 @@ class Decoder {
     TESSERA_TRY(sequence.pages, pages("pages of a sequence", in.getPages(), pages_for(limits_.context_length)));
     request.tokens_max = in.getTokensMax();
     request.score_prompt = in.getScorePrompt();
+    request.alternatives = in.getAlternatives();
     sequence.computed = in.getComputed();
     sequence.scored = in.getScored();
     const std::size_t known = request.prompt.size() + sequence.generated.size();
     TESSERA_CHECK(check_below("a sequence's computed positions", sequence.computed, known + 1));
     TESSERA_CHECK(check_below("a sequence's prompt scores", sequence.scored, request.prompt.size()));
+    TESSERA_CHECK(check_below("alternatives of a token", request.alternatives, limits::alternatives_max + 1));
     if (pages_for(sequence.computed) > sequence.pages.size())
       return wrong("a sequence's pages do not cover its computed positions");
     if (request.delivered.size() > sequence.generated.size() ||

@@ -161,6 +161,7 @@ void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span
     const std::span<const float> row = logits.subspan(i * vocab, vocab);
     const LogProbabilities log_probabilities(ops_, row);
     LogitsResult& result = results_[first + i];
+    result.alternatives = log_probabilities.best(planned.alternatives);
     if (planned.scores) {
       result.log_probability = log_probabilities.of(planned.scored_token);
       continue;
@@ -217,9 +218,10 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
     StreamUpdate update;
     update.id = stream_of(from.key);
     update.incarnation = incarnation_;
-    for (const SequenceToken& token : from.tokens)
-      update.tokens.push_back({token.index, token.token, token.log_probability});
-    for (const SequenceScore& score : from.scores) update.scores.push_back({score.index, score.log_probability});
+    for (SequenceToken& token : from.tokens)
+      update.tokens.push_back({token.index, token.token, token.log_probability, std::move(token.alternatives)});
+    for (SequenceScore& score : from.scores)
+      update.scores.push_back({score.index, score.log_probability, std::move(score.alternatives)});
     update.finished = from.finished;
     update.failed = std::move(from.failed);
     if (update.finished || update.failed) {

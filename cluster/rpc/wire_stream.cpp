@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "cluster/rpc/wire.hpp"
+#include "runtime/base/limits.hpp"
 
 namespace tessera::wire {
 namespace {
@@ -91,6 +92,21 @@ SamplingParameters read_sampling(schema::StreamRequest::Sampling::Reader in) {
   return sampling;
 }
 
+void write_alternatives(capnp::List<schema::StreamUpdate::Alternative>::Builder out, const TokenAlternatives& values) {
+  for (unsigned i = 0; i < out.size(); ++i) {
+    out[i].setToken(values[i].token);
+    out[i].setLogProbability(values[i].log_probability);
+  }
+}
+
+TokenAlternatives read_alternatives(capnp::List<schema::StreamUpdate::Alternative>::Reader in) {
+  if (in.size() > limits::alternatives_max) malformed("a token has more alternatives than anybody can ask for");
+  TokenAlternatives values;
+  values.reserve(in.size());
+  for (const auto each : in) values.push_back({each.getToken(), each.getLogProbability()});
+  return values;
+}
+
 }  // namespace
 
 void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
@@ -103,6 +119,7 @@ void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
   write_sampling(out.initSampling(), value.sampling);
   write_ids(out.initEndTokens(length(value.end_tokens.size())), value.end_tokens);
   out.setScorePrompt(value.score_prompt);
+  out.setAlternatives(value.alternatives);
 }
 
 StreamRequest read(schema::StreamRequest::Reader in) {
@@ -115,6 +132,7 @@ StreamRequest read(schema::StreamRequest::Reader in) {
   request.sampling = read_sampling(in.getSampling());
   request.end_tokens = read_ids(in.getEndTokens());
   request.score_prompt = in.getScorePrompt();
+  request.alternatives = in.getAlternatives();
   if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
   if (request.delivered.size() > request.tokens_max) malformed("a stream has more tokens than it asks for");
   return request;
@@ -129,11 +147,17 @@ void write(schema::StreamUpdate::Builder out, const StreamUpdate& value) {
     tokens[i].setIndex(value.tokens[i].index);
     tokens[i].setToken(value.tokens[i].token);
     tokens[i].setLogProbability(value.tokens[i].log_probability);
+    const TokenAlternatives& alternatives = value.tokens[i].alternatives;
+    if (!alternatives.empty())
+      write_alternatives(tokens[i].initAlternatives(length(alternatives.size())), alternatives);
   }
   auto scores = out.initScores(length(value.scores.size()));
   for (unsigned i = 0; i < scores.size(); ++i) {
     scores[i].setIndex(value.scores[i].index);
     scores[i].setLogProbability(value.scores[i].log_probability);
+    const TokenAlternatives& alternatives = value.scores[i].alternatives;
+    if (!alternatives.empty())
+      write_alternatives(scores[i].initAlternatives(length(alternatives.size())), alternatives);
   }
   out.setEnd(end_of(value));
   if (value.failed) write(out.initError(), *value.failed);
@@ -146,11 +170,14 @@ StreamUpdate read(schema::StreamUpdate::Reader in) {
   check_length(in.getTokens().size());
   update.tokens.reserve(in.getTokens().size());
   for (const auto token : in.getTokens()) {
-    update.tokens.push_back({token.getIndex(), token.getToken(), token.getLogProbability()});
+    update.tokens.push_back(
+        {token.getIndex(), token.getToken(), token.getLogProbability(), read_alternatives(token.getAlternatives())});
   }
   check_length(in.getScores().size());
   update.scores.reserve(in.getScores().size());
-  for (const auto score : in.getScores()) update.scores.push_back({score.getIndex(), score.getLogProbability()});
+  for (const auto score : in.getScores()) {
+    update.scores.push_back({score.getIndex(), score.getLogProbability(), read_alternatives(score.getAlternatives())});
+  }
   read_end(in, update);
   return update;
 }

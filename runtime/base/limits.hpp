@@ -35,5 +35,7 @@ inline constexpr std::uint32_t step_rows_max = 512;
 inline constexpr std::uint32_t sequence_rows_max = 8192;
 inline constexpr std::uint32_t threads_max = 1024;
 inline constexpr std::uint32_t stop_strings_max = 16;
+/// Tokens that are reported beside one token, with their log-probabilities.
+inline constexpr std::uint32_t alternatives_max = 20;
 
 }  // namespace tessera::limits

@@ -34,6 +34,9 @@ std::string contradiction(const SequenceState& state, std::uint32_t pages_max) {
   if (state.generated.size() > state.spec.tokens_max) return "more tokens than the request allows";
   if (state.log_probabilities.size() > state.generated.size()) return "more log-probabilities than tokens";
   if (state.scores.size() >= state.spec.prompt.size()) return "more scores than prompt tokens";
+  if (state.spec.alternatives > 0 && (state.alternatives.size() != state.log_probabilities.size() ||
+                                      state.score_alternatives.size() != state.scores.size()))
+    return "alternatives are missing";
   if (state.computed >= history) return "the last token cannot be computed yet";
   if (pages_for(state.computed) > state.pages.size() || state.pages.size() > pages_max)
     return "the pages do not fit the computed positions";
@@ -70,6 +73,10 @@ Result<void> ConductorCore::check(const SequenceSpec& spec) const {
     return invalid(std::to_string(spec.end_tokens.size()) + " end tokens: use at most " +
                    std::to_string(limits_.end_tokens_max));
   }
+  if (spec.alternatives > limits::alternatives_max) {
+    return invalid(std::to_string(spec.alternatives) + " alternatives of a token: ask for at most " +
+                   std::to_string(limits::alternatives_max));
+  }
   TESSERA_CHECK(check_tokens(spec.prompt, limits_.vocab_size, "prompt token"));
   TESSERA_CHECK(check_tokens(spec.delivered, limits_.vocab_size, "delivered token"));
   if (const std::uint32_t pages = pages_wanted(spec); pages > limits_.pages) {
@@ -103,7 +110,8 @@ Result<void> ConductorCore::submit(SequenceSpec spec) {
 Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
   Sequence& sequence = it->second;
   if (spec.prompt != sequence.spec.prompt || spec.tokens_max != sequence.spec.tokens_max ||
-      spec.end_tokens != sequence.spec.end_tokens || spec.score_prompt != sequence.spec.score_prompt) {
+      spec.end_tokens != sequence.spec.end_tokens || spec.score_prompt != sequence.spec.score_prompt ||
+      spec.alternatives != sequence.spec.alternatives) {
     return Error{ErrorCode::conflict, "another request runs under the same stream id; choose a new id"};
   }
   const std::size_t known_from = sequence.generated.size() - sequence.log_probabilities.size();
@@ -119,6 +127,7 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
   if (ahead) {
     sequence.generated = spec.delivered;
     sequence.log_probabilities.clear();
+    sequence.alternatives.clear();
     sequence.serial = next_++;  // the step in flight computes a token that the frontend has
   }
   if (sequence.state == State::detached) {
@@ -134,11 +143,16 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
 void ConductorCore::report(SequenceKey key, const Sequence& sequence, std::uint32_t tokens_from) {
   SequenceUpdate update{key, {}, {}, {}, {}};
   if (tokens_from == 0) {
-    for (std::uint32_t i = 0; i < sequence.scores.size(); ++i) update.scores.push_back({i + 1, sequence.scores[i]});
+    for (std::uint32_t i = 0; i < sequence.scores.size(); ++i) {
+      update.scores.push_back({i + 1, sequence.scores[i], {}});
+      if (sequence.spec.alternatives > 0) update.scores.back().alternatives = sequence.score_alternatives[i];
+    }
   }
   const std::size_t known_from = sequence.generated.size() - sequence.log_probabilities.size();
-  for (std::uint32_t i = tokens_from; i < sequence.generated.size(); ++i)
-    update.tokens.push_back({i, sequence.generated[i], sequence.log_probabilities[i - known_from]});
+  for (std::uint32_t i = tokens_from; i < sequence.generated.size(); ++i) {
+    update.tokens.push_back({i, sequence.generated[i], sequence.log_probabilities[i - known_from], {}});
+    if (sequence.spec.alternatives > 0) update.tokens.back().alternatives = sequence.alternatives[i - known_from];
+  }
   if (!update.scores.empty() || !update.tokens.empty()) updates_.push_back(std::move(update));
 }
 

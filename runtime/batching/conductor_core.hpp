@@ -67,7 +67,8 @@ struct PlannedLogits {
   std::uint32_t sequence = 0;  ///< index into StepPlan::sequences
   bool scores = false;         ///< true: report the log-probability of `scored_token`; false: sample a token
   TokenId scored_token = 0;
-  std::uint32_t position = 0;  ///< of the token that is sampled or scored, in prompt + output
+  std::uint32_t position = 0;      ///< of the token that is sampled or scored, in prompt + output
+  std::uint32_t alternatives = 0;  ///< wanted beside it
 };
 
 struct StepPlan {
@@ -80,6 +81,7 @@ struct StepPlan {
 struct LogitsResult {
   TokenId token = 0;
   float log_probability = 0;
+  TokenAlternatives alternatives = {};  ///< as many as were wanted and the vocabulary has
 };
 
 struct ConductorLoad {

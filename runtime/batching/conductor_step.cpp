@@ -73,7 +73,7 @@ bool ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan
     if (scores || samples) {
       if (plan.logits.size() >= limits_.logits_rows_max) break;
       plan.logits.push_back({static_cast<std::uint32_t>(plan.rows.size()), index, scores,
-                             scores ? token_at(sequence, position + 1) : 0, position + 1});
+                             scores ? token_at(sequence, position + 1) : 0, position + 1, sequence.spec.alternatives});
     }
     plan.rows.push_back({token_at(sequence, position), position, index, scores || samples});
   }
@@ -114,14 +114,16 @@ void ConductorCore::append(const PlannedLogits& wanted, const LogitsResult& resu
   if (wanted.scores) {
     TESSERA_ENSURE(wanted.position == sequence.scores.size() + 1);
     sequence.scores.push_back(result.log_probability);
-    if (update != nullptr) update->scores.push_back({wanted.position, result.log_probability});
+    if (wanted.alternatives > 0) sequence.score_alternatives.push_back(result.alternatives);
+    if (update != nullptr) update->scores.push_back({wanted.position, result.log_probability, result.alternatives});
     return;
   }
   TESSERA_ENSURE(wanted.position == sequence.spec.prompt.size() + sequence.generated.size());
   const auto index = static_cast<std::uint32_t>(sequence.generated.size());
   sequence.generated.push_back(result.token);
   sequence.log_probabilities.push_back(result.log_probability);
-  if (update != nullptr) update->tokens.push_back({index, result.token, result.log_probability});
+  if (wanted.alternatives > 0) sequence.alternatives.push_back(result.alternatives);
+  if (update != nullptr) update->tokens.push_back({index, result.token, result.log_probability, result.alternatives});
 }
 
 void ConductorCore::step_done(std::span<const LogitsResult> results) {

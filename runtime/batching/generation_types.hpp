@@ -22,6 +22,15 @@ struct SamplingParameters {
   std::uint32_t choice = 0;  ///< tells several completions of one request apart: each draws for itself
 };
 
+/// A token that could have stood in the place of another.
+struct TokenAlternative {
+  TokenId token = 0;
+  float log_probability = 0;
+  bool operator==(const TokenAlternative&) const = default;
+};
+/// Those with the largest log-probabilities, in that order, the lower id first among equals.
+using TokenAlternatives = std::vector<TokenAlternative>;
+
 enum class FinishReason : std::uint8_t {
   end_token,  ///< an end token was sampled
   length,     ///< tokens_max, or the model's context, is used up

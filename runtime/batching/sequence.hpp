@@ -35,6 +35,8 @@ struct SequenceSpec {
   SamplingParameters sampling;     ///< not looked at by the policy: carried for whoever samples
   std::vector<TokenId> end_tokens;
   bool score_prompt = false;  ///< also report the log-probability of every prompt token but the first
+  /// Tokens with the largest log-probabilities to report beside each sampled or scored one; at most alternatives_max.
+  std::uint32_t alternatives = 0;
 };
 
 /// One output token; `index` counts from 0.
@@ -42,12 +44,14 @@ struct SequenceToken {
   std::uint32_t index = 0;
   TokenId token = 0;
   float log_probability = 0;
+  TokenAlternatives alternatives = {};
 };
 
 /// Log-probability of prompt token `index` (from 1).
 struct SequenceScore {
   std::uint32_t index = 0;
   float log_probability = 0;
+  TokenAlternatives alternatives = {};
 };
 
 /// What is new of one sequence. Tokens and scores come in order, each once (again only after a re-attachment that asks
@@ -66,9 +70,11 @@ struct SequenceState {
   std::vector<TokenId> generated;        ///< all output tokens so far, spec.delivered first
   std::vector<float> log_probabilities;  ///< of the last log_probabilities.size() generated tokens
   std::vector<float> scores;             ///< of prompt tokens 1 .. scores.size(), if the prompt is scored
-  std::uint32_t computed = 0;            ///< positions 0 .. computed - 1 have valid K and V in `pages`
-  std::vector<PageId> pages;             ///< cover `computed` positions, or more; empty: nothing is computed
-  bool detached = false;                 ///< its frontend was away
+  /// Beside each of log_probabilities, and each of scores; empty when none are wanted.
+  std::vector<TokenAlternatives> alternatives, score_alternatives;
+  std::uint32_t computed = 0;  ///< positions 0 .. computed - 1 have valid K and V in `pages`
+  std::vector<PageId> pages;   ///< cover `computed` positions, or more; empty: nothing is computed
+  bool detached = false;       ///< its frontend was away
 };
 
 }  // namespace tessera

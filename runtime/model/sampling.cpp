@@ -103,6 +103,15 @@ float LogProbabilities::of(TokenId token) const {
   return static_cast<float>(static_cast<double>(logits_[static_cast<std::size_t>(token)]) - max_ - log_sum_);
 }
 
+TokenAlternatives LogProbabilities::best(std::uint32_t count) const {
+  TokenAlternatives alternatives;
+  if (count == 0) return alternatives;
+  OrderedCandidates candidates(logits_);
+  for (std::size_t i = 0; i < std::min<std::size_t>(count, candidates.size()); ++i)
+    alternatives.push_back({candidates[i], of(candidates[i])});
+  return alternatives;
+}
+
 Sampler::Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt,
                  std::uint32_t vocab_size)
     : ops_(ops), parameters_(std::move(parameters)), seen_(vocab_size), output_count_(vocab_size), values_(vocab_size) {

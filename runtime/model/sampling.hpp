@@ -23,6 +23,8 @@ class LogProbabilities {
   /// `logits` are finite and outlive the object.
   LogProbabilities(const tessera_op_table& ops, std::span<const float> logits);
   float of(TokenId token) const;
+  /// The `count` most probable tokens, or all that there are.
+  TokenAlternatives best(std::uint32_t count) const;
   /// The token with the largest logit, the lowest id among equals.
   TokenId best() const { return best_; }
 

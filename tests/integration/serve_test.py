@@ -137,6 +137,21 @@ class ServeTest(BinaryTest):
         self.assertEqual(answer["usage"]["prompt_tokens"], len(expected["prompt_ids"]))
         self.assertEqual(answer["usage"]["completion_tokens"], len(expected["ids"]))
 
+    def test_alternatives_of_the_best_token_begin_with_it(self):
+        answer = self.server.complete("Once", max_tokens=8, temperature=0, logprobs=3, echo=True, ignore_eos=True)
+        logprobs = answer["choices"][0]["logprobs"]
+        prompt = answer["usage"]["prompt_tokens"]
+        self.assertIsNone(logprobs["top_logprobs"][0])
+        for token, value, best in list(zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"]))[1:]:
+            self.assertEqual(best[token], value)
+            self.assertIn(len(best), (3, 4))
+            self.assertEqual(list(best.values())[:3], sorted(list(best.values())[:3], key=float, reverse=True))
+        for token, best in zip(logprobs["tokens"][prompt:], logprobs["top_logprobs"][prompt:]):
+            self.assertEqual(next(iter(best)), token)
+        alone = self.server.complete("Once", max_tokens=8, temperature=0, logprobs=1, ignore_eos=True)["choices"][0]["logprobs"]
+        self.assertEqual([list(best.items())[:1] for best in alone["top_logprobs"]],
+                         [list(best.items())[:1] for best in logprobs["top_logprobs"][prompt:]])
+
     def test_sampled_tokens_are_those_of_run_with_the_same_seed(self):
         options = ("--temperature", 1, "--top-p", "0.9", "--top-k", 50, "--seed", 7, "--presence-penalty", "0.5")
         expected = self.ids("-p", "Once", "-n", 24, *options)

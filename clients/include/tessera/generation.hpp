@@ -25,6 +25,12 @@ namespace tessera::client {
 /// An entry of the model's vocabulary.
 using TokenId = std::int32_t;
 
+/// A token that could have stood in the place of another.
+struct TokenAlternative {
+  TokenId token = 0;
+  float log_probability = 0;
+};
+
 struct SamplingParameters {
   float temperature = 0.0f;                                ///< 0: always the best token
   std::uint32_t top_k = 0;                                 ///< keep the k best; 0: all
@@ -46,6 +52,7 @@ struct GenerateRequest {
   SamplingParameters sampling = {};
   std::vector<std::string> stop = {};  ///< end before any of these texts; at most 16
   bool ignore_eos = false;             ///< go on after the model's end token
+  std::uint32_t alternatives = 0;      ///< most probable tokens to tell beside each; at most 20
   /// A name for the request, up to 128 bytes: of two requests with one key only the first starts. Empty: drawn.
   std::string idempotency_key = {};
   /// Of the whole stream; 0: none. A stream that passes it ends with `timed_out`.
@@ -71,12 +78,13 @@ struct GenerateEvent {
     finished,  ///< the last event; `text` may hold the rest of a character that was held back
   };
   Kind kind = Kind::token;
-  std::uint32_t index = 0;                     ///< token: from 0; resumed, finished: tokens delivered
-  TokenId token = 0;                           ///< token
-  float log_probability = 0;                   ///< token: of the raw logits
-  std::string text = {};                       ///< text that became certain: valid UTF-8, often empty
-  std::string node = {};                       ///< resumed: the conductor's node
-  FinishReason reason = FinishReason::length;  ///< finished
+  std::uint32_t index = 0;                          ///< token: from 0; resumed, finished: tokens delivered
+  TokenId token = 0;                                ///< token
+  float log_probability = 0;                        ///< token: of the raw logits
+  std::vector<TokenAlternative> alternatives = {};  ///< token: the most probable first, if they were asked for
+  std::string text = {};                            ///< text that became certain: valid UTF-8, often empty
+  std::string node = {};                            ///< resumed: the conductor's node
+  FinishReason reason = FinishReason::length;       ///< finished
 };
 
 /// What a stream came to.

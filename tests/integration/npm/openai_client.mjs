@@ -47,9 +47,12 @@ await run({
   },
 
   async chat_completion(facts) {
-    const answer = await client(facts).chat.completions.create({ ...chat(facts), logprobs: true });
+    const answer = await client(facts).chat.completions.create({ ...chat(facts), logprobs: true, top_logprobs: 2 });
     assert.deepEqual(answer.choices[0].message, { role: "assistant", content: facts.chat_text, refusal: null });
-    assert.equal(answer.choices[0].logprobs.content.map((entry) => entry.token).join(""), facts.chat_text);
+    const { content } = answer.choices[0].logprobs;
+    assert.equal(content.map((entry) => entry.token).join(""), facts.chat_text);
+    // The most probable token is the one that was taken.
+    assert.ok(content.every((entry) => entry.top_logprobs.length === 2 && entry.top_logprobs[0].token === entry.token));
   },
 
   async streamed_chat_by_the_helper(facts) {

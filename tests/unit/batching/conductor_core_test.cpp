@@ -278,6 +278,42 @@ BOOST_AUTO_TEST_CASE(a_history_is_prompt_and_all_tokens_so_far) {
   BOOST_CHECK(!driver.core.find({7, 7}));
 }
 
+BOOST_AUTO_TEST_CASE(alternatives_come_beside_tokens_and_scores_also_when_they_are_told_again) {
+  ConductorDriver driver(small_limits());
+  SequenceSpec spec = spec_of(1, 5, 6);
+  spec.score_prompt = true;
+  spec.alternatives = 3;
+  submit(driver, spec);
+  driver.step();
+  driver.step();
+  driver.step();
+  driver.core.detach(spec.key);
+  submit(driver, spec);  // its frontend lost everything
+  const std::vector<SequenceUpdate> again = driver.core.take_updates();
+  const HashModel::Reference reference = driver.model.reference(spec, driver.core.limits().context_length);
+  BOOST_REQUIRE(!again.empty() && again[0].scores.size() == 4 && !again[0].tokens.empty());
+  for (const SequenceScore& score : again[0].scores)
+    BOOST_TEST((score.alternatives == reference.score_alternatives[score.index - 1]));
+  for (const SequenceToken& token : again[0].tokens)
+    BOOST_TEST((token.alternatives == reference.tokens[token.index].alternatives));
+  BOOST_TEST(reference.tokens[0].alternatives.size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(too_many_alternatives_are_refused_and_others_make_another_request) {
+  ConductorDriver driver(small_limits());
+  SequenceSpec spec = spec_of(1, 5, 6);
+  spec.alternatives = limits::alternatives_max + 1;
+  const auto many = driver.core.submit(spec);
+  BOOST_REQUIRE(!many);
+  BOOST_TEST(many.error().message == "21 alternatives of a token: ask for at most 20");
+  spec.alternatives = 20;
+  submit(driver, spec);
+  spec.alternatives = 19;
+  const auto other = driver.core.submit(spec);
+  BOOST_REQUIRE(!other);
+  BOOST_TEST((other.error().code == ErrorCode::conflict));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tessera

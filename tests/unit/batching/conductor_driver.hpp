@@ -16,6 +16,7 @@ namespace tessera {
 struct Received {
   std::vector<LogitsResult> tokens;
   std::map<std::uint32_t, float> scores;
+  std::map<std::uint32_t, TokenAlternatives> score_alternatives;
   std::optional<FinishReason> finished;
 };
 
@@ -50,11 +51,14 @@ class ConductorDriver {
       Received& stream = received[update.key];
       BOOST_REQUIRE(!stream.finished);
       BOOST_REQUIRE(!update.failed);
-      for (const SequenceScore& score : update.scores) stream.scores[score.index] = score.log_probability;
+      for (const SequenceScore& score : update.scores) {
+        stream.scores[score.index] = score.log_probability;
+        stream.score_alternatives[score.index] = score.alternatives;
+      }
       for (const SequenceToken& token : update.tokens) {
         if (token.index < stream.tokens.size()) continue;
         BOOST_REQUIRE_EQUAL(token.index, stream.tokens.size());
-        stream.tokens.push_back({token.token, token.log_probability});
+        stream.tokens.push_back({token.token, token.log_probability, token.alternatives});
       }
       if (update.finished) stream.finished = update.finished;
     }

@@ -54,6 +54,7 @@ class RandomLife {
       spec.prompt.push_back(static_cast<TokenId>(below(20)));
     spec.tokens_max = below(30);
     spec.score_prompt = below(4) == 0;
+    spec.alternatives = below(4);
     if (below(3) == 0) spec.end_tokens.push_back(static_cast<TokenId>(below(20)));
     return spec;
   }
@@ -126,9 +127,12 @@ class RandomLife {
     for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
       BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
       BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
+      BOOST_REQUIRE((stream.tokens[i].alternatives == reference.tokens[i].alternatives));
     }
     BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
     for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
+    for (const auto& [index, best] : stream.score_alternatives)
+      BOOST_REQUIRE((best == reference.score_alternatives.at(index - 1)));
   }
 
   std::mt19937_64 random_;

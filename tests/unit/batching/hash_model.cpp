@@ -11,9 +11,18 @@ std::uint64_t HashModel::mix(std::uint64_t a, std::uint64_t b) {
   return x ^ (x >> 31);
 }
 
-LogitsResult HashModel::sample(std::uint64_t hidden, std::uint64_t seed) const {
+LogitsResult HashModel::sample(std::uint64_t hidden, std::uint64_t seed, std::uint32_t count) const {
   const std::uint64_t draw = mix(hidden, seed);
-  return {static_cast<TokenId>(draw % vocab_size_), static_cast<float>(draw >> 44)};
+  return {static_cast<TokenId>(draw % vocab_size_), static_cast<float>(draw >> 44), alternatives(hidden, count)};
+}
+
+TokenAlternatives HashModel::alternatives(std::uint64_t hidden, std::uint32_t count) const {
+  TokenAlternatives all;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto token = static_cast<TokenId>(mix(hidden, i) % vocab_size_);
+    all.push_back({token, score(hidden, token)});
+  }
+  return all;
 }
 
 float HashModel::score(std::uint64_t hidden, TokenId token) {
@@ -40,8 +49,9 @@ std::vector<LogitsResult> HashModel::compute(const StepPlan& plan) {
   std::vector<LogitsResult> results;
   for (const PlannedLogits& wanted : plan.logits) {
     const std::uint64_t state = hidden[wanted.row];
-    results.push_back(wanted.scores ? LogitsResult{0, score(state, wanted.scored_token)}
-                                    : sample(state, wanted.position));
+    results.push_back(wanted.scores
+                          ? LogitsResult{0, score(state, wanted.scored_token), alternatives(state, wanted.alternatives)}
+                          : sample(state, wanted.position, wanted.alternatives));
   }
   return results;
 }
@@ -59,12 +69,14 @@ HashModel::Reference HashModel::reference(const SequenceSpec& spec, std::uint32_
   std::uint64_t hidden = 0;
   for (std::size_t i = 0; i < spec.prompt.size(); ++i) {
     hidden = feed(spec.prompt[i]);
-    if (spec.score_prompt && i + 1 < spec.prompt.size()) reference.scores.push_back(score(hidden, spec.prompt[i + 1]));
+    if (!spec.score_prompt || i + 1 == spec.prompt.size()) continue;
+    reference.scores.push_back(score(hidden, spec.prompt[i + 1]));
+    reference.score_alternatives.push_back(alternatives(hidden, spec.alternatives));
   }
   // The loop of generate() in runtime/model/generation.cpp.
   for (auto position = static_cast<std::uint32_t>(spec.prompt.size()); reference.tokens.size() < spec.tokens_max;
        ++position) {
-    reference.tokens.push_back(sample(hidden, position));
+    reference.tokens.push_back(sample(hidden, position, spec.alternatives));
     const TokenId token = reference.tokens.back().token;
     if (std::find(spec.end_tokens.begin(), spec.end_tokens.end(), token) != spec.end_tokens.end()) {
       reference.finished = FinishReason::end_token;

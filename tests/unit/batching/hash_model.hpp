@@ -23,14 +23,16 @@ class HashModel {
   struct Reference {
     std::vector<LogitsResult> tokens;
     std::vector<float> scores;
+    std::vector<TokenAlternatives> score_alternatives;
     FinishReason finished = FinishReason::length;
   };
   Reference reference(const SequenceSpec& spec, std::uint32_t context_length) const;
 
  private:
   static std::uint64_t mix(std::uint64_t a, std::uint64_t b);
-  LogitsResult sample(std::uint64_t hidden, std::uint64_t seed) const;
+  LogitsResult sample(std::uint64_t hidden, std::uint64_t seed, std::uint32_t count) const;
   static float score(std::uint64_t hidden, TokenId token);
+  TokenAlternatives alternatives(std::uint64_t hidden, std::uint32_t count) const;
 
   std::uint32_t vocab_size_;
   std::map<std::uint64_t, std::uint64_t> kv_;  ///< by page * kv_page_positions + offset

@@ -66,7 +66,8 @@ void FakeConductor::compute(Open& open) {
     for (std::uint32_t i = 1; i < request.prompt.size(); ++i) update.scores.push_back({i, expected_score(i)});
   }
   for (; open.sent < std::min(allowed_, request.tokens_max); ++open.sent)
-    update.tokens.push_back({open.sent, tokens[open.sent], expected_log_probability(open.sent)});
+    update.tokens.push_back({open.sent, tokens[open.sent], expected_log_probability(open.sent),
+                             TokenAlternatives(request.alternatives, {7, expected_score(open.sent)})});
   if (open.sent >= request.tokens_max) update.finished = FinishReason::length;
   open.sink.send(std::move(update));
 }

@@ -82,6 +82,32 @@ BOOST_AUTO_TEST_CASE(a_stream_delivers_every_token_its_text_and_the_end) {
   BOOST_TEST(!generation.error());
 }
 
+BOOST_AUTO_TEST_CASE(alternatives_come_with_the_tokens_and_only_so_many) {
+  a.allow(2);
+  auto client = connect();
+  client::GenerateRequest request = request_of(4);
+  request.alternatives = 2;
+  auto generation = start(client, request);
+  Delivered delivered;
+  const auto check = [&](std::size_t count) {
+    while (delivered.ids.size() < count) {
+      const GenerateEvent event = next(generation);
+      delivered.take(event);
+      if (event.kind != Kind::token) continue;
+      BOOST_REQUIRE(event.alternatives.size() == 2u);
+      BOOST_TEST(event.alternatives[1].token == 7);
+      BOOST_TEST(event.alternatives[1].log_probability == expected_score(event.index));
+    }
+  };
+  check(2);
+  a.allow(1000);
+  check(4);
+  request.alternatives = 21;
+  const auto many = client.generate(request);
+  BOOST_REQUIRE(!many);
+  BOOST_TEST(many.error().message == "at most 20 alternatives of a token");
+}
+
 BOOST_AUTO_TEST_CASE(text_becomes_the_ids_of_the_clusters_tokenizer_which_is_fetched_once) {
   a.allow(1000);
   auto client = connect();

@@ -17,6 +17,7 @@ struct Undisturbed {
     for (std::uint64_t i = 0; i < 4; ++i) {
       requests.push_back(make_request(i, 5 + static_cast<std::uint32_t>(i) * 30, tokens_max, 1100));
       requests.back().score_prompt = i == 1;
+      requests.back().alternatives = i < 3 ? static_cast<std::uint32_t>(i) : 0;
       expected.push_back(undisturbed(checkpoint, requests.back()));
     }
   }

@@ -26,7 +26,8 @@ bool same_float(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 }  // namespace
 
 bool same(const StreamRecord& a, const StreamRecord& b) {
-  return a.tokens == b.tokens && same_bits(a.log_probabilities, b.log_probabilities) && same_bits(a.scores, b.scores) &&
+  return a.tokens == b.tokens && a.alternatives == b.alternatives &&
+         same_bits(a.log_probabilities, b.log_probabilities) && same_bits(a.scores, b.scores) &&
          a.finished == b.finished && !a.gap && !b.gap && !a.changed && !b.changed;
 }
 
@@ -50,14 +51,19 @@ StreamRecord undisturbed(const std::shared_ptr<const Checkpoint>& checkpoint, co
       [] { return true; });
   TESSERA_ENSURE(report);
   record.finished = report->finish_reason;
-  if (request.score_prompt) {
+  if (request.score_prompt || request.alternatives > 0) {
     auto ops = select_kernels(one_shard().isa);
     TESSERA_ENSURE(ops);
     const std::uint32_t vocab = checkpoint->manifest().shape.vocab_size;
-    const std::vector<float> logits = all_logits(checkpoint, one_shard(), request.prompt);
-    for (std::size_t i = 1; i < request.prompt.size(); ++i) {
+    std::vector<TokenId> all = request.prompt;
+    all.insert(all.end(), record.tokens.begin(), record.tokens.end());
+    const std::vector<float> logits = all_logits(checkpoint, one_shard(), all);
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      const bool scored = i < request.prompt.size();
+      if (scored && !request.score_prompt) continue;
       const LogProbabilities row(**ops, std::span(logits).subspan((i - 1) * vocab, vocab));
-      record.scores.push_back(row.of(request.prompt[i]));
+      if (scored) record.scores.push_back(row.of(request.prompt[i]));
+      if (request.alternatives > 0) record.alternatives.push_back(row.best(request.alternatives));
     }
   }
   return record;
@@ -98,6 +104,7 @@ void Frontends::take(const std::vector<StreamUpdate>& updates) {
       if (token.index == record.tokens.size()) {
         record.tokens.push_back(token.token);
         record.log_probabilities.push_back(token.log_probability);
+        if (!token.alternatives.empty()) record.alternatives.push_back(token.alternatives);
       } else if (token.index > record.tokens.size()) {
         record.gap = true;
       } else if (record.tokens[token.index] != token.token ||
@@ -108,6 +115,7 @@ void Frontends::take(const std::vector<StreamUpdate>& updates) {
     for (const PromptScore& score : update.scores) {
       if (score.index == record.scores.size() + 1) {
         record.scores.push_back(score.log_probability);
+        if (!score.alternatives.empty()) record.alternatives.push_back(score.alternatives);
       } else if (score.index > record.scores.size() + 1) {
         record.gap = true;
       } else if (!same_float(record.scores[score.index - 1], score.log_probability)) {

@@ -12,6 +12,8 @@ std::vector<StreamRequest> eight_requests(std::uint32_t vocab_size) {
   for (std::uint64_t i = 0; i < 8; ++i)
     requests.push_back(make_request(i, 3 + static_cast<std::uint32_t>(i) * 9, 10, vocab_size));
   requests[2].score_prompt = true;
+  requests[2].alternatives = 5;
+  requests[3].alternatives = 1;
   return requests;
 }
 

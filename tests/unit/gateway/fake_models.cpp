@@ -46,15 +46,18 @@ class FakeModels::Stream final : public gateway::TokenStream {
     event.index = static_cast<std::uint32_t>(next_);
     event.token = next_ < models_.says.size() ? byte_token(models_.says[next_]) : 2;
     event.log_probability = -0.5f * static_cast<float>(next_ + 1);
+    for (std::uint32_t i = 0; i < spec_.alternatives; ++i)
+      event.alternatives.push_back({byte_token(static_cast<char>('a' + i)), -0.25f * static_cast<float>(i + 1)});
     if (next_ < models_.says.size()) event.text = text_.push(std::string(models_.repeats, models_.says[next_]));
     ++next_;
     return event;
   }
   bool done() const override { return done_ || error_; }
   std::optional<client::Error> error() const override { return error_; }
-  std::vector<float> scores() const override {
-    std::vector<float> scores;
-    for (std::size_t i = 1; i < spec_.prompt.size(); ++i) scores.push_back(-static_cast<float>(i));
+  std::vector<PromptScore> scores() const override {
+    std::vector<PromptScore> scores;
+    for (std::uint32_t i = 1; i < spec_.prompt.size(); ++i)
+      scores.push_back({i, -static_cast<float>(i), TokenAlternatives(spec_.alternatives, {byte_token('z'), -0.125f})});
     return scores;
   }
   void tell() const { changed_(); }

@@ -140,12 +140,17 @@ BOOST_AUTO_TEST_CASE(an_echo_comes_before_the_completion_with_its_tokens_where_t
            .param == "echo");
 }
 
-BOOST_AUTO_TEST_CASE(alternatives_are_refused_until_they_are_computed) {
+BOOST_AUTO_TEST_CASE(alternatives_are_asked_for_beside_log_probabilities) {
   FakeModels models;
-  BOOST_TEST(*refused(complete(models, R"("model": "story", "prompt": "a", "logprobs": 2)")).param == "logprobs");
-  BOOST_TEST(*refused(converse(models, R"("model": "story", "messages": [{"role": "user", "content": "x"}],
-    "logprobs": true, "top_logprobs": 2)"))
-                  .param == "top_logprobs");
+  const auto alternatives = [](const GenerationPlan& plan) {
+    BOOST_TEST(plan.reply->facts().alternatives == plan.choices[0].spec.alternatives);
+    return plan.choices[0].spec.alternatives;
+  };
+  BOOST_TEST(alternatives(planned(complete(models, R"("model": "story", "prompt": "a", "logprobs": 2)"))) == 2u);
+  BOOST_TEST(alternatives(planned(complete(models, R"("model": "story", "prompt": "a", "logprobs": 0)"))) == 0u);
+  BOOST_TEST(alternatives(planned(complete(models, R"("model": "story", "prompt": "a")"))) == 0u);
+  BOOST_TEST(alternatives(planned(converse(models, R"("model": "story", "messages": [{"role": "user", "content": "x"}],
+    "logprobs": true, "top_logprobs": 20)"))) == 20u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -243,6 +243,34 @@ BOOST_AUTO_TEST_CASE(completions_list_log_probabilities_in_columns) {
              R"({"tokens":["a","b"],"token_logprobs":[null,-0.00078420877],"top_logprobs":null,"text_offset":[0,1]})");
 }
 
+BOOST_AUTO_TEST_CASE(completions_list_alternatives_by_their_texts_and_the_token_among_them) {
+  ReplyFacts text = facts();
+  text.logprobs = true;
+  text.alternatives = 3;
+  const auto reply = make_text_reply(text);
+  ChoicePiece piece;
+  piece.text = "ab";
+  piece.tokens.push_back({3, "a", {}, 0});  // the first token of a prompt
+  // Two parts of characters read alike: the better one stands for both.
+  piece.tokens.push_back({4, "b", -3.5f, 1, {{"\xC3", -0.5f}, {"c", -1.0f}, {"\xC4", -1.5f}}});
+  piece.tokens.push_back({5, "c", -0.5f, 2, {{"c", -0.5f}, {"d", -1.0f}}});
+  BOOST_TEST(reply->chunk(0, piece)["choices"][0]["logprobs"]["top_logprobs"].dump() ==
+             "[null,{\"\xEF\xBF\xBD\":-0.5,\"c\":-1.0,\"b\":-3.5},{\"c\":-0.5,\"d\":-1.0}]");
+}
+
+BOOST_AUTO_TEST_CASE(chats_list_alternatives_with_their_bytes) {
+  ReplyFacts chat = facts();
+  chat.logprobs = true;
+  chat.alternatives = 2;
+  const auto reply = make_chat_reply(chat);
+  ChoicePiece piece;
+  piece.text = "b";
+  piece.tokens.push_back({4, "b", -3.5f, 0, {{"\xC3", -0.5f}, {"c", -1.0f}}});
+  BOOST_TEST(reply->chunk(0, piece)["choices"][0]["logprobs"]["content"][0]["top_logprobs"].dump() ==
+             "[{\"token\":\"\xEF\xBF\xBD\",\"logprob\":-0.5,\"bytes\":[195]},"
+             "{\"token\":\"c\",\"logprob\":-1.0,\"bytes\":[99]}]");
+}
+
 BOOST_AUTO_TEST_CASE(an_event_is_one_line_whatever_the_text_is) {
   const std::string event = sse_event({{"text", "a\nb\r\n\xff \u2028"}});
   BOOST_TEST(event.starts_with("data: {"));

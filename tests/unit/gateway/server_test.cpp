@@ -94,8 +94,25 @@ BOOST_AUTO_TEST_CASE(echo_stop_and_log_probabilities_are_as_asked_for) {
   BOOST_TEST(choice["logprobs"]["tokens"].dump() == R"(["","a","b","H","e","l","l","o"])");
   BOOST_TEST(choice["logprobs"]["token_logprobs"].dump() == "[null,-1.0,-2.0,-0.5,-1.0,-1.5,-2.0,-2.5]");
   BOOST_TEST(choice["logprobs"]["text_offset"].dump() == "[0,0,1,2,3,4,5,6]");
+  BOOST_TEST(choice["logprobs"]["top_logprobs"].is_null());
   BOOST_TEST(choice["token_ids"].size() == 8u);
   BOOST_TEST(choice["prompt_token_ids"].size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(alternatives_stand_beside_the_tokens_of_prompt_and_completion) {
+  Server server;
+  HttpClient client(server.port());
+  const Json echoed =
+      client.post(complete, R"({"model": "story", "prompt": "a", "max_tokens": 1, "echo": true, "logprobs": 2})")
+          .json();
+  BOOST_TEST(echoed["choices"][0]["logprobs"]["top_logprobs"].dump() ==
+             R"([null,{"z":-0.125,"a":-1.0},{"a":-0.25,"b":-0.5,"H":-0.5}])");
+  const Json said = client
+                        .post("/v1/chat/completions", R"({"model": "story", "max_tokens": 1, "logprobs": true,
+    "top_logprobs": 1, "messages": [{"role": "user", "content": "x"}]})")
+                        .json();
+  BOOST_TEST(said["choices"][0]["logprobs"]["content"][0]["top_logprobs"].dump() ==
+             R"([{"token":"a","logprob":-0.25,"bytes":[97]}])");
 }
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_answered_in_the_protocols_shape) {

@@ -49,6 +49,17 @@ BOOST_AUTO_TEST_CASE(log_probabilities_match_float64_and_sum_to_one) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(alternatives_are_the_most_probable_and_the_lowest_id_goes_first_among_equals) {
+  const std::vector<float> logits{1, 5, 3, 5, -2};
+  const LogProbabilities log_probabilities(scalar(), logits);
+  const TokenAlternatives three = log_probabilities.best(3);
+  BOOST_TEST((three == TokenAlternatives{
+                           {1, log_probabilities.of(1)}, {3, log_probabilities.of(3)}, {2, log_probabilities.of(2)}}));
+  BOOST_TEST(log_probabilities.best(0).empty());
+  BOOST_TEST(log_probabilities.best(20).size() == 5u);
+  BOOST_TEST(log_probabilities.best(20).back().token == 4);
+}
+
 BOOST_AUTO_TEST_CASE(every_isa_draws_the_same_tokens) {
   const auto logits = random_logits(5000, 1);
   for (const SamplingParameters& parameters : {SamplingParameters{.temperature = 1.0f, .seed = 9},

@@ -19,6 +19,7 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.sampling = {0.5f, 40, 0.9f, 0.1f, 1.1f, 0.2f, 0.3f, {{7, -2.5f}, {8, 1.0f}}, 0xfeedfacecafebeefull, 3};
   request.end_tokens = {2, 3};
   request.score_prompt = true;
+  request.alternatives = 2;
   return request;
 }
 
@@ -26,7 +27,10 @@ StreamUpdate token_update(const StreamRequest& request, std::uint32_t index) {
   StreamUpdate update;
   update.id = request.id;
   update.incarnation = {4};
-  update.tokens = {{index, static_cast<TokenId>(index * 10), -0.5f * static_cast<float>(index)}};
+  update.tokens = {{index,
+                    static_cast<TokenId>(index * 10),
+                    -0.5f * static_cast<float>(index),
+                    {{static_cast<TokenId>(index), -0.25f}, {static_cast<TokenId>(index + 1), -0.75f}}}};
   return update;
 }
 
@@ -59,6 +63,7 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.tokens_max == sent.tokens_max);
   BOOST_TEST(request.end_tokens == sent.end_tokens);
   BOOST_TEST(request.score_prompt);
+  BOOST_TEST(request.alternatives == 2u);
   BOOST_TEST(request.sampling.temperature == 0.5f);
   BOOST_TEST(request.sampling.top_k == 40u);
   BOOST_TEST(request.sampling.top_p == 0.9f);
@@ -77,7 +82,7 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
   constexpr std::uint32_t tokens = 5000;
   for (std::uint32_t i = 0; i < tokens; ++i) {
     StreamUpdate update = token_update(request, i);
-    if (i % 100 == 0) update.scores = {{i, 1.5f}};
+    if (i % 100 == 0) update.scores = {{i, 1.5f, {{7, 0.5f}}}};
     if (i == tokens - 1) update.finished = FinishReason::end_token;
     sink.send(std::move(update));
   }
@@ -91,9 +96,11 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
       BOOST_REQUIRE(token.index == next);
       BOOST_REQUIRE(token.token == static_cast<TokenId>(next * 10));
       BOOST_REQUIRE(token.log_probability == -0.5f * static_cast<float>(next));
+      BOOST_REQUIRE((token.alternatives == token_update(request, next).tokens[0].alternatives));
       ++next;
     }
     scores += static_cast<std::uint32_t>(update.scores.size());
+    for (const PromptScore& score : update.scores) BOOST_REQUIRE((score.alternatives == TokenAlternatives{{7, 0.5f}}));
     ended = update.finished.has_value();
     if (ended) BOOST_TEST((*update.finished == FinishReason::end_token));
   }
