@@ -165,7 +165,7 @@ def story_options(number):
 
 
 def run(demo):
-    print("A model of two million weights that this project has trained on stories of its own (examples/stories), in q8.")
+    print("A model of a million weights that this project has trained on stories of its own (examples/stories), in q8.")
     print("Four nodes, and the model in three shards:")
     demo.launch()
     demo.tessera("deploy", demo.model, "--name", "story")

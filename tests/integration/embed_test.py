@@ -97,6 +97,7 @@ class EmbedTest(BinaryTest):
     def test_an_encoder_generates_no_text(self):
         self.assert_refused(tessera("run", self.model, "-p", "the cat"), BAD_INPUT, "no head", "tessera embed")
         self.assert_refused(tessera("perplexity", self.model, os.path.join(self.source, "vocab.txt")), BAD_INPUT, "no head")
+        self.assert_refused(tessera("serve", self.model), BAD_INPUT, "no head", "tessera embed")
 
     def test_other_models_give_vectors_too(self):
         result = tessera("embed", self.tiny_q8, "--text", "Once", "--json")

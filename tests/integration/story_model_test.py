@@ -35,8 +35,13 @@ class StoryModelTest(unittest.TestCase):
         _, _, text, _ = self.story()
         named = named_in(text, names)
         self.assertGreaterEqual(len(named), 8, text)
-        # It may slip once: two friends and at most one name more.
-        self.assertLessEqual(len(set(named)), 3, text)
+        self.assertLessEqual(len(set(named)), 2, text)
+
+    def test_sampled_stories_slip_at_most_twice(self):
+        names = cast_names(SOURCE_ROOT)
+        for seed in range(1, 7):
+            _, _, text, _ = self.story("--seed", seed, "--temperature", 0.7)
+            self.assertLessEqual(len(set(named_in(text, names))), 4, text)
 
     def test_shards_threads_and_instruction_sets_tell_the_same_story(self):
         expected = self.story("--seed", 3, "--temperature", 0.8)
