@@ -50,6 +50,7 @@ struct StreamUpdate {
   std::optional<FinishReason> finished;  ///< the last update of the stream
   std::optional<Error> failed;           ///< the stream cannot go on, anywhere
   bool moved = false;                    ///< this conductor ends: locate the new one and resume
+  std::uint32_t cached_tokens = 0;       ///< of the prompt, that need not be computed here; comes with tokens
 };
 
 }  // namespace tessera

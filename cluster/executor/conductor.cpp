@@ -66,7 +66,16 @@ ConductorIncarnation Conductor::incarnation() const {
 
 ConductorLoad Conductor::load() const {
   const std::lock_guard lock(mutex_);
-  return core_ ? core_->load() : ConductorLoad{};
+  ConductorLoad load = core_ ? core_->load() : ConductorLoad{};
+  load.prefix.queried += prefix_.queried;
+  load.prefix.hit += prefix_.hit;
+  return load;
+}
+
+void Conductor::keep_counts() {
+  const PrefixCounts counted = core_->load().prefix;
+  prefix_.queried += counted.queried;
+  prefix_.hit += counted.hit;
 }
 
 void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {
@@ -76,6 +85,7 @@ void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {
   ConductorCore next(limits);
   const Result<void> imported = next.import_sequences(core_->export_sequences(), kv_valid, true);
   TESSERA_ENSURE(imported);  // they come from a core of the same kind
+  keep_counts();
   core_.emplace(std::move(next));
   for (const auto& [key, since] : detached_since_) core_->detach(key);
 }
@@ -121,6 +131,7 @@ std::vector<StreamUpdate> Conductor::end() {
     update.moved = true;
     updates.push_back(std::move(update));
   }
+  keep_counts();
   core_.reset();
   untaken_.clear();
   detached_since_.clear();
@@ -224,6 +235,7 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
       update.scores.push_back({score.index, score.log_probability, std::move(score.alternatives)});
     update.finished = from.finished;
     update.failed = std::move(from.failed);
+    update.cached_tokens = from.cached_tokens;
     if (update.finished || update.failed) {
       last_update_.erase(from.key);
     } else if (const auto last = last_update_.find(from.key); last != last_update_.end()) {

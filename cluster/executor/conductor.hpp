@@ -36,6 +36,7 @@ class Conductor {
   void detach(StreamId id, TimePoint now);
   bool conducts() const;
   ConductorIncarnation incarnation() const;
+  /// Counts go on when it ends and starts again.
   ConductorLoad load() const;
 
   // The executor's thread.
@@ -84,9 +85,12 @@ class Conductor {
   mutable std::mutex mutex_;
   /// Exchanges the core for one with other limits.
   void rebuild(const ConductorLimits& limits, bool kv_valid);
+  /// Before the core goes: what it counted stays.
+  void keep_counts();
 
   std::optional<ConductorCore> core_;
   std::vector<SequenceUpdate> untaken_;  ///< of the core before the last rebuild
+  PrefixCounts prefix_;                  ///< of all cores before this one
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> last_update_;  ///< of attached streams

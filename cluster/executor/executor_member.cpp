@@ -1,4 +1,5 @@
 // What the commands of an epoch's mesh do at a participant.
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -68,10 +69,10 @@ Result<void> ExecutorLoop::on(LiveEpoch& epoch, ParticipantIndex from, const Rec
   for (const StepCommand::Row& row : command.rows)
     rows.push_back({row.token, row.position, row.sequence, row.wants_logits});
   std::vector<StepSequence> sequences;
-  std::uint64_t pages = 0;
+  std::set<PageId> pages;  // sequences share some
   for (const std::vector<PageId>& sequence : command.sequences) {
     sequences.push_back({sequence});
-    pages += sequence.size();
+    pages.insert(sequence.begin(), sequence.end());
   }
   const Step step{command.number, rows, sequences};
   TESSERA_CHECK(validate(step, epoch.shard->shape(), epoch.shard->plan().kv_pages));
@@ -82,7 +83,7 @@ Result<void> ExecutorLoop::on(LiveEpoch& epoch, ParticipantIndex from, const Rec
   epoch.step = command.number;
   const TimePoint end = parts_.clock->now();
   record_.add(end, seconds_between(start, end), epoch.mesh().counters().wait_seconds - waited, 0,
-              pages * epoch.shard->kv_page_bytes());
+              pages.size() * epoch.shard->kv_page_bytes());
   return {};
 }
 

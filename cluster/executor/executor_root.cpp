@@ -52,13 +52,15 @@ void ExecutorLoop::check_activated(LiveEpoch& epoch) {
 }
 
 ConductorLimits ExecutorLoop::conductor_limits(const LiveEpoch& epoch) const {
+  const EpochPlan& plan = epoch.shard->plan();
   ConductorLimits limits;
   limits.context_length = epoch.shard->shape().context_length;
   limits.vocab_size = epoch.shard->shape().vocab_size;
-  limits.pages = epoch.shard->plan().kv_pages;
+  limits.pages = plan.kv_pages;
   limits.waiting_max = parts_.limits.streams_max;
   limits.detached_max = parts_.limits.streams_max;
   limits.end_tokens_max = end_tokens_max;
+  limits.kv_identity = plan.content_id + " " + plan.profile + " " + to_string(epoch.shard->shard()->kv().shape().dtype);
   return limits;
 }
 

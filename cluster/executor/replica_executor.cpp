@@ -91,6 +91,9 @@ class ReplicaExecutor::Impl {
     load.streams_waiting = streams.waiting;
     load.pages_used = streams.pages_used;
     load.pages = streams.pages;
+    load.pages_cached = streams.pages_cached;
+    load.prefix_tokens_queried = streams.prefix.queried;
+    load.prefix_tokens_hit = streams.prefix.hit;
     const TimePoint now = parts_.clock->now();
     record_.read([&](const StepMeter& meter, std::uint64_t kv_bytes) {
       load.kv_bytes_used = kv_bytes;

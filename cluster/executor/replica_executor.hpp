@@ -88,6 +88,8 @@ struct ExecutorLoad {
   double step_seconds_median = 0;  ///< over the last 64 steps
   double wait_share = 0;           ///< of these steps' time
   double tokens_per_second = 0;    ///< sampled, over the last 5 seconds; 0 where it does not conduct
+  std::uint32_t pages_cached = 0;  ///< that no stream uses and that hold prefixes
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< PrefixCounts, since the executor was made
 };
 
 /// What one executor is made of. Everything pointed to outlives it.

@@ -1,6 +1,7 @@
 #include "cluster/executor/sequence_transfer.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace tessera {
@@ -46,22 +47,19 @@ std::vector<TransferSequence> to_transfer(const std::vector<SequenceState>& stat
 }
 
 std::vector<PageId> pages_of(const std::vector<TransferSequence>& sequences) {
-  std::vector<PageId> pages;
-  for (const TransferSequence& sequence : sequences)
-    pages.insert(pages.end(), sequence.pages.begin(), sequence.pages.end());
-  std::sort(pages.begin(), pages.end());
-  return pages;
+  std::set<PageId> pages;
+  for (const TransferSequence& sequence : sequences) pages.insert(sequence.pages.begin(), sequence.pages.end());
+  return {pages.begin(), pages.end()};
 }
 
 std::vector<PageId> pages_of(const std::vector<SequenceState>& states, std::uint32_t kv_pages) {
-  std::vector<PageId> pages;
+  std::set<PageId> pages;
   for (const SequenceState& state : states) {
     for (const PageId page : state.pages) {
-      if (page.value < kv_pages) pages.push_back(page);
+      if (page.value < kv_pages) pages.insert(page);
     }
   }
-  std::sort(pages.begin(), pages.end());
-  return pages;
+  return {pages.begin(), pages.end()};
 }
 
 std::vector<SequenceState> from_transfer(std::vector<TransferSequence> sequences) {

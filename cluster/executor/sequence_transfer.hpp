@@ -17,7 +17,7 @@ SequenceSpec spec_of(StreamRequest request);
 /// and one whose prompt is scored too (its scores do not travel): both are computed again.
 std::vector<TransferSequence> to_transfer(const std::vector<SequenceState>& states, const std::string& deployment,
                                           std::uint32_t kv_pages);
-/// The pages of all of them, ascending.
+/// The pages of all of them, ascending, each once, however many share it.
 std::vector<PageId> pages_of(const std::vector<TransferSequence>& sequences);
 /// Those below `kv_pages`.
 std::vector<PageId> pages_of(const std::vector<SequenceState>& states, std::uint32_t kv_pages);

@@ -1,4 +1,4 @@
-// Sequences come and go; conductor_step.cpp plans and finishes their steps.
+// Sequences come and go; conductor_step.cpp plans and finishes their steps, conductor_pages.cpp has their pages.
 #include "runtime/batching/conductor_core.hpp"
 
 #include <algorithm>
@@ -111,7 +111,7 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
   Sequence& sequence = it->second;
   if (spec.prompt != sequence.spec.prompt || spec.tokens_max != sequence.spec.tokens_max ||
       spec.end_tokens != sequence.spec.end_tokens || spec.score_prompt != sequence.spec.score_prompt ||
-      spec.alternatives != sequence.spec.alternatives) {
+      spec.alternatives != sequence.spec.alternatives || spec.tenant_salt != sequence.spec.tenant_salt) {
     return Error{ErrorCode::conflict, "another request runs under the same stream id; choose a new id"};
   }
   const std::size_t known_from = sequence.generated.size() - sequence.log_probabilities.size();
@@ -141,7 +141,7 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
 }
 
 void ConductorCore::report(SequenceKey key, const Sequence& sequence, std::uint32_t tokens_from) {
-  SequenceUpdate update{key, {}, {}, {}, {}};
+  SequenceUpdate update{key, {}, {}, {}, {}, sequence.cached};
   if (tokens_from == 0) {
     for (std::uint32_t i = 0; i < sequence.scores.size(); ++i) {
       update.scores.push_back({i + 1, sequence.scores[i], {}});
@@ -179,7 +179,7 @@ bool ConductorCore::finish(Sequences::iterator it) {
 }
 
 SequenceUpdate& ConductorCore::update_of(SequenceKey key) {
-  if (updates_.empty() || updates_.back().key != key) updates_.push_back({key, {}, {}, {}, {}});
+  if (updates_.empty() || updates_.back().key != key) updates_.push_back({key, {}, {}, {}, {}, 0});
   return updates_.back();
 }
 
@@ -188,14 +188,14 @@ void ConductorCore::release(Sequence& sequence) {
   if (flight_ && std::any_of(flight_->parts.begin(), flight_->parts.end(),
                              [&](const Flight::Part& part) { return part.key == sequence.spec.key; })) {
     flight_->pages.insert(flight_->pages.end(), sequence.pages.begin(), sequence.pages.end());
-    flight_->reserved += sequence.reserved;
     sequence.pages.clear();
   } else {
     pages_.release(sequence.pages);
-    reserved_ -= sequence.reserved;
   }
   sequence.reserved = 0;
   sequence.computed = 0;
+  sequence.waited = 0;
+  sequence.cached = 0;
 }
 
 void ConductorCore::remove(Sequences::iterator it) {
@@ -229,6 +229,7 @@ void ConductorCore::invalidate_kv() {
     release(sequence);
     if (sequence.state == State::running) sequence.state = State::waiting;
   }
+  pages_.forget();
 }
 
 std::vector<SequenceState> ConductorCore::export_sequences() {
@@ -246,6 +247,7 @@ std::vector<SequenceState> ConductorCore::export_sequences() {
     release(sequence);
   }
   sequences_.clear();
+  pages_.forget();
   return states;
 }
 
@@ -254,6 +256,7 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
   const auto undo = [&](std::string message) {
     for (auto& [key, sequence] : sequences_) release(sequence);
     sequences_.clear();
+    pages_.forget();
     return Error{ErrorCode::corrupt, "handed-over sequences: " + std::move(message)};
   };
   for (SequenceState& state : states) {
@@ -265,17 +268,16 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
     if (const std::string fault = contradiction(state, wanted); !fault.empty()) return undo(fault);
     const bool here =
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < limits_.pages; });
-    const bool keeps = kv_valid && here && !state.pages.empty() && reserved_ + wanted <= limits_.pages;
-    if (keeps && !pages_.claim(state.pages)) return undo("a page is named twice");
+    const bool valid = kv_valid && here && !state.pages.empty();
     const State place = attached && !state.detached ? State::waiting : State::detached;
-    Sequence sequence{{std::move(state)}, place, next_, next_, 0};
+    Sequence sequence{{std::move(state)}, place, next_, next_, 0, {}, 0, 0};
     ++next_;
-    if (keeps) {
+    if (valid && !claim(sequence)) return undo("a page is named twice, for different tokens");
+    if (valid && promised() + wanted <= pages_.available() + sequence.pages.size()) {
       sequence.reserved = wanted;
-      reserved_ += wanted;
     } else {
-      sequence.pages.clear();
-      sequence.computed = 0;
+      if (!valid) sequence.pages.clear();
+      release(sequence);
     }
     sequences_.emplace(key, std::move(sequence));
   }
@@ -294,7 +296,8 @@ std::vector<SequenceUpdate> ConductorCore::take_updates() { return std::exchange
 std::optional<ConductorCore::View> ConductorCore::find(SequenceKey key) const {
   const auto it = sequences_.find(key);
   if (it == sequences_.end()) return {};
-  return View{&it->second.spec, it->second.generated};
+  const Sequence& sequence = it->second;
+  return View{&sequence.spec, sequence.generated, sequence.computed, sequence.state == State::running};
 }
 
 std::vector<SequenceKey> ConductorCore::keys() const {
@@ -319,8 +322,13 @@ std::uint32_t ConductorCore::count(State state) const {
 }
 
 ConductorLoad ConductorCore::load() const {
-  return {count(State::running), count(State::waiting), count(State::detached), limits_.pages - pages_.free_pages(),
-          limits_.pages};
+  return {count(State::running),
+          count(State::waiting),
+          count(State::detached),
+          limits_.pages - pages_.available(),
+          pages_.idle(),
+          limits_.pages,
+          prefix_};
 }
 
 }  // namespace tessera

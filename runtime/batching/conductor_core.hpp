@@ -12,8 +12,21 @@
 // context, is reserved, so it can always run to its end) or *detached* (its frontend is away: it keeps its pages and is
 // not computed). Those with tokens to replay are admitted first, shortest first; the others in order of arrival; the
 // first that does not fit holds those behind it back, so that nobody is overtaken for ever. A step has one row for
-// every running sequence that decodes, then prefill chunks in order of admission up to rows_max. Tokens and finish
-// reasons are those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
+// every running sequence that decodes, then prefill chunks, which share what is left of rows_max: a chunk ends short of
+// its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
+// those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
+//
+// Sharing. Pages that are full have names (page_key.hpp), and a sequence takes over a page whose name is its own next
+// one instead of computing it: when it is admitted, and before every step. So it shares what earlier sequences left
+// behind, and what others compute beside it; of several that are to compute the same page the one that is furthest
+// does, and the others wait for it (leave_to_others). Positions whose logits are wanted are always computed: the last
+// one of prompt and replayed tokens, and every one of a prompt that is scored. Full pages are never written again,
+// so completions that part ways (n > 1) copy nothing: each goes on in pages of its own.
+//
+// Progress. running_max is at most rows_max and at most logits_rows_max, so every running sequence has a row in every
+// step, except while it waits for a page that another one computes, which it does for at most kv_page_positions steps
+// in a row. Hence: of any kv_page_positions + 1 steps that are done one after the other, at least one brings a sequence
+// that was running throughout a token, a score or a computed position; one that decodes gets a token in every step.
 //
 // Whoever drives it plans again after every submit, cancel and detach, not only after steps: pages that become free may
 // be what the first in the queue waits for.
@@ -26,11 +39,13 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "runtime/base/limits.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/batching/page_allocator.hpp"
+#include "runtime/batching/page_cache.hpp"
 #include "runtime/batching/sequence.hpp"
 
 namespace tessera {
@@ -46,6 +61,7 @@ struct ConductorLimits {
   std::uint32_t waiting_max = 1024;    ///< beyond it a new request is refused with `exhausted`
   std::uint32_t detached_max = 1024;   ///< beyond it the one that is detached longest is dropped
   std::uint32_t end_tokens_max = 64;   ///< of one request
+  std::string kv_identity = {};        ///< what K and V depend on beside the tokens (page_key.hpp)
 };
 
 /// One token of one sequence; like StepRow of runtime/model.
@@ -58,7 +74,7 @@ struct PlannedRow {
 
 struct PlannedSequence {
   SequenceKey key;
-  std::vector<PageId> pages;  ///< cover all positions of the step
+  std::vector<PageId> pages;  ///< cover all positions of the step; those before its first row may be others' too
 };
 
 /// What the logits of one row are for.
@@ -84,10 +100,18 @@ struct LogitsResult {
   TokenAlternatives alternatives = {};  ///< as many as were wanted and the vocabulary has
 };
 
+/// How well sharing works, in tokens, since the beginning.
+struct PrefixCounts {
+  std::uint64_t queried = 0;  ///< of admitted sequences, which would not have had to be computed if all were there
+  std::uint64_t hit = 0;      ///< of these, those that were not computed
+};
+
 struct ConductorLoad {
   std::uint32_t running = 0, waiting = 0, detached = 0;
-  std::uint32_t pages_used = 0;  ///< that hold or will hold tokens of the running and detached
+  std::uint32_t pages_used = 0;    ///< that hold or will hold tokens of the running and detached
+  std::uint32_t pages_cached = 0;  ///< that nobody uses and that hold tokens of sequences which are gone
   std::uint32_t pages = 0;
+  PrefixCounts prefix;
 };
 
 class ConductorCore {
@@ -98,8 +122,8 @@ class ConductorCore {
   /// then the sequence goes on and the tokens and scores behind `delivered` are reported again. Errors:
   /// invalid_argument (the request makes no sense), exhausted (too many wait, or it can never fit).
   Result<void> submit(SequenceSpec spec);
-  /// Forgets the sequence, without an update. Its pages are free at once, or when the step in flight is done. Unknown:
-  /// nothing.
+  /// Forgets the sequence, without an update. Its pages are available at once, or when the step in flight is done.
+  /// Unknown: nothing.
   void cancel(SequenceKey key);
   /// The frontend is away: pauses the sequence until submit names it again, or cancel drops it. Unknown: nothing.
   void detach(SequenceKey key);
@@ -116,12 +140,13 @@ class ConductorCore {
   /// No page holds valid K and V any more: everything computed is replayed. A step in flight is abandoned.
   void invalidate_kv();
 
-  /// All sequences, and the core is empty after it. No step may be in flight.
+  /// All sequences, and the core is empty after it: pages that only they share are named by several of them, and what
+  /// nobody uses is forgotten. No step may be in flight.
   std::vector<SequenceState> export_sequences();
   /// Into an empty core. `kv_valid`: the pages hold what the states say (a sequence that has pages beyond this core's
   /// is replayed); otherwise all are replayed. `attached`: their frontends still listen here; otherwise all are
-  /// detached until they come back. `corrupt` when a page is named twice or counts contradict: nothing is imported
-  /// then.
+  /// detached until they come back. `corrupt` when counts contradict, or when a page is said to hold different tokens,
+  /// or tokens that are still to come, of two sequences: nothing is imported then.
   Result<void> import_sequences(std::vector<SequenceState> states, bool kv_valid, bool attached);
 
   /// What happened since the last call, in order.
@@ -132,6 +157,8 @@ class ConductorCore {
   struct View {
     const SequenceSpec* spec;
     std::span<const TokenId> generated;  ///< spec->delivered is its beginning
+    std::uint32_t computed;              ///< positions whose K and V are in the pages
+    bool running;
   };
   std::optional<View> find(SequenceKey key) const;
   std::vector<SequenceKey> keys() const;
@@ -147,6 +174,9 @@ class ConductorCore {
     std::uint64_t serial = 0;    ///< tells lives of one key apart, for the step in flight
     std::uint64_t order = 0;     ///< of arrival, of admission, of detachment
     std::uint32_t reserved = 0;  ///< pages; 0: not admitted
+    std::vector<PageKey> keys;   ///< of its first pages, as far as they were asked for
+    std::uint32_t waited = 0;    ///< steps without progress, for a page of another one
+    std::uint32_t cached = 0;    ///< positions of the prompt that were taken over since it was admitted
   };
   using Sequences = std::map<SequenceKey, Sequence>;
   /// The step that the shards compute now.
@@ -158,8 +188,7 @@ class ConductorCore {
     };
     std::vector<Part> parts;  ///< like StepPlan::sequences
     std::vector<PlannedLogits> logits;
-    std::vector<PageId> pages;   ///< of sequences that left meanwhile: free when the step is done
-    std::uint32_t reserved = 0;  ///< theirs
+    std::vector<PageId> pages;  ///< of sequences that left meanwhile: released when the step is done
   };
 
   Result<void> check(const SequenceSpec& spec) const;
@@ -176,14 +205,25 @@ class ConductorCore {
 
   void admit();
   std::vector<Sequences::iterator> admitted();
-  bool add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan);
+  void add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max, std::size_t logits_max);
+  void add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan);
   void end_flight();
   SequenceUpdate& update_of(SequenceKey key);
   void append(const PlannedLogits& wanted, const LogitsResult& result, Sequence& sequence, SequenceUpdate* update);
 
+  // conductor_pages.cpp
+  std::uint32_t promised() const;
+  bool reserve(Sequence& sequence);
+  bool claim(Sequence& sequence);
+  void grow(Sequence& sequence, std::uint32_t positions);
+  const PageKey& key_of(Sequence& sequence, std::uint32_t page);
+  void share(Sequence& sequence);
+  void name_pages(Sequence& sequence, std::uint32_t from);
+  void leave_to_others(std::vector<Sequences::iterator>& prefills);
+
   ConductorLimits limits_;
-  PageAllocator pages_;
-  std::uint32_t reserved_ = 0;  ///< pages, of all admitted sequences and of those that left during the step in flight
+  PageCache pages_;
+  PrefixCounts prefix_;
   Sequences sequences_;
   std::uint64_t next_ = 1;
   std::optional<Flight> flight_;

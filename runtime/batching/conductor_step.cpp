@@ -7,27 +7,6 @@
 
 namespace tessera {
 
-namespace {
-
-/// Positions that have to be computed before the next token can be sampled, or all are scored.
-std::uint32_t feed_end(const SequenceState& sequence) {
-  const std::size_t prompt = sequence.spec.prompt.size();
-  return static_cast<std::uint32_t>(sequence.spec.tokens_max == 0 ? prompt - 1 : prompt + sequence.generated.size());
-}
-
-TokenId token_at(const SequenceState& sequence, std::uint32_t position) {
-  const std::size_t prompt = sequence.spec.prompt.size();
-  return position < prompt ? sequence.spec.prompt[position] : sequence.generated[position - prompt];
-}
-
-/// Scores are reported before the first token: who has tokens has its scores.
-bool wants_score(const SequenceState& sequence, std::uint32_t position) {
-  return sequence.spec.score_prompt && sequence.generated.empty() && position + 1 < sequence.spec.prompt.size() &&
-         position + 1 > sequence.scores.size();
-}
-
-}  // namespace
-
 /// Those who only lost their place go first, then replays from short to long, then new requests as they came.
 void ConductorCore::admit() {
   std::uint32_t running = count(State::running);
@@ -42,12 +21,7 @@ void ConductorCore::admit() {
       if (sequence.state == State::waiting && (first == nullptr || rank(sequence) < rank(*first))) first = &sequence;
     }
     if (first == nullptr) return;
-    if (first->reserved == 0) {
-      const std::uint32_t wanted = pages_wanted(first->spec);
-      if (reserved_ + wanted > limits_.pages) return;
-      first->reserved = wanted;
-      reserved_ += wanted;
-    }
+    if (first->reserved == 0 && !reserve(*first)) return;
     first->state = State::running;
     first->order = next_++;
     ++running;
@@ -62,28 +36,42 @@ std::vector<ConductorCore::Sequences::iterator> ConductorCore::admitted() {
   return running;
 }
 
-/// As many rows as fit into the step; false when none did.
-bool ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan) {
+/// Some of the rows that the sequence still needs, at least one.
+void ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max,
+                             std::size_t logits_max) {
   const std::uint32_t begin = sequence.computed, end = feed_end(sequence);
   const auto index = static_cast<std::uint32_t>(plan.sequences.size());
   std::uint32_t position = begin;
-  for (; position < end && plan.rows.size() < limits_.rows_max; ++position) {
+  for (; position < end && position - begin < rows_max; ++position) {
     const bool scores = wants_score(sequence, position);
     const bool samples = position + 1 == end && sequence.spec.tokens_max > 0;
     if (scores || samples) {
-      if (plan.logits.size() >= limits_.logits_rows_max) break;
+      if (logits_max == 0) break;
+      --logits_max;
       plan.logits.push_back({static_cast<std::uint32_t>(plan.rows.size()), index, scores,
                              scores ? token_at(sequence, position + 1) : 0, position + 1, sequence.spec.alternatives});
     }
     plan.rows.push_back({token_at(sequence, position), position, index, scores || samples});
   }
-  if (position == begin) return false;
-  // The reservation says that there are enough.
-  TESSERA_ENSURE(static_cast<bool>(pages_.grow(sequence.pages, position)));
-  TESSERA_ENSURE(sequence.pages.size() <= sequence.reserved);
+  TESSERA_ENSURE(position > begin);
+  grow(sequence, position);
   plan.sequences.push_back({key, sequence.pages});
   flight_->parts.push_back({key, sequence.serial, position});
-  return true;
+}
+
+/// Equal shares of what is left of the step. Those that can use least come first, and what they leave goes to the
+/// others; before all the prompts that are scored, which may come to the end of the logits before that of their rows.
+void ConductorCore::add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan) {
+  leave_to_others(prefills);
+  const auto rank = [](const Sequence& sequence) {
+    return std::tuple(!wants_score(sequence, first_logits(sequence)), feed_end(sequence) - sequence.computed);
+  };
+  std::stable_sort(prefills.begin(), prefills.end(), [&](auto a, auto b) { return rank(a->second) < rank(b->second); });
+  for (std::size_t i = 0; i < prefills.size(); ++i) {
+    const std::size_t left = prefills.size() - i;
+    add_rows(prefills[i]->second, prefills[i]->first, plan, (limits_.rows_max - plan.rows.size()) / left,
+             (limits_.logits_rows_max - plan.logits.size()) / left);
+  }
 }
 
 std::optional<StepPlan> ConductorCore::plan_step() {
@@ -95,12 +83,16 @@ std::optional<StepPlan> ConductorCore::plan_step() {
   admit();
   StepPlan plan;
   flight_ = Flight{};
-  const std::vector<Sequences::iterator> running = admitted();
-  const auto decodes = [](const Sequence& sequence) { return feed_end(sequence) - sequence.computed == 1; };
-  for (const auto it : running)
-    if (decodes(it->second)) add_rows(it->second, it->first, plan);
-  for (const auto it : running)
-    if (!decodes(it->second)) add_rows(it->second, it->first, plan);
+  std::vector<Sequences::iterator> prefills;
+  for (const auto it : admitted()) {
+    share(it->second);
+    if (feed_end(it->second) - it->second.computed == 1) {
+      add_rows(it->second, it->first, plan, 1, 1);
+    } else {
+      prefills.push_back(it);
+    }
+  }
+  add_chunks(std::move(prefills), plan);
   if (plan.rows.empty()) {
     flight_.reset();
     return {};
@@ -135,10 +127,16 @@ void ConductorCore::step_done(std::span<const LogitsResult> results) {
   for (std::uint32_t index = 0; index < parts.size(); ++index) {
     const auto it = sequences_.find(parts[index].key);
     const bool here = it != sequences_.end() && it->second.serial == parts[index].serial;
-    if (here) it->second.computed = parts[index].computed;
+    if (here) {
+      const std::uint32_t full_before = it->second.computed / kv_page_positions;
+      it->second.computed = parts[index].computed;
+      it->second.waited = 0;
+      name_pages(it->second, full_before);
+    }
     // A detached sequence keeps its news until its frontend is back.
     const bool wants = next < logits.size() && logits[next].sequence == index;
     SequenceUpdate* update = here && wants && it->second.state != State::detached ? &update_of(it->first) : nullptr;
+    if (update != nullptr) update->cached_tokens = it->second.cached;
     for (; next < logits.size() && logits[next].sequence == index; ++next)
       if (here) append(logits[next], results[next], it->second, update);
     if (here) finish(it);
@@ -152,7 +150,6 @@ void ConductorCore::step_abandoned() {
 /// Nobody writes the pages any more that left during the step.
 void ConductorCore::end_flight() {
   pages_.release(flight_->pages);
-  reserved_ -= flight_->reserved;
   flight_.reset();
 }
 

@@ -1,7 +1,6 @@
 #include "runtime/batching/page_allocator.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <string>
 
 namespace tessera {
@@ -22,17 +21,6 @@ Result<void> PageAllocator::grow(std::vector<PageId>& pages, std::uint32_t posit
     free_.pop_back();
   }
   return {};
-}
-
-bool PageAllocator::claim(const std::vector<PageId>& pages) {
-  std::vector<PageId> left = free_;
-  for (const PageId page : pages) {
-    const auto it = std::lower_bound(left.begin(), left.end(), page, std::greater<>());
-    if (it == left.end() || *it != page) return false;
-    left.erase(it);
-  }
-  free_ = std::move(left);
-  return true;
 }
 
 void PageAllocator::release(std::vector<PageId>& pages) {

@@ -1,5 +1,5 @@
-// PageAllocator: which pages of a replica's KV cache are free. A page number means the same positions on every shard,
-// so one allocator, beside the conductor, speaks for all of them.
+// PageAllocator: which pages of a KV cache are free, where sequences share none (tessera run, embeddings; a conductor
+// has a PageCache). A page number means the same positions on every shard, so one allocator speaks for all of them.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,6 @@ class PageAllocator {
   std::uint32_t free_pages() const { return static_cast<std::uint32_t>(free_.size()); }
   /// Grows `pages` until it covers `positions`; `exhausted` and unchanged when there are not enough free ones.
   Result<void> grow(std::vector<PageId>& pages, std::uint32_t positions);
-  /// Takes exactly these pages, which another allocator has handed out; false and unchanged when one is not free.
-  bool claim(const std::vector<PageId>& pages);
   /// Returns all pages.
   void release(std::vector<PageId>& pages);
 

@@ -37,6 +37,7 @@ struct SequenceSpec {
   bool score_prompt = false;  ///< also report the log-probability of every prompt token but the first
   /// Tokens with the largest log-probabilities to report beside each sampled or scored one; at most alternatives_max.
   std::uint32_t alternatives = 0;
+  std::string tenant_salt = {};  ///< KV pages are shared only among sequences of the same salt; no token depends on it
 };
 
 /// One output token; `index` counts from 0.
@@ -62,6 +63,7 @@ struct SequenceUpdate {
   std::vector<SequenceScore> scores;
   std::optional<FinishReason> finished;
   std::optional<Error> failed;
+  std::uint32_t cached_tokens = 0;  ///< of the prompt, that others had computed; known with the first token
 };
 
 /// A sequence on its way from one conductor to the next.
@@ -76,5 +78,14 @@ struct SequenceState {
   std::vector<PageId> pages;   ///< cover `computed` positions, or more; empty: nothing is computed
   bool detached = false;       ///< its frontend was away
 };
+
+/// Of prompt and output.
+TokenId token_at(const SequenceState& sequence, std::uint32_t position);
+/// Positions that have to be in the pages before the next token can be sampled, or all are scored.
+std::uint32_t feed_end(const SequenceState& sequence);
+/// Whether the logits of a prompt position are wanted for a score that is not known yet.
+bool wants_score(const SequenceState& sequence, std::uint32_t position);
+/// The first position whose logits are wanted: of those before it only K and V are.
+std::uint32_t first_logits(const SequenceState& sequence);
 
 }  // namespace tessera

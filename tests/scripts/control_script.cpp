@@ -1,9 +1,8 @@
 #include "tests/scripts/control_script.hpp"
 
-#include <map>
-#include <sstream>
 #include <stdexcept>
 
+#include "tests/scripts/script.hpp"
 #include "tests/unit/control/fake_cluster.hpp"
 
 namespace tessera::test {
@@ -11,39 +10,6 @@ namespace tessera::test {
 namespace {
 
 using std::chrono::milliseconds;
-
-/// One command line: words, of which some are key=value.
-class Command {
- public:
-  explicit Command(const std::string& line) {
-    std::istringstream words(line);
-    for (std::string word; words >> word;) {
-      const std::size_t equals = word.find('=');
-      if (equals == std::string::npos) {
-        plain_.push_back(word);
-      } else {
-        named_[word.substr(0, equals)] = word.substr(equals + 1);
-      }
-    }
-  }
-  std::size_t words() const { return plain_.size(); }
-  const std::string& word(std::size_t i) const {
-    if (i >= plain_.size()) throw std::invalid_argument("a word is missing");
-    return plain_[i];
-  }
-  std::string text(const std::string& key) const {
-    const auto entry = named_.find(key);
-    return entry == named_.end() ? "" : entry->second;
-  }
-  std::uint32_t number(const std::string& key, std::uint32_t otherwise = 0) const {
-    const auto entry = named_.find(key);
-    return entry == named_.end() ? otherwise : static_cast<std::uint32_t>(std::stoul(entry->second));
-  }
-
- private:
-  std::vector<std::string> plain_;
-  std::map<std::string, std::string> named_;
-};
 
 class Scenario {
  public:
@@ -55,7 +21,7 @@ class Scenario {
   std::string run(const std::string& line) {
     trace_.clear();
     try {
-      const Command command(line);
+      const ScriptCommand command(line);
       if (!nodes(command) && !epochs(command) && !requests(command) && !views(command)) {
         trace_ += "  error: unknown command\n";
       }
@@ -66,7 +32,7 @@ class Scenario {
   }
 
  private:
-  bool nodes(const Command& command) {
+  bool nodes(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "start") {
       for (std::size_t i = 1; i < command.words(); ++i) {
@@ -90,7 +56,7 @@ class Scenario {
     return true;
   }
 
-  bool epochs(const Command& command) {
+  bool epochs(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "prepared") {
       if (command.words() == 2) {
@@ -119,7 +85,7 @@ class Scenario {
     return true;
   }
 
-  bool requests(const Command& command) {
+  bool requests(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "deploy") {
       DeploySpec spec;
@@ -160,7 +126,7 @@ class Scenario {
     return true;
   }
 
-  bool views(const Command& command) {
+  bool views(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "locate") {
       const auto location = cluster_.core.locate(command.word(1));
@@ -193,7 +159,7 @@ class Scenario {
     }
   }
 
-  static JobId job(const Command& command) { return JobId{std::stoul(command.word(1))}; }
+  static JobId job(const ScriptCommand& command) { return JobId{std::stoul(command.word(1))}; }
 
   FakeCluster cluster_;
   std::string trace_;
@@ -203,14 +169,7 @@ class Scenario {
 
 std::string run_control_script(const std::string& script) {
   Scenario scenario;
-  std::string out;
-  std::istringstream lines(script);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("  ")) continue;  // an old trace
-    out += line + "\n";
-    if (line.starts_with("> ")) out += scenario.run(line.substr(2));
-  }
-  return out;
+  return run_script(script, [&](const std::string& line) { return scenario.run(line); });
 }
 
 }  // namespace tessera::test

@@ -1,4 +1,5 @@
-// Runs every script of tests/scripts/control and compares its traces. With `-- --rewrite` the scripts are rewritten.
+// Runs every script of tests/scripts/control and tests/scripts/batching and compares its traces. With `-- --rewrite`
+// the scripts are rewritten.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -7,14 +8,15 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include "tests/scripts/batching_script.hpp"
 #include "tests/scripts/control_script.hpp"
 #include "tests/support/paths.hpp"
 
 namespace {
 
-std::vector<std::string> script_names() {
+std::vector<std::string> script_names(const std::string& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(tessera::test::test_file("scripts/control"))) {
+  for (const auto& entry : std::filesystem::directory_iterator(tessera::test::test_file("scripts/" + folder))) {
     if (entry.path().extension() == ".script") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
@@ -47,13 +49,14 @@ std::string first_difference(const std::string& expected, const std::string& fou
   }
 }
 
-}  // namespace
+using Runner = std::string(const std::string&);
 
-BOOST_DATA_TEST_CASE(a_control_script_gives_its_trace, boost::unit_test::data::make(script_names()), name) {
-  const auto path = tessera::test::test_file("scripts/control/" + name + ".script");
-  const std::string script = contents(path), found = tessera::test::run_control_script(script);
+void check_script(const std::string& name, Runner* run) {
+  const auto path = tessera::test::test_file("scripts/" + name + ".script");
+  const std::string script = contents(path), found = run(script);
   BOOST_REQUIRE(found.find("\n> ") != std::string::npos);
   BOOST_TEST(found.find("  error: ") == std::string::npos);
+  BOOST_TEST(found.find(" WRONG") == std::string::npos);
   if (rewriting()) {
     std::ofstream(path) << found;
     return;
@@ -61,4 +64,14 @@ BOOST_DATA_TEST_CASE(a_control_script_gives_its_trace, boost::unit_test::data::m
   BOOST_TEST((script == found),
              path.string() << " differs at " << first_difference(script, found)
                            << "\nWhen that is what is wanted: build/release/tests/scripts/scripts -- --rewrite");
+}
+
+}  // namespace
+
+BOOST_DATA_TEST_CASE(a_control_script_gives_its_trace, boost::unit_test::data::make(script_names("control")), name) {
+  check_script("control/" + name, tessera::test::run_control_script);
+}
+
+BOOST_DATA_TEST_CASE(a_batching_script_gives_its_trace, boost::unit_test::data::make(script_names("batching")), name) {
+  check_script("batching/" + name, tessera::test::run_batching_script);
 }

@@ -52,6 +52,20 @@ void Oracle::computes(NodeIncarnation process, ReplicaId replica, Epoch epoch) {
   }
 }
 
+void Oracle::pages(const StepPlan& plan, const HashShard& shard, const std::string& who) {
+  for (std::size_t i = 0; i < plan.rows.size(); ++i) {
+    const PlannedRow& row = plan.rows[i];
+    if (i > 0 && plan.rows[i - 1].sequence == row.sequence) continue;
+    const PlannedSequence& sequence = plan.sequences[row.sequence];
+    const StreamId stream{sequence.key.high, sequence.key.low};
+    std::vector<TokenId> tokens = prompts_.at(stream);
+    const std::vector<TokenId>& output = expected_.at(stream).tokens;
+    tokens.insert(tokens.end(), output.begin(), output.end());
+    if (row.position <= tokens.size() && shard.holds(sequence.pages, std::span(tokens).first(row.position))) continue;
+    world_.violated(who + ": the pages of stream " + to_string(stream) + " do not hold what it believes");
+  }
+}
+
 void Oracle::token(const StreamId& stream, const StreamToken& token, const std::string& who) {
   const auto it = expected_.find(stream);
   if (it == expected_.end() || token.index >= it->second.tokens.size() ||

@@ -34,8 +34,13 @@ class Oracle {
   void steps(NodeIncarnation process, ReplicaId replica, Epoch epoch, std::uint64_t number);
   /// A step writes, its result leaves the node, or the node's conductor hands the epoch over.
   void computes(NodeIncarnation process, ReplicaId replica, Epoch epoch);
-  void expect(const StreamId& stream, HashReference expected) { expected_[stream] = std::move(expected); }
+  void expect(const StreamId& stream, std::vector<TokenId> prompt, HashReference expected) {
+    prompts_[stream] = std::move(prompt);
+    expected_[stream] = std::move(expected);
+  }
   const HashReference& expected(const StreamId& stream) const { return expected_.at(stream); }
+  /// The pages that a step names hold what its sequences believe, on this shard: everything before their first rows.
+  void pages(const StepPlan& plan, const HashShard& shard, const std::string& who);
   /// A conductor sends, or a frontend delivers.
   void token(const StreamId& stream, const StreamToken& token, const std::string& who);
   void score(const StreamId& stream, const PromptScore& score, const std::string& who);
@@ -46,6 +51,7 @@ class Oracle {
   std::map<NodeIncarnation, Term> terms_;
   std::map<std::pair<NodeIncarnation, ReplicaId>, Epoch> begun_;
   std::map<std::pair<NodeIncarnation, ReplicaId>, std::uint64_t> steps_;  ///< of the epoch that has begun
+  std::map<StreamId, std::vector<TokenId>> prompts_;
   std::map<StreamId, HashReference> expected_;
   std::map<JobId, JobRecord> ended_;
 };

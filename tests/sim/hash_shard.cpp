@@ -12,6 +12,11 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return x ^ (x >> 29);
 }
 
+std::size_t slot(const std::vector<PageId>& pages, std::uint32_t position, const KvCells& cells) {
+  const std::size_t page = pages[position / kv_page_positions].value;
+  return (page * kv_page_positions + position % kv_page_positions) % cells.size();
+}
+
 }  // namespace
 
 HashGeometry HashGeometry::small() {
@@ -29,6 +34,18 @@ HashShard::HashShard(const HashGeometry& geometry, SliceRange layers, const Shar
       kv_[{layer, head}] = KvCells(std::size_t{kv_pages} * kv_page_positions);
 }
 
+bool HashShard::holds(const std::vector<PageId>& pages, std::span<const TokenId> tokens) const {
+  for (const auto& [place, cells] : kv_) {
+    std::uint64_t before = mix(place.first, place.second);
+    for (std::uint32_t position = 0; position < tokens.size(); ++position) {
+      const std::uint64_t expected = mix(before, static_cast<std::uint64_t>(tokens[position]));
+      if (cells[slot(pages, position, cells)] != expected) return false;
+      before = mix(before, expected);
+    }
+  }
+  return true;
+}
+
 std::vector<std::uint64_t> HashShard::compute(const HashGeometry& geometry, const StepPlan& plan) {
   std::vector<std::uint64_t> sums(plan.logits.size());
   for (auto& entry : kv_) {
@@ -38,14 +55,10 @@ std::vector<std::uint64_t> HashShard::compute(const HashGeometry& geometry, cons
     for (std::size_t i = 0; i < plan.rows.size(); ++i) {
       const PlannedRow& row = plan.rows[i];
       const std::vector<PageId>& pages = plan.sequences[row.sequence].pages;
-      const auto slot = [&](std::uint32_t position) {
-        return (std::size_t{pages[position / kv_page_positions].value} * kv_page_positions +
-                position % kv_page_positions) %
-               cells.size();
-      };
       std::uint64_t state = mix(layer, head);
-      for (std::uint32_t position = 0; position < row.position; ++position) state = mix(state, cells[slot(position)]);
-      hidden[i] = cells[slot(row.position)] = mix(state, static_cast<std::uint64_t>(row.token));
+      for (std::uint32_t position = 0; position < row.position; ++position)
+        state = mix(state, cells[slot(pages, position, cells)]);
+      hidden[i] = cells[slot(pages, row.position, cells)] = mix(state, static_cast<std::uint64_t>(row.token));
     }
     for (std::uint32_t slice = slices_.attention.begin; slice < slices_.attention.end; ++slice) {
       if (geometry.kv_head_of(slice) != head) continue;

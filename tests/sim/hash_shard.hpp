@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,8 @@ class HashShard {
   HashShard() = default;
   HashShard(const HashGeometry& geometry, SliceRange layers, const ShardSlices& slices, std::uint32_t kv_pages);
 
+  /// Whether the pages hold for each of these tokens what a shard that computes them alone has there.
+  bool holds(const std::vector<PageId>& pages, std::span<const TokenId> tokens) const;
   /// What the shard adds to each of the plan's logits.
   std::vector<std::uint64_t> compute(const HashGeometry& geometry, const StepPlan& plan);
   std::map<KvPlace, KvCells>& kv() { return kv_; }

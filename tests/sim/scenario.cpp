@@ -14,6 +14,7 @@ namespace {
 
 constexpr Duration settle_time = 60s;
 constexpr std::size_t nodes_max = 7;
+constexpr std::size_t shared_tokens = 2 * kv_page_positions + 4;
 
 class Scenario {
  public:
@@ -105,12 +106,17 @@ class Scenario {
   }
 
   void ask() {
+    for (std::size_t i = 0; i < shared_tokens; ++i) common_.push_back(static_cast<TokenId>(below(128)));
     const std::uint64_t streams = random_.between(std::uint64_t{3}, std::uint64_t{12});
     for (std::uint64_t i = 0; i < streams; ++i) {
       const auto client = cluster_.clients[below(cluster_.clients.size())];
       StreamRequest request;
       request.id = {random_.bits(), i};
       request.deployment = two_ && random_.chance(0.5) ? "n" : "m";
+      if (random_.chance(0.5)) {
+        const auto shared = static_cast<std::ptrdiff_t>(below(common_.size()));
+        request.prompt.assign(common_.begin(), common_.begin() + shared);
+      }
       for (std::uint64_t n = random_.between(std::uint64_t{1}, std::uint64_t{60}); n > 0; --n)
         request.prompt.push_back(static_cast<TokenId>(below(128)));
       request.tokens_max = static_cast<std::uint32_t>(random_.between(std::uint64_t{0}, std::uint64_t{90}));
@@ -297,6 +303,7 @@ class Scenario {
   bool rough_;
   bool two_ = false;                         ///< deployments
   std::map<std::string, DeploySpec> specs_;  ///< by name
+  std::vector<TokenId> common_;              ///< what half of the prompts begin with some of
   std::vector<Fault> faults_;
   Duration faults_end_{}, fault_pause_{};
   std::size_t joined_ = 0, drained_ = 0;

@@ -90,7 +90,7 @@ void SimClient::open(const StreamRequest& request) {
   StreamTimeouts timeouts;
   timeouts.locate = timeouts.open = 800ms;
   timeouts.silence = 1500ms;
-  cluster_.oracle.expect(request.id, reference(cluster_.geometry, spec_of(request)));
+  cluster_.oracle.expect(request.id, request.prompt, reference(cluster_.geometry, spec_of(request)));
   streams_[request.id].frontend = std::make_unique<StreamFrontend>(request, timeouts);
   cluster_.world.trace(host + " starts stream " + to_string(request.id) + ": " + std::to_string(request.prompt.size()) +
                        " prompt tokens, at most " + std::to_string(request.tokens_max));

@@ -58,6 +58,7 @@ void SimNode::on_step(const StepFrame& frame) {
   Slot& slot = slots_[frame.replica];
   StepResult result{frame.replica, frame.epoch, frame.number, host, {}};
   const auto shard = slot.shards.find(frame.epoch);
+  if (shard != slot.shards.end()) cluster_.oracle.pages(frame.plan, shard->second.hash, host);
   result.sums = shard == slot.shards.end() ? std::vector<std::uint64_t>(frame.plan.logits.size())
                                            : shard->second.hash.compute(cluster_.geometry, frame.plan);
   Random& random = cluster_.world.random();

@@ -1,9 +1,11 @@
 // Drives a ConductorCore with the hash model, as a conductor does, and checks on the way what must hold at every step.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -33,6 +35,7 @@ class ConductorDriver {
   void finish() {
     core.step_done(model.compute(*plan));
     plan.reset();
+    watch();
     take();
   }
   bool step() {
@@ -69,19 +72,76 @@ class ConductorDriver {
   std::optional<StepPlan> plan;
   std::map<SequenceKey, Received> received;
 
+  /// The most steps that a running sequence went without progress.
+  std::uint32_t longest_stall = 0;
+  /// Sequences that do not run throughout are watched anew.
+  void watch_anew() { watched_.clear(); }
+
  private:
+  struct Watched {
+    std::uint64_t progress = 0;
+    std::uint32_t stalled = 0;
+  };
+
+  /// What a sequence believes to be in its pages is there, and nobody else has the pages that its rows write.
+  void check_pages(const StepPlan& step) const {
+    std::map<PageId, std::size_t> users;
+    for (const PlannedSequence& sequence : step.sequences) {
+      for (const PageId page : sequence.pages) {
+        BOOST_REQUIRE(page.value < core.limits().pages);
+        ++users[page];
+      }
+    }
+    for (std::size_t i = 0; i < step.rows.size(); ++i) {
+      const PlannedRow& row = step.rows[i];
+      const PlannedSequence& sequence = step.sequences.at(row.sequence);
+      const PageId written = sequence.pages.at(row.position / kv_page_positions);
+      BOOST_REQUIRE_MESSAGE(users[written] == 1, "page " << written.value << " is written and has two users");
+      if (i > 0 && step.rows[i - 1].sequence == row.sequence) continue;
+      const auto view = core.find(sequence.key);
+      BOOST_REQUIRE(view && view->running);
+      std::vector<TokenId> tokens = view->spec->prompt;
+      tokens.insert(tokens.end(), view->generated.begin(), view->generated.end());
+      tokens.resize(row.position);
+      BOOST_REQUIRE_MESSAGE(model.holds(sequence.pages, tokens), "the pages do not hold what the sequence believes");
+    }
+  }
+
+  /// Every running sequence that decodes has a row.
+  void check_decodes(const StepPlan& step) const {
+    std::set<SequenceKey> planned;
+    for (const PlannedSequence& sequence : step.sequences) planned.insert(sequence.key);
+    for (const SequenceKey& key : core.keys()) {
+      const auto view = core.find(key);
+      const bool decodes = view->running && view->computed + 1 == view->spec->prompt.size() + view->generated.size();
+      BOOST_REQUIRE(!decodes || planned.contains(key));
+    }
+  }
+
+  /// The bound of conductor_core.hpp.
+  void watch() {
+    std::map<SequenceKey, Watched> now;
+    for (const SequenceKey& key : core.keys()) {
+      const auto view = core.find(key);
+      if (!view->running) continue;
+      Watched& watched = now[key];
+      watched.progress = view->computed + view->generated.size();
+      const auto before = watched_.find(key);
+      if (before != watched_.end() && before->second.progress == watched.progress)
+        watched.stalled = before->second.stalled + 1;
+      longest_stall = std::max(longest_stall, watched.stalled);
+      BOOST_REQUIRE_MESSAGE(watched.stalled <= kv_page_positions, "an admitted sequence starves");
+    }
+    watched_ = std::move(now);
+  }
+
   void check(const StepPlan& step) const {
     const ConductorLimits& limits = core.limits();
     BOOST_REQUIRE(!step.rows.empty() && step.rows.size() <= limits.rows_max);
     BOOST_REQUIRE(step.logits.size() <= limits.logits_rows_max);
     BOOST_REQUIRE(step.sequences.size() <= limits.running_max);
-    std::set<std::uint32_t> pages;
-    for (const PlannedSequence& sequence : step.sequences) {
-      for (const PageId page : sequence.pages) {
-        BOOST_REQUIRE(page.value < limits.pages);
-        BOOST_REQUIRE_MESSAGE(pages.insert(page.value).second, "page " << page.value << " is used twice");
-      }
-    }
+    check_pages(step);
+    check_decodes(step);
     std::size_t wanting = 0;
     for (std::size_t i = 0; i < step.rows.size(); ++i) {
       const PlannedRow& row = step.rows[i];
@@ -100,6 +160,8 @@ class ConductorDriver {
     }
     BOOST_REQUIRE_EQUAL(wanting, step.logits.size());
   }
+
+  std::map<SequenceKey, Watched> watched_;
 };
 
 }  // namespace tessera

@@ -1,5 +1,7 @@
-// Random lives of many sequences: whatever the order of events, no page leaks or serves two, bounds hold, every
-// admitted request comes to its end, and every stream has the tokens that it has alone.
+// Random lives of many sequences, many of which begin alike: whatever the order of events, no page leaks or is written
+// under somebody who reads it, bounds hold (also that of steps without progress: the driver watches it), every admitted
+// request comes to its end, and every stream has the tokens that it has alone.
+#include <algorithm>
 #include <random>
 
 #include <boost/test/unit_test.hpp>
@@ -12,7 +14,11 @@ namespace {
 
 class RandomLife {
  public:
-  explicit RandomLife(std::uint64_t seed) : random_(seed), limits_(draw_limits()), driver_(limits_) {}
+  explicit RandomLife(std::uint64_t seed) : random_(seed), limits_(draw_limits()), driver_(limits_) {
+    for (std::uint32_t i = 0; i < limits_.context_length; ++i) common_.push_back(static_cast<TokenId>(below(20)));
+  }
+  std::uint64_t tokens_hit() const { return driver_.core.load().prefix.hit; }
+  std::uint32_t longest_stall() const { return driver_.longest_stall; }
 
   void live() {
     for (int i = 0; i < 400; ++i) one_event();
@@ -52,6 +58,11 @@ class RandomLife {
     spec.key = {1, next_id_++};
     for (std::uint32_t i = 1 + below(limits_.context_length); i > 0; --i)
       spec.prompt.push_back(static_cast<TokenId>(below(20)));
+    if (below(2) == 0) {
+      const auto shared = static_cast<std::ptrdiff_t>(1 + below(static_cast<std::uint32_t>(spec.prompt.size())));
+      std::copy(common_.begin(), common_.begin() + shared, spec.prompt.begin());
+    }
+    if (below(8) == 0) spec.tenant_salt = "another";
     spec.tokens_max = below(30);
     spec.score_prompt = below(4) == 0;
     spec.alternatives = below(4);
@@ -73,6 +84,7 @@ class RandomLife {
     } else if (kind == 22) {
       driver_.model.forget();
       driver_.core.invalidate_kv();
+      driver_.watch_anew();
       driver_.plan.reset();
     } else if (kind == 23 && !driver_.plan) {
       hand_over();
@@ -109,6 +121,7 @@ class RandomLife {
     std::vector<SequenceState> states = driver_.core.export_sequences();
     const std::vector<SequenceKey> away = driver_.core.detached();
     driver_.core = ConductorCore(limits_);
+    driver_.watch_anew();
     if (!kv_valid) driver_.model.forget();
     BOOST_REQUIRE(driver_.core.import_sequences(std::move(states), kv_valid, attached));
   }
@@ -137,6 +150,7 @@ class RandomLife {
 
   std::mt19937_64 random_;
   ConductorLimits limits_;
+  std::vector<TokenId> common_;  ///< what many prompts begin with
   ConductorDriver driver_;
   std::uint64_t next_id_ = 1;
   std::map<SequenceKey, SequenceSpec> specs_;
@@ -147,9 +161,19 @@ class RandomLife {
 BOOST_AUTO_TEST_SUITE(conductor_properties)
 
 BOOST_AUTO_TEST_CASE(random_lives_keep_every_promise) {
+  std::uint64_t hit = 0;
+  std::uint32_t longest_stall = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
-    BOOST_TEST_CONTEXT("seed " << seed) { RandomLife(seed).live(); }
+    BOOST_TEST_CONTEXT("seed " << seed) {
+      RandomLife life(seed);
+      life.live();
+      hit += life.tokens_hit();
+      longest_stall = std::max(longest_stall, life.longest_stall());
+    }
   }
+  // They did share, and wait for each other.
+  BOOST_CHECK_GT(hit, 1000u);
+  BOOST_CHECK_GT(longest_stall, 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -29,21 +29,32 @@ float HashModel::score(std::uint64_t hidden, TokenId token) {
   return static_cast<float>(mix(hidden, static_cast<std::uint64_t>(token)) >> 44);
 }
 
+std::uint64_t HashModel::slot(const std::vector<PageId>& pages, std::uint32_t position) {
+  return std::uint64_t{pages.at(position / kv_page_positions).value} * kv_page_positions + position % kv_page_positions;
+}
+
+bool HashModel::holds(const std::vector<PageId>& pages, const std::vector<TokenId>& tokens) const {
+  std::uint64_t before = 1;
+  for (std::uint32_t position = 0; position < tokens.size(); ++position) {
+    const std::uint64_t expected = mix(before, static_cast<std::uint64_t>(tokens[position]));
+    const auto found = kv_.find(slot(pages, position));
+    if (found == kv_.end() || found->second != expected) return false;
+    before = mix(before, expected);
+  }
+  return true;
+}
+
 std::vector<LogitsResult> HashModel::compute(const StepPlan& plan) {
   std::vector<std::uint64_t> hidden;
   for (const PlannedRow& row : plan.rows) {
     const std::vector<PageId>& pages = plan.sequences[row.sequence].pages;
-    const auto slot = [&](std::uint32_t position) {
-      return std::uint64_t{pages.at(position / kv_page_positions).value} * kv_page_positions +
-             position % kv_page_positions;
-    };
     std::uint64_t state = 1;
     for (std::uint32_t position = 0; position < row.position; ++position) {
-      const auto it = kv_.find(slot(position));
+      const auto it = kv_.find(slot(pages, position));
       state = mix(state, it == kv_.end() ? 0 : it->second);
     }
     state = mix(state, static_cast<std::uint64_t>(row.token));
-    kv_[slot(row.position)] = state;
+    kv_[slot(pages, row.position)] = state;
     hidden.push_back(state);
   }
   std::vector<LogitsResult> results;

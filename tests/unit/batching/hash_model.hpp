@@ -16,6 +16,8 @@ class HashModel {
 
   /// What the step's shards and sampler answer. Writes the pages.
   std::vector<LogitsResult> compute(const StepPlan& plan);
+  /// Whether the pages hold for each of these tokens what it has there when it is computed alone.
+  bool holds(const std::vector<PageId>& pages, const std::vector<TokenId>& tokens) const;
   /// All pages lose what they hold.
   void forget() { kv_.clear(); }
 
@@ -30,6 +32,7 @@ class HashModel {
 
  private:
   static std::uint64_t mix(std::uint64_t a, std::uint64_t b);
+  static std::uint64_t slot(const std::vector<PageId>& pages, std::uint32_t position);
   LogitsResult sample(std::uint64_t hidden, std::uint64_t seed, std::uint32_t count) const;
   static float score(std::uint64_t hidden, TokenId token);
   TokenAlternatives alternatives(std::uint64_t hidden, std::uint32_t count) const;

@@ -6,19 +6,6 @@ namespace tessera {
 
 BOOST_AUTO_TEST_SUITE(page_allocator)
 
-BOOST_AUTO_TEST_CASE(claims_exactly_the_named_pages_or_none) {
-  PageAllocator allocator(4);
-  BOOST_REQUIRE(allocator.claim({PageId{2}, PageId{0}}));
-  BOOST_CHECK_EQUAL(allocator.free_pages(), 2u);
-  BOOST_CHECK(!allocator.claim({PageId{3}, PageId{0}}));
-  BOOST_CHECK(!allocator.claim({PageId{3}, PageId{3}}));
-  BOOST_CHECK(!allocator.claim({PageId{4}}));
-  BOOST_CHECK_EQUAL(allocator.free_pages(), 2u);
-  std::vector<PageId> pages;
-  BOOST_REQUIRE(allocator.grow(pages, 2 * kv_page_positions));
-  BOOST_CHECK(pages == (std::vector<PageId>{PageId{1}, PageId{3}}));
-}
-
 BOOST_AUTO_TEST_CASE(hands_out_the_lowest_pages_first_and_refuses_when_full) {
   PageAllocator allocator(3);
   std::vector<PageId> first, second;
