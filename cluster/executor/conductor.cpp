@@ -17,8 +17,8 @@ std::chrono::nanoseconds duration(double seconds) {
 
 }  // namespace
 
-Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max)
-    : ops_(ops), detached_seconds_max_(detached_seconds_max) {}
+Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max)
+    : ops_(ops), detached_seconds_max_(detached_seconds_max), waiting_seconds_max_(waiting_seconds_max) {}
 
 Result<void> Conductor::submit(StreamRequest request) {
   const std::lock_guard lock(mutex_);
@@ -135,6 +135,7 @@ std::vector<StreamUpdate> Conductor::end() {
   core_.reset();
   untaken_.clear();
   detached_since_.clear();
+  waiting_since_.clear();
   last_update_.clear();
   return updates;
 }
@@ -219,11 +220,31 @@ void Conductor::drop_detached(TimePoint now) {
   }
 }
 
+/// Streams that have begun, here or elsewhere, are not among them: they are replayed, however long it takes.
+void Conductor::fail_waiting(TimePoint now) {
+  std::map<SequenceKey, TimePoint> since;
+  for (const SequenceKey& key : core_->waiting()) {
+    const auto known = waiting_since_.find(key);
+    const TimePoint first = known == waiting_since_.end() ? now : known->second;
+    if (seconds_between(first, now) < waiting_seconds_max_) {
+      since.emplace(key, first);
+      continue;
+    }
+    core_->fail(key, Error{ErrorCode::exhausted,
+                           "stream " + to_string(stream_of(key)) + " has waited " +
+                               std::to_string(static_cast<long>(seconds_between(first, now))) +
+                               " seconds for a place among those that run; try again later, ask for fewer tokens, or "
+                               "deploy the model with more KV positions"});
+  }
+  waiting_since_ = std::move(since);
+}
+
 std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
   std::vector<StreamUpdate> updates;
   const std::lock_guard lock(mutex_);
   if (!core_) return updates;
   drop_detached(now);
+  fail_waiting(now);
   for (SequenceUpdate& update : core_->take_updates()) untaken_.push_back(std::move(update));
   for (SequenceUpdate& from : std::exchange(untaken_, {})) {
     StreamUpdate update;
@@ -260,6 +281,7 @@ std::optional<TimePoint> Conductor::due() const {
   const auto earlier = [&](TimePoint time) { due = due ? std::min(*due, time) : time; };
   for (const auto& [key, last] : last_update_) earlier(last + duration(life_sign_seconds));
   for (const auto& [key, since] : detached_since_) earlier(since + duration(detached_seconds_max_));
+  for (const auto& [key, since] : waiting_since_) earlier(since + duration(waiting_seconds_max_));
   return due;
 }
 

@@ -26,7 +26,7 @@ namespace tessera {
 /// and results of the step in flight, which only the executor's thread touches.
 class Conductor {
  public:
-  Conductor(const tessera_op_table& ops, double detached_seconds_max);
+  Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max);
 
   // Any thread.
 
@@ -63,7 +63,7 @@ class Conductor {
   void step_failed();
 
   /// What happened since the last call. A stream to which nothing happened for life_sign_seconds gets an empty update;
-  /// one that was detached for too long is dropped.
+  /// one that was detached for too long is dropped, one that waits for too long to be admitted fails with `exhausted`.
   std::vector<StreamUpdate> take_updates(TimePoint now);
   /// When take_updates is due at the latest; nothing without streams.
   std::optional<TimePoint> due() const;
@@ -78,9 +78,10 @@ class Conductor {
   /// The sampler, with the sequence's whole history in it; nullptr when the sequence is gone.
   Sampler* sampler_of(SequenceKey key);
   void drop_detached(TimePoint now);
+  void fail_waiting(TimePoint now);
 
   const tessera_op_table& ops_;
-  const double detached_seconds_max_;
+  const double detached_seconds_max_, waiting_seconds_max_;
 
   mutable std::mutex mutex_;
   /// Exchanges the core for one with other limits.
@@ -93,7 +94,8 @@ class Conductor {
   PrefixCounts prefix_;                  ///< of all cores before this one
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
-  std::map<SequenceKey, TimePoint> last_update_;  ///< of attached streams
+  std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet
+  std::map<SequenceKey, TimePoint> last_update_;    ///< of attached streams
 
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;

@@ -39,6 +39,7 @@ struct ExecutorLimits {
   std::uint32_t streams_max =
       256;  ///< that wait for pages, beside those that run; submit() refuses beyond it (`exhausted`)
   double detached_seconds_max = 30;                  ///< a stream whose frontend stays away this long is dropped
+  double waiting_seconds_max = 600;                  ///< a new stream that is not admitted in this time fails
   double connect_seconds_max = 20;                   ///< to join an epoch's mesh
   CheckPriority weight_check = CheckPriority::idle;  ///< of the check in the background
 };

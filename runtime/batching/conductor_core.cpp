@@ -210,6 +210,13 @@ void ConductorCore::cancel(SequenceKey key) {
   remove(it);
 }
 
+void ConductorCore::fail(SequenceKey key, Error error) {
+  const auto it = sequences_.find(key);
+  if (it == sequences_.end()) return;
+  update_of(key).failed = std::move(error);
+  remove(it);
+}
+
 void ConductorCore::detach(SequenceKey key) {
   const auto it = sequences_.find(key);
   if (it == sequences_.end() || it->second.state == State::detached) return;
@@ -306,14 +313,31 @@ std::vector<SequenceKey> ConductorCore::keys() const {
   return keys;
 }
 
+namespace {
+
+std::vector<SequenceKey> in_order(std::vector<std::pair<std::uint64_t, SequenceKey>> numbered) {
+  std::sort(numbered.begin(), numbered.end());
+  std::vector<SequenceKey> keys;
+  for (const auto& [number, key] : numbered) keys.push_back(key);
+  return keys;
+}
+
+}  // namespace
+
 std::vector<SequenceKey> ConductorCore::detached() const {
   std::vector<std::pair<std::uint64_t, SequenceKey>> away;
   for (const auto& [key, sequence] : sequences_)
     if (sequence.state == State::detached) away.emplace_back(sequence.order, key);
-  std::sort(away.begin(), away.end());
-  std::vector<SequenceKey> keys;
-  for (const auto& [order, key] : away) keys.push_back(key);
-  return keys;
+  return in_order(std::move(away));
+}
+
+std::vector<SequenceKey> ConductorCore::waiting() const {
+  std::vector<std::pair<std::uint64_t, SequenceKey>> wait;
+  for (const auto& [key, sequence] : sequences_) {
+    const bool began = sequence.reserved > 0 || !sequence.generated.empty() || !sequence.scores.empty();
+    if (sequence.state == State::waiting && !began) wait.emplace_back(sequence.serial, key);
+  }
+  return in_order(std::move(wait));
 }
 
 std::uint32_t ConductorCore::count(State state) const {

@@ -10,8 +10,10 @@
 //
 // Policy. A sequence is *waiting*, *running* (admitted: its worst case of pages, prompt + tokens_max capped by the
 // context, is reserved, so it can always run to its end) or *detached* (its frontend is away: it keeps its pages and is
-// not computed). Those with tokens to replay are admitted first, shortest first; the others in order of arrival; the
-// first that does not fit holds those behind it back, so that nobody is overtaken for ever. A step has one row for
+// not computed). Those with tokens to replay are admitted first, shortest first; the others by tenant, that of which
+// fewest run first, and then in order of arrival; the first that does not fit holds those behind it back. So nobody is
+// overtaken for ever: a request is overtaken only by another tenant's, and only while more of its own tenant's run. A
+// step has one row for
 // every running sequence that decodes, then prefill chunks, which share what is left of rows_max: a chunk ends short of
 // its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
 // those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
@@ -125,6 +127,8 @@ class ConductorCore {
   /// Forgets the sequence, without an update. Its pages are available at once, or when the step in flight is done.
   /// Unknown: nothing.
   void cancel(SequenceKey key);
+  /// Ends a sequence with this error as its last update. Unknown: nothing.
+  void fail(SequenceKey key, Error error);
   /// The frontend is away: pauses the sequence until submit names it again, or cancel drops it. Unknown: nothing.
   void detach(SequenceKey key);
 
@@ -164,6 +168,8 @@ class ConductorCore {
   std::vector<SequenceKey> keys() const;
   /// Longest detached first.
   std::vector<SequenceKey> detached() const;
+  /// New requests that wait to be admitted, as they came; not those that had begun and lost their place.
+  std::vector<SequenceKey> waiting() const;
   ConductorLoad load() const;
   const ConductorLimits& limits() const { return limits_; }
 

@@ -1,5 +1,7 @@
 // Admission, planning and finishing of steps; conductor_core.cpp has what happens to sequences between them.
 #include <algorithm>
+#include <map>
+#include <string>
 #include <tuple>
 
 #include "runtime/base/ensure.hpp"
@@ -7,14 +9,18 @@
 
 namespace tessera {
 
-/// Those who only lost their place go first, then replays from short to long, then new requests as they came.
+/// Those who only lost their place go first, then replays from short to long, then new requests, those of the tenant
+/// with fewest that run first, as they came.
 void ConductorCore::admit() {
   std::uint32_t running = count(State::running);
+  std::map<std::string, std::size_t> of_tenant;
+  for (const auto& [key, sequence] : sequences_)
+    if (sequence.state == State::running) ++of_tenant[sequence.spec.tenant_salt];
   while (running < limits_.running_max) {
-    const auto rank = [](const Sequence& sequence) {
-      const bool replays = !sequence.generated.empty();
-      const std::size_t length = replays ? sequence.spec.prompt.size() + sequence.generated.size() : 0;
-      return std::tuple(sequence.reserved > 0 ? 0 : replays ? 1 : 2, length, sequence.serial);
+    const auto rank = [&](const Sequence& sequence) {
+      const int kind = sequence.reserved > 0 ? 0 : !sequence.generated.empty() ? 1 : 2;
+      if (kind == 2) return std::tuple(kind, of_tenant[sequence.spec.tenant_salt], sequence.serial);
+      return std::tuple(kind, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
     };
     Sequence* first = nullptr;
     for (auto& [key, sequence] : sequences_) {
@@ -24,6 +30,7 @@ void ConductorCore::admit() {
     if (first->reserved == 0 && !reserve(*first)) return;
     first->state = State::running;
     first->order = next_++;
+    ++of_tenant[first->spec.tenant_salt];
     ++running;
   }
 }

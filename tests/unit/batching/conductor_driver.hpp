@@ -20,6 +20,7 @@ struct Received {
   std::map<std::uint32_t, float> scores;
   std::map<std::uint32_t, TokenAlternatives> score_alternatives;
   std::optional<FinishReason> finished;
+  std::uint32_t cached_tokens = 0;  ///< as the first token had it
 };
 
 class ConductorDriver {
@@ -59,6 +60,7 @@ class ConductorDriver {
         stream.score_alternatives[score.index] = score.alternatives;
       }
       for (const SequenceToken& token : update.tokens) {
+        if (token.index == 0) stream.cached_tokens = update.cached_tokens;
         if (token.index < stream.tokens.size()) continue;
         BOOST_REQUIRE_EQUAL(token.index, stream.tokens.size());
         stream.tokens.push_back({token.token, token.log_probability, token.alternatives});

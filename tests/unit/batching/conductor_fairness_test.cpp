@@ -1,6 +1,8 @@
 // Who gets the rows of a step. The driver checks at every step that decodes have theirs, and after it that nobody
 // starves.
 #include <map>
+#include <string>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 
@@ -107,6 +109,73 @@ BOOST_AUTO_TEST_CASE(whoever_waits_for_others_that_are_cancelled_one_after_the_o
   }
   BOOST_CHECK_EQUAL(steps, 7u * 3 + 1);
   BOOST_CHECK_EQUAL(driver.longest_stall, 7u * 3 - 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_tenant_of_which_fewer_run_goes_before_one_that_came_first) {
+  ConductorLimits limits = limits_of(16);
+  limits.running_max = 3;
+  ConductorDriver driver(limits);
+  const auto submit = [&](std::uint64_t id, const std::string& tenant) {
+    SequenceSpec spec = spec_of(id, 1, id < 4 ? 6 : 3);
+    spec.tenant_salt = tenant;
+    BOOST_REQUIRE(driver.core.submit(spec));
+  };
+  for (std::uint64_t id = 1; id <= 5; ++id) submit(id, "many");
+  submit(6, "few");
+  submit(7, "few");
+  submit(8, "");
+  BOOST_CHECK(step_rows(driver) == (Rows{{1, 1}, {6, 1}, {8, 1}}));
+  for (int i = 0; i < 2; ++i) step_rows(driver);
+  // 6 and 8 have ended: of "many" one runs, of "few" none.
+  BOOST_CHECK(step_rows(driver) == (Rows{{1, 1}, {2, 1}, {7, 1}}));
+  driver.run();
+  BOOST_CHECK_EQUAL(driver.received.size(), 8u);
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_is_too_large_now_waits_in_front_of_other_tenants_once_none_of_its_own_runs) {
+  ConductorLimits limits = limits_of(16);
+  limits.pages = 4;
+  ConductorDriver driver(limits);
+  const auto submit = [&](std::uint64_t id, std::uint32_t tokens_max, const std::string& tenant) {
+    SequenceSpec spec = spec_of(id, 1, tokens_max);
+    spec.tenant_salt = tenant;
+    BOOST_REQUIRE(driver.core.submit(spec));
+  };
+  submit(1, 4, "a");
+  submit(2, 4 * kv_page_positions, "a");
+  submit(3, 8, "b");
+  BOOST_CHECK(step_rows(driver) == (Rows{{1, 1}, {3, 1}}));
+  for (int i = 0; i < 3; ++i) step_rows(driver);
+  submit(4, 8, "b");
+  submit(5, 8, "c");
+  BOOST_CHECK(step_rows(driver) == (Rows{{3, 1}}));
+  BOOST_CHECK(driver.core.waiting() == (std::vector<SequenceKey>{{0, 2}, {0, 4}, {0, 5}}));
+  driver.run();
+  BOOST_CHECK_EQUAL(driver.received.size(), 5u);
+}
+
+BOOST_AUTO_TEST_CASE(whoever_has_begun_does_not_count_as_waiting) {
+  ConductorLimits limits = limits_of(16);
+  limits.running_max = 1;
+  ConductorDriver driver(limits);
+  for (std::uint64_t id = 1; id <= 2; ++id) BOOST_REQUIRE(driver.core.submit(spec_of(id, 3)));
+  SequenceSpec resumed = spec_of(3, 3);
+  const LogitsResult delivered = driver.model.reference(resumed, 1024).tokens[0];
+  resumed.delivered = {delivered.token};
+  driver.received[resumed.key].tokens = {delivered};
+  BOOST_REQUIRE(driver.core.submit(resumed));
+  driver.step();
+  BOOST_CHECK(driver.core.waiting() == (std::vector<SequenceKey>{{0, 1}, {0, 2}}));
+  driver.core.fail({0, 2}, Error{ErrorCode::exhausted, "too late"});
+  driver.core.fail({0, 9}, Error{ErrorCode::exhausted, "nobody"});
+  const auto updates = driver.core.take_updates();
+  BOOST_REQUIRE_EQUAL(updates.size(), 1u);
+  BOOST_CHECK(updates[0].key == (SequenceKey{0, 2}));
+  BOOST_REQUIRE(updates[0].failed);
+  BOOST_CHECK_EQUAL(updates[0].failed->message, "too late");
+  BOOST_CHECK(!driver.core.find({0, 2}));
+  driver.core.invalidate_kv();
+  BOOST_CHECK(driver.core.waiting() == (std::vector<SequenceKey>{{0, 1}}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

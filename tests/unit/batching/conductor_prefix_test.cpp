@@ -80,6 +80,8 @@ BOOST_AUTO_TEST_CASE(a_second_request_computes_only_what_the_first_has_not) {
   const PrefixCounts counts = driver.core.load().prefix;
   BOOST_CHECK_EQUAL(counts.queried, 3u * page + 6 + 3 * page + 8);
   BOOST_CHECK_EQUAL(counts.hit, 3u * page);
+  BOOST_CHECK_EQUAL(driver.received.at(first.key).cached_tokens, 0u);
+  BOOST_CHECK_EQUAL(driver.received.at(second.key).cached_tokens, 3u * page);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_token_of_a_prompt_is_always_computed) {

@@ -33,6 +33,7 @@ struct StreamRecord {
   std::uint32_t signs_of_life = 0;
   bool gap = false;      ///< a token came whose predecessor did not
   bool changed = false;  ///< a token came twice, with different bits
+  std::uint32_t cached_tokens = 0;
   bool ended() const { return finished || failed; }
 };
 bool same(const StreamRecord& a, const StreamRecord& b);

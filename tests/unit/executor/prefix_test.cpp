@@ -66,6 +66,10 @@ BOOST_AUTO_TEST_CASE(streams_that_begin_alike_give_the_bits_of_each_alone_and_co
       const ExecutorLoad load = alike.load(plan);
       BOOST_TEST(load.prefix_tokens_hit >= 4 * (shared_tokens / kv_page_positions) * kv_page_positions);
       BOOST_TEST(load.prefix_tokens_queried >= 5 * shared_tokens);
+      for (std::size_t i = 0; i < 5; ++i) {
+        const std::uint32_t cached = i == 0 ? 0 : shared_tokens / kv_page_positions * kv_page_positions;
+        BOOST_TEST(alike.cluster.frontends().record(alike.requests[i].id).cached_tokens == cached);
+      }
       BOOST_TEST(load.pages_used == 0u);
       BOOST_TEST(alike.cluster.root(plan).events.rows() < shared_tokens + 5 * (20 + 12));
     }

@@ -73,6 +73,32 @@ BOOST_AUTO_TEST_CASE(a_stream_that_is_detached_for_too_long_is_dropped) {
   BOOST_TEST(cluster.root(plan).executor->load().pages_used == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_stream_that_waits_too_long_to_be_admitted_fails_and_says_why) {
+  ExecutorLimits limits;
+  limits.waiting_seconds_max = 0.5;
+  Small small(limits);
+  TestCluster& cluster = small.cluster;
+  cluster.kv_pages = 8;
+  const EpochPlan plan = cluster.plan({{{1}}});
+  BOOST_REQUIRE(cluster.start(plan));
+  const StreamRequest runs = make_request(1, 20, 200, 1100), waits = make_request(2, 20, 200, 1100);
+  BOOST_REQUIRE(cluster.submit(plan, runs));
+  BOOST_REQUIRE(cluster.frontends().wait({runs.id}, some_tokens));
+  // It keeps its pages while its frontend is away, so that nobody else is admitted.
+  cluster.root(plan).executor->detach(runs.id);
+  BOOST_REQUIRE(cluster.submit(plan, waits));
+  BOOST_REQUIRE(cluster.frontends().wait({waits.id}, has_ended));
+  const StreamRecord record = cluster.frontends().record(waits.id);
+  BOOST_REQUIRE(record.failed);
+  BOOST_TEST((record.failed->code == ErrorCode::exhausted));
+  BOOST_TEST(record.failed->message.find("has waited") != std::string::npos, record.failed->message);
+  BOOST_TEST(record.tokens.empty());
+  // Streams that have begun are not held to it.
+  BOOST_REQUIRE(cluster.resume(plan, {runs}));
+  BOOST_REQUIRE(cluster.frontends().wait({runs.id}, has_ended));
+  BOOST_TEST(same(cluster.frontends().record(runs.id), undisturbed(small.checkpoint, runs)));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_stream_to_which_nothing_happens_gets_signs_of_life, Small) {
   const EpochPlan plan = cluster.plan({{{1}, {2}}});
   BOOST_REQUIRE(cluster.start(plan));
