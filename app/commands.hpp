@@ -39,6 +39,7 @@ void add_cluster_commands(CLI::App& app, Action& action);  // status, drain, log
 void add_deploy_commands(CLI::App& app, Action& action);   // deploy, undeploy
 void add_generate_command(CLI::App& app, Action& action);  // generate
 void add_serve_command(CLI::App& app, Action& action);     // serve
+void add_keys_commands(CLI::App& app, Action& action);     // keys create, keys list, keys revoke
 void add_job_commands(CLI::App& app, Action& action);      // jobs, cancel, job perplexity, job verify, job watch
 
 }  // namespace tessera::app

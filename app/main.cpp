@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     add_deploy_commands(cli, action);
     add_generate_command(cli, action);
     add_serve_command(cli, action);
+    add_keys_commands(cli, action);
     add_job_commands(cli, action);
     try {
       cli.parse(argc, argv);

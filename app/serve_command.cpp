@@ -10,33 +10,21 @@
 #include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
-#include "app/cluster_options.hpp"
 #include "app/cluster_view.hpp"
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
 #include "app/local_cluster.hpp"
 #include "app/report.hpp"
+#include "app/serve_options.hpp"
 #include "app/status_line.hpp"
 #include "cluster/auth/identity.hpp"
 #include "gateway/cluster_models.hpp"
 #include "gateway/gateway.hpp"
-#include "runtime/base/limits.hpp"
 #include "runtime/base/log.hpp"
 
 namespace tessera::app {
 
 namespace {
-
-struct ServeOptions {
-  std::string model, name;
-  ClusterOptions cluster;
-  LocalClusterOptions node;
-  gateway::GatewayOptions gateway;
-  std::uint32_t kv_positions = 0;
-  std::uint32_t body_mb = 16;
-  std::uint32_t drain_s = 30;
-  bool json = false;
-};
 
 /// What is served: a cluster of this process, or one that runs elsewhere.
 struct Served {
@@ -102,12 +90,13 @@ Result<Served> find_served(ServeOptions& options, StatusLine& line) {
 }
 
 /// A command to try, with a model that is there.
-std::string example(const std::string& url, const std::string& name, bool chats) {
+std::string example(const std::string& url, const std::string& name, bool chats, bool with_key) {
   const std::string path = chats ? "/v1/chat/completions" : "/v1/completions";
   const std::string input =
       chats ? R"("messages": [{"role": "user", "content": "Hello"}])" : R"("prompt": "Once upon a time")";
-  return "curl " + url + path + " -H 'content-type: application/json' \\\n    -d '{\"model\": \"" + name + "\", " +
-         input + ", \"max_tokens\": 64}'";
+  return "curl " + url + path + (with_key ? " -H 'authorization: Bearer KEY'" : "") +
+         " -H 'content-type: application/json' \\\n    -d '{\"model\": \"" + name + "\", " + input +
+         ", \"max_tokens\": 64}'";
 }
 
 bool announce(const ServeOptions& options, const Served& served, const gateway::Gateway& gateway,
@@ -118,8 +107,18 @@ bool announce(const ServeOptions& options, const Served& served, const gateway::
   if (list) {
     for (const gateway::ServedModel& model : *list) names.push_back(model.name);
   }
-  if (options.json)
-    return print_json({{"url", url}, {"port", gateway.port()}, {"models", names}, {"timings", {{"seconds", seconds}}}});
+  nlohmann::json listeners = nlohmann::json::array();
+  for (std::size_t i = 0; i < options.gateway.listen.size(); ++i) {
+    listeners.push_back(
+        {{"url", gateway.url(i)}, {"port", gateway.port(i)}, {"sets", to_text(options.gateway.listen[i].sets)}});
+  }
+  if (options.json) {
+    return print_json({{"url", url},
+                       {"port", gateway.port()},
+                       {"listeners", listeners},
+                       {"models", names},
+                       {"timings", {{"seconds", seconds}}}});
+  }
   char time[32];
   std::snprintf(time, sizeof time, "%.1f s", seconds);
   std::string text;
@@ -128,10 +127,11 @@ bool announce(const ServeOptions& options, const Served& served, const gateway::
   } else {
     text = std::to_string(names.size()) + " deployments are served at " + url + "\n";
   }
+  for (std::size_t i = 1; i < options.gateway.listen.size(); ++i) text += "also at " + gateway.url(i) + "\n";
   if (!names.empty()) {
     const std::string name = names.front().get<std::string>();
     const auto model = models.find(name);
-    text += "\n  " + example(url, name, model && model->chat) + "\n";
+    text += "\n  " + example(url, name, model && model->chat, !options.gateway.key_file.empty()) + "\n";
   }
   return print_text(text + "\nCtrl-C ends it.\n");
 }
@@ -146,7 +146,7 @@ Result<void> wait(const Served& served) {
 int run(ServeOptions options) {
   const SystemClock clock;
   const TimePoint start = clock.now();
-  options.gateway.body_bytes_max = std::size_t{options.body_mb} << 20;
+  if (const Result<void> settled = settle(options); !settled) return fail(settled.error());
   StatusLine line(clock);
   auto served = find_served(options, line);
   if (!served) return fail(served.error());
@@ -168,27 +168,6 @@ int run(ServeOptions options) {
                                               " s and were cut off; give more time with --drain"});
 }
 
-void add_limits(CLI::App& command, ServeOptions& options) {
-  const char* const group = "Limits";
-  command.add_option("--max-streams", options.gateway.streams_max, "Completions at once; more are answered 429")
-      ->check(CLI::Range(1u, 4096u))
-      ->group(group)
-      ->capture_default_str();
-  command
-      .add_option("--max-connections", options.gateway.connections_max, "Connections at once; more are answered 503")
-      ->check(CLI::Range(1u, 65536u))
-      ->group(group)
-      ->capture_default_str();
-  command.add_option("--max-body", options.body_mb, "MiB of one request; larger ones are answered 413")
-      ->check(CLI::Range(1u, 64u))
-      ->group(group)
-      ->capture_default_str();
-  command.add_option("--drain", options.drain_s, "Seconds that requests have to end after Ctrl-C or SIGTERM")
-      ->check(CLI::Range(0u, 3600u))
-      ->group(group)
-      ->capture_default_str();
-}
-
 }  // namespace
 
 void add_serve_command(CLI::App& app, Action& action) {
@@ -196,29 +175,7 @@ void add_serve_command(CLI::App& app, Action& action) {
       "serve",
       "Serve a model over HTTP, as OpenAI's protocol has it: in this process, or the deployments of a cluster");
   auto options = std::make_shared<ServeOptions>();
-  options->gateway.port = 8080;
-  command->add_option("MODEL", options->model,
-                      "Checkpoint file (.h5); without it, what a cluster has deployed is served");
-  command->add_option("--port", options->gateway.port, "Port to listen on; 0: any free one")->capture_default_str();
-  command->add_option("--host", options->gateway.host, "Loopback address to listen on: there are no keys yet")
-      ->capture_default_str();
-  command->add_option("--name", options->name, "Name of the model in requests (default: that of its file)");
-  command->add_flag("--json", options->json, "Print one JSON object once it serves");
-  const char* const group = "The model in this process";
-  command
-      ->add_option("--threads", options->node.cores, "Compute threads (default: all cores that this process may use)")
-      ->check(CLI::Range(1u, limits::threads_max))
-      ->group(group);
-  command->add_option("--isa", options->node.isa, "Instruction set; the result has the same bits")
-      ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
-      ->group(group)
-      ->capture_default_str();
-  command
-      ->add_option("--kv-positions", options->kv_positions,
-                   "Token positions of all streams together (default: eight contexts, at most 16384)")
-      ->group(group);
-  add_limits(*command, *options);
-  add_cluster_option(*command, options->cluster);
+  add_serve_options(*command, *options);
   command->callback([=, &action] { action = [options] { return run(*options); }; });
 }
 

@@ -1,52 +1,92 @@
 #include "gateway/gateway.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <vector>
 
+#include "cluster/auth/server_credentials.hpp"
+#include "gateway/access.hpp"
 #include "gateway/http_thread.hpp"
+#include "gateway/key_ring.hpp"
 #include "gateway/listen.hpp"
 #include "gateway/routes.hpp"
 
 namespace tessera::gateway {
 
-/// Threads end first, then what they use.
+namespace {
+
+/// Every family, set by set. Called once for whoever needs no key, and once for each key that is used.
+void fill(Router& router, Services& services) {
+  router.begin_set(RouteSet::health);
+  add_health_routes(router, services);
+  router.begin_set(RouteSet::metrics);
+  add_metrics_routes(router, services);
+  router.begin_set(RouteSet::page);
+  add_page_routes(router);
+  router.begin_set(RouteSet::openai);
+  add_openai_model_routes(router, services);
+  add_openai_completion_routes(router, services);
+  add_tokenize_routes(router, services);
+}
+
+}  // namespace
+
+/// Threads end first, then the workers, then what both use.
 struct Gateway::State {
-  State(const GatewayOptions& given, ModelSource& models, ListenSocket listening)
+  State(const GatewayOptions& given, ModelSource& models)
       : options(given),
-        listener(std::move(listening)),
         budget(given.streams_max),
-        services{models, pool, budget, calendar, clock, metrics, counters},
-        pool(given.workers) {
-    add_health_routes(router, services);
-    add_metrics_routes(router, services);
-    add_page_routes(router);
-    add_openai_model_routes(router, services);
-    add_openai_completion_routes(router, services);
-    add_tokenize_routes(router, services);
+        services{models, pool, budget, calendar, clock, metrics, counters, draining},
+        pool(worker),
+        worker(given.workers, pool_tasks_max) {
+    fill(router, services);
+  }
+
+  Result<void> open() {
+    if (!options.key_file.empty()) {
+      TESSERA_TRY(keys, KeyRing::open(options.key_file, calendar,
+                                      [this](const ApiKey& key) { return Caller::make(key, services, worker, fill); }));
+    }
+    if (!options.tls_certificate.empty()) {
+      TESSERA_TRY(tls, load_server_credentials(options.tls_certificate, options.tls_key, calendar.now()));
+    }
+    access = std::make_unique<Access>(options, router, keys.get());
+    for (const ListenOptions& each : options.listen) {
+      TESSERA_TRY(ListenSocket listener, ListenSocket::open(each));
+      listeners.push_back(std::move(listener));
+    }
+    const HttpShared shared{options, *access, tls ? &*tls : nullptr, counters, metrics, clock};
+    for (std::size_t i = 0; i < options.http_threads; ++i) {
+      TESSERA_TRY(auto thread, HttpThread::start(listeners, shared));
+      threads.push_back(std::move(thread));
+    }
+    return {};
   }
 
   const GatewayOptions options;
-  ListenSocket listener;
   const SystemWallClock calendar;
   const SystemClock clock;
   Metrics metrics;
   HttpCounters counters;
   StreamBudget budget;
+  std::atomic<bool> draining{false};
   Services services;
   WorkerPool pool;
   Router router;
+  std::unique_ptr<KeyRing> keys;  ///< none: whoever may ask needs no key
+  std::unique_ptr<Access> access;
+  std::optional<Credentials> tls;  ///< none: plain HTTP
+  std::vector<ListenSocket> listeners;
+  BlockingWorker worker;
   std::vector<std::unique_ptr<HttpThread>> threads;
 };
 
 Result<std::unique_ptr<Gateway>> Gateway::start(const GatewayOptions& options, ModelSource& models) {
-  TESSERA_TRY(ListenSocket listener, ListenSocket::open(options.host, options.port));
-  auto state = std::make_unique<State>(options, models, std::move(listener));
-  const HttpShared shared{state->options, state->router, state->counters, state->metrics, state->clock};
-  for (std::size_t i = 0; i < options.http_threads; ++i) {
-    TESSERA_TRY(auto thread, HttpThread::start(state->listener.descriptor(), shared));
-    state->threads.push_back(std::move(thread));
-  }
+  TESSERA_CHECK(check_listen(options));
+  auto state = std::make_unique<State>(options, models);
+  TESSERA_CHECK(state->open());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }
 
@@ -54,11 +94,12 @@ Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Gateway::~Gateway() = default;
 
-std::uint16_t Gateway::port() const { return state_->listener.port(); }
+std::uint16_t Gateway::port(std::size_t index) const { return state_->listeners[index].port(); }
 
-std::string Gateway::url() const {
-  const std::string& host = state_->options.host;
-  return "http://" + (host == "::1" ? "[::1]" : host) + ":" + std::to_string(port());
+std::string Gateway::url(std::size_t index) const {
+  const std::string& host = state_->options.listen[index].host;
+  return (state_->tls ? "https://" : "http://") + (host.find(':') == std::string::npos ? host : "[" + host + "]") +
+         ":" + std::to_string(port(index));
 }
 
 std::size_t Gateway::streams() const { return state_->budget.running(); }
@@ -69,8 +110,8 @@ bool Gateway::drain(std::chrono::milliseconds patience) {
     std::condition_variable changed;
     std::size_t threads = 0;
   };
-  state_->services.draining = true;
-  state_->listener.close();
+  state_->draining = true;
+  for (ListenSocket& listener : state_->listeners) listener.close();
   const auto waiting = std::make_shared<Waiting>();
   waiting->threads = state_->threads.size();
   for (const auto& thread : state_->threads) {

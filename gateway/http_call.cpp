@@ -77,6 +77,9 @@ kj::Own<kj::AsyncOutputStream> HttpCall::begin(int status, const std::string& co
   headers.add(kj::str("X-Request-Id"), kj::str(request_.request_id.c_str()));
   headers.add(kj::str("X-Content-Type-Options"), kj::str("nosniff"));
   for (const auto& [name, value] : extra) headers.add(kj::str(name.c_str()), kj::str(value.c_str()));
+  if (standing_headers) {
+    for (const auto& [name, value] : standing_headers()) headers.add(kj::str(name.c_str()), kj::str(value.c_str()));
+  }
   return response_.send(static_cast<kj::uint>(status), status_text(status), headers, bytes);
 }
 
@@ -92,6 +95,7 @@ kj::Promise<void> HttpCall::send_json(int status, std::string json, ExtraHeaders
 
 kj::Promise<void> HttpCall::send_error(const ApiError& error, ExtraHeaders headers) {
   if (error.retry_after_s) headers.emplace_back("Retry-After", std::to_string(*error.retry_after_s));
+  if (error.status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   // What failed here would fail again.
   if (error.status == 500 || error.status == 409) headers.emplace_back("X-Should-Retry", "false");
   return send_json(error.status, to_text(to_json(error)), std::move(headers));

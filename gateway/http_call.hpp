@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <kj/async-io.h>
 #include <kj/compat/http.h>
 #include <kj/timer.h>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +41,11 @@ class HttpCall {
   std::vector<std::string> captured;
   /// The pattern, for metrics; "other" where no route was found.
   std::string route = "other";
+
+  /// What every answer has, whoever gives it; asked for when an answer begins.
+  std::function<ExtraHeaders()> standing_headers;
+  /// Kept until the call is over: who asks, and the right to.
+  std::shared_ptr<const void> held;
 
   /// The whole body. Refused with 413 or 408; rejected with DISCONNECTED when the client is gone.
   kj::Promise<Outcome<std::string>> read_body();

@@ -14,9 +14,9 @@ namespace tessera::gateway {
 
 /// Set by the thread before start() returns; the loop's objects are touched by its thread alone.
 struct HttpThread::Shared {
-  Shared(int own, const HttpShared& all) : listener(own), gateway(all) {}
+  Shared(std::vector<Entrance> own, const HttpShared& all) : entrances(std::move(own)), gateway(all) {}
 
-  const int listener;
+  const std::vector<Entrance> entrances;
   const HttpShared gateway;
   kj::Maybe<kj::Own<const kj::Executor>> executor = nullptr;
   kj::Own<kj::PromiseFulfiller<void>> stopped;
@@ -27,7 +27,7 @@ struct HttpThread::Shared {
       kj::AsyncIoContext io = kj::setupAsyncIo();
       auto stop = kj::newPromiseAndFulfiller<void>();
       stopped = kj::mv(stop.fulfiller);
-      ServerLoop server(io, listener, gateway);
+      ServerLoop server(io, entrances, gateway);
       loop = &server;
       executor = kj::getCurrentThreadExecutor().addRef();
       started.set_value({});
@@ -48,10 +48,19 @@ struct HttpThread::Shared {
   }
 };
 
-Result<std::unique_ptr<HttpThread>> HttpThread::start(int listener, const HttpShared& gateway) {
-  const int own = ::fcntl(listener, F_DUPFD_CLOEXEC, 0);
-  if (own < 0) return Error{ErrorCode::exhausted, std::string("cannot share a socket: ") + std::strerror(errno)};
-  std::unique_ptr<HttpThread> thread(new HttpThread(std::make_shared<Shared>(own, gateway)));
+Result<std::unique_ptr<HttpThread>> HttpThread::start(const std::vector<ListenSocket>& listeners,
+                                                      const HttpShared& gateway) {
+  std::vector<Entrance> own;
+  for (const ListenSocket& listener : listeners) {
+    const int descriptor = ::fcntl(listener.descriptor(), F_DUPFD_CLOEXEC, 0);
+    if (descriptor < 0) {
+      const int error = errno;
+      for (const Entrance& entrance : own) ::close(entrance.descriptor);
+      return Error{ErrorCode::exhausted, std::string("cannot share a socket: ") + std::strerror(error)};
+    }
+    own.push_back({descriptor, listener.options()});
+  }
+  std::unique_ptr<HttpThread> thread(new HttpThread(std::make_shared<Shared>(std::move(own), gateway)));
   std::promise<Result<void>> started;
   auto ready = started.get_future();
   thread->thread_ = std::thread([shared = thread->shared_, &started] { shared->run(started); });

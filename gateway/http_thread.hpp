@@ -1,15 +1,18 @@
-// HttpThread: one event loop with its connections, on a thread of its own. Several share one listening socket; the
+// HttpThread: one event loop with its connections, on a thread of its own. Several share the listening sockets; the
 // kernel gives each new connection to one of them.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
+#include "cluster/auth/certificates.hpp"
+#include "gateway/access.hpp"
 #include "gateway/http_counters.hpp"
+#include "gateway/listen.hpp"
 #include "gateway/metrics.hpp"
 #include "gateway/options.hpp"
-#include "gateway/router.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/result.hpp"
 
@@ -18,17 +21,25 @@ namespace tessera::gateway {
 /// What all threads of a gateway use; outlives them.
 struct HttpShared {
   const GatewayOptions& options;
-  const Router& router;
+  const Access& access;
+  const Credentials* tls;  ///< nullptr: plain HTTP
   HttpCounters& counters;
   Metrics& metrics;
   const Clock& clock;
 };
 
+/// A listening socket, as one loop has it: under a number of its own.
+struct Entrance {
+  int descriptor;
+  ListenOptions options;
+};
+
 /// Owned by the gateway. What it is given outlives it.
 class HttpThread {
  public:
-  /// `listener`: a socket that listens; the thread takes a number of its own for it.
-  static Result<std::unique_ptr<HttpThread>> start(int listener, const HttpShared& gateway);
+  /// The thread takes numbers of its own for the sockets.
+  static Result<std::unique_ptr<HttpThread>> start(const std::vector<ListenSocket>& listeners,
+                                                   const HttpShared& gateway);
   /// stop().
   ~HttpThread();
   HttpThread(const HttpThread&) = delete;

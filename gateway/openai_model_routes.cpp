@@ -1,4 +1,5 @@
 // OpenAI: the list of models, and one of them.
+#include "gateway/generation_plan.hpp"
 #include "gateway/json_answer.hpp"
 #include "gateway/routes.hpp"
 
@@ -28,7 +29,9 @@ Outcome<Json> show(Services& services, const std::string& name) {
   for (const ServedModel& model : *models) {
     if (model.name == name) return model_json(model);
   }
-  return model_not_found(name);
+  // Why it is not listed: there is none, or whoever asks may not use it.
+  TESSERA_TRY(const ModelWithText model, find_model(services.models, name));
+  return model_json(model.model);
 }
 
 }  // namespace

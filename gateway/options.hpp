@@ -1,18 +1,33 @@
-// GatewayOptions: where a gateway listens, and its limits. Each limit says what happens beyond it.
+// GatewayOptions: where a gateway listens, who may ask it, and its limits. Each limit says what happens beyond it.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "gateway/route_set.hpp"
 
 namespace tessera::gateway {
 
-struct GatewayOptions {
-  std::string host = "127.0.0.1";  ///< a loopback address: without keys nobody else may ask
+/// One address.
+struct ListenOptions {
+  std::string host = "127.0.0.1";  ///< an IP address or "localhost"
   std::uint16_t port = 0;          ///< 0: any free one
-  std::size_t http_threads = 1;    ///< event loops, which share the port
-  std::size_t workers = 4;         ///< threads that tokenize and wait for the cluster
+  RouteSets sets = RouteSets::all();
+};
+
+struct GatewayOptions {
+  std::vector<ListenOptions> listen{
+      ListenOptions{}};                  ///< at least one; loopback addresses only while there are no keys
+  std::string key_file;                  ///< of the API keys; empty: there are none
+  bool open_metrics = false;             ///< /metrics needs no key
+  bool insecure_http = false;            ///< beyond loopback, where keys could be overheard
+  std::string tls_certificate, tls_key;  ///< files in PEM; empty: plain HTTP
+
+  std::size_t http_threads = 1;  ///< event loops, which share the ports
+  std::size_t workers = 4;       ///< threads that tokenize and wait for the cluster
 
   std::size_t body_bytes_max = std::size_t{16} << 20;    ///< 413
   std::size_t header_bytes_max = std::size_t{32} << 10;  ///< 431

@@ -20,7 +20,8 @@ bool is_this_machine(std::string_view name) {
 
 }  // namespace
 
-std::optional<ApiError> check_origin(const std::string& host, const std::string& origin, const std::string& own_host) {
+std::optional<ApiError> check_origin(const std::string& host, const std::string& origin, const std::string& own_host,
+                                     const std::string& scheme) {
   const std::string_view name = name_of(host);
   if (!host.empty() && !is_this_machine(name) && name != own_host) {
     return ApiError{421,
@@ -29,7 +30,7 @@ std::optional<ApiError> check_origin(const std::string& host, const std::string&
                     {},
                     "misdirected_request"};
   }
-  if (!origin.empty() && origin != "http://" + host) {
+  if (!origin.empty() && origin != scheme + "://" + host) {
     return ApiError{403,
                     "permission_error",
                     "pages of " + shortened(origin) + " may not ask this server",

@@ -10,7 +10,9 @@
 namespace tessera::gateway {
 
 /// `host` and `origin` as the headers have them, empty where they are not. 421 where the browser was led here by
-/// another name (DNS rebinding), 403 where the page is another site's. `own_host`: what the server listens on.
-std::optional<ApiError> check_origin(const std::string& host, const std::string& origin, const std::string& own_host);
+/// another name (DNS rebinding), 403 where the page is another site's. `own_host`: what the server listens on;
+/// `scheme`: "http" or "https".
+std::optional<ApiError> check_origin(const std::string& host, const std::string& origin, const std::string& own_host,
+                                     const std::string& scheme = "http");
 
 }  // namespace tessera::gateway

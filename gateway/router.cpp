@@ -72,28 +72,41 @@ std::optional<std::string> decode_percent(std::string_view text) {
 }
 
 void Router::add(std::string method, std::string_view pattern, Handler handler) {
-  Route route{std::move(method), std::string(pattern), {}, std::move(handler)};
+  Route route{set_, std::move(method), std::string(pattern), {}, std::move(handler)};
   for (const std::string_view segment : split_path(pattern)) route.segments.emplace_back(segment);
   routes_.push_back(std::move(route));
 }
 
-kj::Promise<void> Router::route(HttpCall& call) const {
-  const HttpRequestFacts& request = call.request();
+RouteMatch Router::find(const HttpRequestFacts& request, RouteSets offered) const {
   const std::vector<std::string_view> path = split_path(request.path);
-  std::set<std::string> methods;
-  for (const Route& route : routes_) {
+  RouteMatch found;
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    const Route& route = routes_[i];
+    if (!offered.has(route.set)) continue;
     auto captured = match(route.segments, path);
     if (!captured) continue;
-    call.route = route.pattern;
+    found.pattern = route.pattern;
+    found.set = route.set;
     if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
-      call.captured = *std::move(captured);
-      return route.handler(call);
+      found.route = i;
+      found.captured = *std::move(captured);
+      return found;
     }
-    methods.insert(route.method);
+    found.methods.push_back(route.method);
   }
-  if (methods.empty()) return call.send_error(no_such_path(request));
+  return found;
+}
+
+kj::Promise<void> Router::answer(HttpCall& call, const RouteMatch& match) const {
+  const HttpRequestFacts& request = call.request();
+  if (match.route) {
+    call.captured = match.captured;
+    return routes_[*match.route].handler(call);
+  }
+  if (match.methods.empty()) return call.send_error(no_such_path(request));
   std::string allowed;
-  for (const std::string& method : methods) allowed += (allowed.empty() ? "" : ", ") + method;
+  for (const std::string& method : std::set<std::string>(match.methods.begin(), match.methods.end()))
+    allowed += (allowed.empty() ? "" : ", ") + method;
   return call.send_error({405,
                           "invalid_request_error",
                           "Not allowed to " + request.method + " on " + shortened(request.path) + "; use " + allowed,

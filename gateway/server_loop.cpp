@@ -3,7 +3,6 @@
 #include <kj/debug.h>
 #include <string_view>
 
-#include "gateway/origin.hpp"
 #include "gateway/services.hpp"
 #include "gateway/sse.hpp"
 #include "runtime/base/log.hpp"
@@ -58,10 +57,10 @@ kj::HttpServerSettings server_settings(const GatewayOptions& options, kj::HttpSe
   return settings;
 }
 
-kj::Own<kj::ConnectionReceiver> wrap_listener(kj::AsyncIoContext& io, int listener) {
-  return io.lowLevelProvider->wrapListenSocketFd(listener, kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
-                                                               kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
-                                                               kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK);
+kj::Own<kj::ConnectionReceiver> wrap_listener(kj::AsyncIoContext& io, int descriptor) {
+  return io.lowLevelProvider->wrapListenSocketFd(descriptor, kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
+                                                                 kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                                                                 kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK);
 }
 
 }  // namespace
@@ -69,51 +68,81 @@ kj::Own<kj::ConnectionReceiver> wrap_listener(kj::AsyncIoContext& io, int listen
 /// What kj gives the requests of one connection to.
 class ServerLoop::Connection final : public kj::HttpService {
  public:
-  Connection(ServerLoop& loop, kj::AsyncIoStream& stream) : loop_(loop), watch_(loop.io_.unixEventPort, stream) {}
+  /// `stream`: the socket itself, also where TLS is spoken over it.
+  Connection(ServerLoop& loop, kj::AsyncIoStream& stream, const ListenOptions& entrance)
+      : entrance(entrance), watch(loop.io_.unixEventPort, stream), loop_(loop) {}
 
   kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders& headers,
                             kj::AsyncInputStream& body, Response& response) override {
-    return loop_.request(method, url, headers, body, response, watch_);
+    return loop_.request(method, url, headers, body, response, *this);
   }
+
+  const ListenOptions& entrance;
+  ConnectionWatch watch;
 
  private:
   ServerLoop& loop_;
-  ConnectionWatch watch_;
 };
 
-ServerLoop::ServerLoop(kj::AsyncIoContext& io, int listener, const HttpShared& gateway)
+ServerLoop::ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entrances, const HttpShared& gateway)
     : io_(io),
       gateway_(gateway),
       request_id_(table_builder_.add("X-Request-Id")),
       origin_(table_builder_.add("Origin")),
+      authorization_(table_builder_.add("Authorization")),
+      api_key_(table_builder_.add("X-Api-Key")),
       table_(table_builder_.build()),
-      receiver_(wrap_listener(io, listener)),
+      tls_(gateway.tls == nullptr ? nullptr : server_tls(*gateway.tls)),
       server_(
-          io.provider->getTimer(), *table_,
-          [this](kj::AsyncIoStream& stream) -> kj::Own<kj::HttpService> { return kj::heap<Connection>(*this, stream); },
+          io.provider->getTimer(), *table_, [this](kj::AsyncIoStream&) { return kj::mv(arriving_); },
           server_settings(gateway.options, *this)),
       connections_(*this),
-      accepting_(accept().eagerlyEvaluate([](kj::Exception&& error) {
-        log_error(std::string("the HTTP server accepts no more connections: ") + error.getDescription().cStr());
-      })),
-      draining_(kj::READY_NOW) {}
+      draining_(kj::READY_NOW) {
+  accept_all(entrances);
+}
 
-kj::Promise<void> ServerLoop::accept() {
-  return receiver_->accept().then([this](kj::Own<kj::AsyncIoStream> stream) {
-    if (gateway_.counters.connections.fetch_add(1) >= gateway_.options.connections_max) {
-      connections_.add(refuse(kj::mv(stream)).attach(kj::defer([this] { --gateway_.counters.connections; })));
-    } else {
-      serve(kj::mv(stream));
-    }
-    return accept();
+void ServerLoop::accept_all(const std::vector<Entrance>& entrances) {
+  for (const Entrance& entrance : entrances) {
+    receivers_.push_back(
+        std::make_unique<Receiver>(Receiver{entrance.options, wrap_listener(io_, entrance.descriptor)}));
+    accepting_.push_back(accept(*receivers_.back()).eagerlyEvaluate([](kj::Exception&& error) {
+      log_error(std::string("the HTTP server accepts no more connections: ") + error.getDescription().cStr());
+    }));
+  }
+}
+
+kj::Promise<void> ServerLoop::accept(Receiver& from) {
+  return from.receiver->accept().then([this, &from](kj::Own<kj::AsyncIoStream> stream) {
+    const bool is_one_too_many = gateway_.counters.connections.fetch_add(1) >= gateway_.options.connections_max;
+    auto done = is_one_too_many ? refuse(kj::mv(stream)) : serve(kj::mv(stream), from.options);
+    connections_.add(done.attach(kj::defer([this] { --gateway_.counters.connections; })));
+    return accept(from);
   });
 }
 
-void ServerLoop::serve(kj::Own<kj::AsyncIoStream> stream) {
-  connections_.add(server_.listenHttp(kj::mv(stream)).attach(kj::defer([this] { --gateway_.counters.connections; })));
+kj::Promise<void> ServerLoop::serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance) {
+  auto connection = kj::heap<Connection>(*this, *stream, entrance);
+  if (!tls_) return serve_http(kj::mv(stream), kj::mv(connection));
+  auto late = io_.provider->getTimer()
+                  .afterDelay(to_kj(gateway_.options.header_timeout))
+                  .then([]() -> kj::Promise<kj::Own<kj::AsyncIoStream>> {
+                    return KJ_EXCEPTION(DISCONNECTED, "the TLS handshake took too long");
+                  });
+  return tls_->wrapServer(kj::mv(stream))
+      .exclusiveJoin(kj::mv(late))
+      .then([this, connection = kj::mv(connection)](kj::Own<kj::AsyncIoStream> secured) mutable {
+        return serve_http(kj::mv(secured), kj::mv(connection));
+      });
+}
+
+kj::Promise<void> ServerLoop::serve_http(kj::Own<kj::AsyncIoStream> stream, kj::Own<Connection> connection) {
+  arriving_ = kj::mv(connection);
+  return server_.listenHttp(kj::mv(stream));
 }
 
 kj::Promise<void> ServerLoop::refuse(kj::Own<kj::AsyncIoStream> stream) {
+  // Before a handshake there is nothing that the client would understand.
+  if (tls_) return kj::READY_NOW;
   auto late = io_.provider->getTimer().afterDelay(1 * kj::SECONDS);
   auto text = busy_answer();
   auto told = stream->write(text.begin(), text.size());
@@ -137,12 +166,13 @@ HttpRequestFacts ServerLoop::facts(kj::HttpMethod method, kj::StringPtr url, con
 
 kj::Promise<void> ServerLoop::request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders& headers,
                                       kj::AsyncInputStream& body, kj::HttpService::Response& response,
-                                      ConnectionWatch& watch) {
+                                      Connection& connection) {
   auto call = kj::heap<HttpCall>(facts(method, url, headers), gateway_.clock.now(), gateway_.options,
                                  io_.provider->getTimer(), *table_, body, response);
-  auto answered = kj::evalNow([&] { return answer(*call); });
+  const KeyHeaders shown{text_of(headers.get(authorization_)), text_of(headers.get(api_key_))};
+  auto answered = kj::evalNow([&] { return answer(*call, connection.entrance, shown); });
   auto end = kj::defer([this, &call = *call] { ended(call); });
-  return answered.exclusiveJoin(watch.gone()).attach(kj::mv(end)).attach(kj::mv(call));
+  return answered.exclusiveJoin(connection.watch.gone()).attach(kj::mv(end)).attach(kj::mv(call));
 }
 
 void ServerLoop::ended(const HttpCall& call) const {
@@ -158,7 +188,7 @@ void ServerLoop::ended(const HttpCall& call) const {
                     {"request_id", request.request_id}}));
 }
 
-kj::Promise<void> ServerLoop::answer(HttpCall& call) const {
+kj::Promise<void> ServerLoop::answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const {
   const HttpRequestFacts& request = call.request();
   if (request.header_bytes > gateway_.options.header_bytes_max) {
     return call.send_error(
@@ -168,14 +198,13 @@ kj::Promise<void> ServerLoop::answer(HttpCall& call) const {
          {},
          "headers_too_large"});
   }
-  if (const auto error = check_origin(request.host, request.origin, gateway_.options.host))
-    return call.send_error(*error);
-  return gateway_.router.route(call);
+  return gateway_.access.answer(call, entrance, shown);
 }
 
 void ServerLoop::drain(std::function<void()> drained) {
-  accepting_ = kj::READY_NOW;
-  receiver_ = nullptr;
+  accepting_.clear();
+  // Connections that are being accepted know their entrance by its receiver.
+  for (const auto& receiver : receivers_) receiver->receiver = nullptr;
   draining_ = server_.drain().then(kj::mv(drained)).eagerlyEvaluate(nullptr);
 }
 

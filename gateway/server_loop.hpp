@@ -5,16 +5,19 @@
 #include <functional>
 #include <kj/async-io.h>
 #include <kj/compat/http.h>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/connection_watch.hpp"
 #include "gateway/http_thread.hpp"
+#include "gateway/tls.hpp"
 
 namespace tessera::gateway {
 
 class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServerErrorHandler {
  public:
-  ServerLoop(kj::AsyncIoContext& io, int listener, const HttpShared& gateway);
+  ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entrances, const HttpShared& gateway);
   ~ServerLoop() noexcept(false) = default;
   KJ_DISALLOW_COPY(ServerLoop);
 
@@ -22,15 +25,23 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
 
  private:
   class Connection;
+  /// An entrance that this loop accepts from.
+  struct Receiver {
+    const ListenOptions options;
+    kj::Own<kj::ConnectionReceiver> receiver;
+  };
 
-  kj::Promise<void> accept();
-  void serve(kj::Own<kj::AsyncIoStream> stream);
+  void accept_all(const std::vector<Entrance>& entrances);
+  kj::Promise<void> accept(Receiver& from);
+  /// To the end of the connection; with TLS, the client's handshake comes first.
+  kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance);
+  kj::Promise<void> serve_http(kj::Own<kj::AsyncIoStream> stream, kj::Own<Connection> connection);
   kj::Promise<void> refuse(kj::Own<kj::AsyncIoStream> stream);
-  /// Of one request; `watch` notices that its client goes.
+  /// Of one request of a connection.
   kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders& headers,
-                            kj::AsyncInputStream& body, kj::HttpService::Response& response, ConnectionWatch& watch);
+                            kj::AsyncInputStream& body, kj::HttpService::Response& response, Connection& connection);
   HttpRequestFacts facts(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders& headers);
-  kj::Promise<void> answer(HttpCall& call) const;
+  kj::Promise<void> answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const;
   /// Counts and logs it, however it ended.
   void ended(const HttpCall& call) const;
 
@@ -45,12 +56,14 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
   kj::AsyncIoContext& io_;
   const HttpShared gateway_;
   kj::HttpHeaderTable::Builder table_builder_;
-  const kj::HttpHeaderId request_id_, origin_;
+  const kj::HttpHeaderId request_id_, origin_, authorization_, api_key_;
   const kj::Own<kj::HttpHeaderTable> table_;
-  kj::Own<kj::ConnectionReceiver> receiver_;
+  const std::unique_ptr<kj::TlsContext> tls_;  ///< none: plain HTTP
+  kj::Own<kj::HttpService> arriving_;          ///< of the connection that the server is being given
+  std::vector<std::unique_ptr<Receiver>> receivers_;
   kj::HttpServer server_;
   kj::TaskSet connections_;
-  kj::Promise<void> accepting_;
+  std::vector<kj::Promise<void>> accepting_;  ///< of each receiver
   kj::Promise<void> draining_;
 };
 

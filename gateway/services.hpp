@@ -14,7 +14,8 @@
 
 namespace tessera::gateway {
 
-/// Owned by the gateway; outlives its threads. Any thread.
+/// Owned by the gateway, or by a caller (caller.hpp) whose models are its own; outlives the calls that it is for and
+/// what they do on workers. Any thread.
 struct Services {
   ModelSource& models;
   WorkerPool& pool;
@@ -23,7 +24,7 @@ struct Services {
   const Clock& clock;
   Metrics& metrics;
   const HttpCounters& counters;
-  std::atomic<bool> draining{false};  ///< no longer ready
+  const std::atomic<bool>& draining;  ///< no longer ready
 };
 
 /// 32 random hexadecimal digits.

@@ -49,10 +49,16 @@ void HttpClient::close() {
   socket_ = -1;
 }
 
+ssize_t HttpClient::send_some(const char* bytes, std::size_t count) {
+  return ::send(socket_, bytes, count, MSG_NOSIGNAL);
+}
+
+ssize_t HttpClient::receive_some(char* bytes, std::size_t count) { return ::recv(socket_, bytes, count, 0); }
+
 void HttpClient::send(const std::string& bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t count = ::send(socket_, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+    const ssize_t count = send_some(bytes.data() + done, bytes.size() - done);
     if (count <= 0) return;  // the server does not take it all: its answer says why
     done += static_cast<std::size_t>(count);
   }
@@ -60,7 +66,7 @@ void HttpClient::send(const std::string& bytes) {
 
 bool HttpClient::more() {
   char bytes[4096];
-  const ssize_t count = ::recv(socket_, bytes, sizeof bytes, 0);
+  const ssize_t count = receive_some(bytes, sizeof bytes);
   if (count > 0) buffer_.append(bytes, static_cast<std::size_t>(count));
   return count > 0;
 }
@@ -109,8 +115,8 @@ HttpAnswer HttpClient::read() {
   }
 }
 
-HttpAnswer HttpClient::get(const std::string& path) {
-  send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+HttpAnswer HttpClient::get(const std::string& path, const std::string& headers) {
+  send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
   return read();
 }
 

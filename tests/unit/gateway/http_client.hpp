@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <sys/types.h>
 
 #include "gateway/json_body.hpp"
 
@@ -21,7 +22,7 @@ class HttpClient {
  public:
   /// `receive_buffer`: bytes that the system keeps until they are read, about; 0: as many as it likes.
   explicit HttpClient(std::uint16_t port, int receive_buffer = 0);
-  ~HttpClient();
+  virtual ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
@@ -34,12 +35,17 @@ class HttpClient {
   bool closed();
   void close();
 
-  HttpAnswer get(const std::string& path);
+  HttpAnswer get(const std::string& path, const std::string& headers = {});
   HttpAnswer post(const std::string& path, const std::string& body, const std::string& headers = {});
+
+ protected:
+  /// As ::send and ::recv; a client that speaks TLS has its own.
+  virtual ssize_t send_some(const char* bytes, std::size_t count);
+  virtual ssize_t receive_some(char* bytes, std::size_t count);
+  int socket_ = -1;
 
  private:
   bool more();
-  int socket_ = -1;
   std::string buffer_;
 };
 

@@ -168,14 +168,14 @@ BOOST_AUTO_TEST_CASE(it_listens_for_this_machine_only_and_says_when_a_port_is_ta
   FakeModels models;
   for (const char* const host : {"0.0.0.0", "10.0.0.1", "::", "example.com", ""}) {
     GatewayOptions options;
-    options.host = host;
+    options.listen[0].host = host;
     const auto started = Gateway::start(options, models);
     BOOST_REQUIRE_MESSAGE(!started, host);
     BOOST_TEST((started.error().code == ErrorCode::invalid_argument));
   }
   Server server;
   GatewayOptions options;
-  options.port = server.port();
+  options.listen[0].port = server.port();
   const auto taken = Gateway::start(options, models);
   BOOST_REQUIRE(!taken);
   BOOST_TEST((taken.error().code == ErrorCode::unavailable));

@@ -1,0 +1,60 @@
+#include "gateway/access.hpp"
+
+#include <utility>
+
+#include "gateway/origin.hpp"
+#include "gateway/shown_key.hpp"
+
+namespace tessera::gateway {
+
+namespace {
+
+/// What a call keeps until it is over. The permit goes first.
+struct Admission {
+  std::shared_ptr<Caller> caller;
+  KeyUsage::Permit permit;
+};
+
+}  // namespace
+
+const char* Access::scheme() const { return options_.tls_certificate.empty() ? "http" : "https"; }
+
+bool Access::needs_key(const RouteMatch& match) const {
+  if (keys_ == nullptr || match.set == RouteSet::health) return false;
+  return match.set != RouteSet::metrics || !options_.open_metrics;
+}
+
+Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown) const {
+  TESSERA_TRY(const std::string secret, shown_key(shown.authorization, shown.api_key));
+  TESSERA_TRY(std::shared_ptr<Caller> caller, keys_->find(secret));
+  // They tell of every model.
+  if (match.set == RouteSet::metrics && !caller->key().models.empty()) {
+    return ApiError{403,
+                    "permission_error",
+                    "this API key is for some models only, and metrics tell of all",
+                    {},
+                    "permission_denied"};
+  }
+  call.standing_headers = [usage = caller->usage()] { return usage->headers(); };
+  TESSERA_TRY(KeyUsage::Permit permit, caller->usage()->begin());
+  call.held = std::make_shared<const Admission>(Admission{caller, std::move(permit)});
+  return caller;
+}
+
+kj::Promise<void> Access::answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const {
+  const RouteMatch match = router_.find(call.request(), entrance.sets);
+  call.route = match.pattern;
+  if (!needs_key(match)) {
+    // With keys, whoever has none learns only what everybody may know, under whatever name the server is reached.
+    if (keys_ == nullptr) {
+      if (const auto error = check_origin(call.request().host, call.request().origin, entrance.host, scheme()))
+        return call.send_error(*error);
+    }
+    return router_.answer(call, match);
+  }
+  const auto caller = admit(call, match, shown);
+  if (!caller) return call.send_error(caller.error());
+  return (*caller)->router().answer(call, match);
+}
+
+}  // namespace tessera::gateway

@@ -1,0 +1,44 @@
+// Access: who may ask a gateway what.
+//
+//   without keys:  programs of this machine (origin.hpp)
+//   with keys:     whoever shows a key that is good, within its models and limits; /health/* answers everybody
+#pragma once
+
+#include <kj/async.h>
+#include <memory>
+#include <string>
+
+#include "gateway/http_call.hpp"
+#include "gateway/key_ring.hpp"
+#include "gateway/options.hpp"
+#include "gateway/router.hpp"
+
+namespace tessera::gateway {
+
+/// The headers in which a request shows a key. Apart from the facts of a call, which are logged.
+struct KeyHeaders {
+  std::string authorization, api_key;
+};
+
+/// Owned by the gateway; what it is given outlives it. Any thread.
+class Access {
+ public:
+  /// `router`: for whoever needs no key. `keys`: nullptr where there are none.
+  Access(const GatewayOptions& options, const Router& router, KeyRing* keys)
+      : options_(options), router_(router), keys_(keys) {}
+
+  /// Answers a call that came in at `entrance`, or says why not. On the call's loop.
+  kj::Promise<void> answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const;
+
+ private:
+  const char* scheme() const;
+  bool needs_key(const RouteMatch& match) const;
+  /// Lets the call in, and keeps what it holds until it is over. Errors: 401, 403, 429, 503.
+  Outcome<std::shared_ptr<Caller>> admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown) const;
+
+  const GatewayOptions& options_;
+  const Router& router_;
+  KeyRing* const keys_;
+};
+
+}  // namespace tessera::gateway
