@@ -23,6 +23,8 @@ struct MonitorState {
   std::unique_ptr<LoadSampler> sampler;
   TimePoint reported;
   std::map<ReplicaId, std::shared_ptr<NodeReplica>> replicas;
+  std::map<ReplicaId, ExecutorLoad> last;                          ///< of those replicas
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< also of replicas that are gone
 };
 
 NodeLoad sample(MonitorState& state) {
@@ -38,10 +40,16 @@ NodeLoad sample(MonitorState& state) {
     load.streams_running += one.streams_running;
     load.streams_waiting += one.streams_waiting;
     load.tokens_per_second += one.tokens_per_second;
+    load.kv_pages_cached += one.pages_cached;
+    const ExecutorLoad before = std::exchange(state.last[id], one);
+    state.prefix_tokens_queried += one.prefix_tokens_queried - before.prefix_tokens_queried;
+    state.prefix_tokens_hit += one.prefix_tokens_hit - before.prefix_tokens_hit;
     // Of several replicas the slowest tells most.
     load.step_seconds_median = std::max(load.step_seconds_median, one.step_seconds_median);
     load.wait_share = std::max(load.wait_share, one.wait_share);
   }
+  load.prefix_tokens_queried = state.prefix_tokens_queried;
+  load.prefix_tokens_hit = state.prefix_tokens_hit;
   return load;
 }
 
@@ -60,6 +68,7 @@ caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::act
   self->delayed_send(self, interval, TimePasses{});
   return {
       [self](const WatchReplica& message) {
+        self->state.last.erase(message.id);
         if (message.replica) {
           self->state.replicas[message.id] = message.replica;
         } else {

@@ -117,7 +117,10 @@ nlohmann::json to_json(const client::NodeStatus& node) {
             {"step_seconds_median", node.step_seconds_median},
             {"wait_share", node.wait_share},
             {"tokens_per_second", node.tokens_per_second},
-            {"request_seconds_median", node.request_seconds_median}}}};
+            {"request_seconds_median", node.request_seconds_median},
+            {"kv_pages_cached", node.kv_pages_cached},
+            {"prefix_tokens_queried", node.prefix_tokens_queried},
+            {"prefix_tokens_hit", node.prefix_tokens_hit}}}};
 }
 
 nlohmann::json to_json(const client::DeploymentStatus& deployment) {

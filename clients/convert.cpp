@@ -160,6 +160,9 @@ client::NodeStatus to_public(const tessera::NodeStatus& node) {
   status.wait_share = node.load.wait_share;
   status.tokens_per_second = node.load.tokens_per_second;
   status.request_seconds_median = node.load.request_seconds_median;
+  status.kv_pages_cached = node.load.kv_pages_cached;
+  status.prefix_tokens_queried = node.load.prefix_tokens_queried;
+  status.prefix_tokens_hit = node.load.prefix_tokens_hit;
   return status;
 }
 

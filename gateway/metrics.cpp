@@ -69,6 +69,18 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
       [](const NodeLoadFacts& node) { return node.step_seconds_median; });
   add("tessera_node_exchange_wait_ratio", "Share of a step that a node waits for other shards.",
       [](const NodeLoadFacts& node) { return node.wait_share; });
+  add("tessera_prefix_cache_pages", "KV pages of a node's conductors that hold prefixes and that no stream uses.",
+      [](const NodeLoadFacts& node) { return static_cast<double>(node.kv_pages_cached); });
+  const auto count = [&](const char* name, const char* help, auto value_of) {
+    auto& family = counter(registry, name, help);
+    for (const NodeLoadFacts& node : load.nodes)
+      family.Add({{"node", node.name}}).Increment(static_cast<double>(value_of(node)));
+  };
+  count("tessera_prefix_cache_queried_tokens_total",
+        "Tokens of admitted streams that need not be computed where all prefixes are known.",
+        [](const NodeLoadFacts& node) { return node.prefix_tokens_queried; });
+  count("tessera_prefix_cache_hit_tokens_total", "Of these, the ones that were not computed.",
+        [](const NodeLoadFacts& node) { return node.prefix_tokens_hit; });
   auto& serving = gauge(registry, "tessera_model_serving", "1: streams of the model make progress now.");
   for (const ServedModel& model : load.models) serving.Add({{"model", model.name}}).Set(model.serves ? 1 : 0);
 }

@@ -70,6 +70,8 @@ struct NodeLoadFacts {
   double cpu_share = 0;  ///< of its cores, 0 to 1
   double step_seconds_median = 0;
   double wait_share = 0;  ///< of a step, 0 to 1
+  std::uint32_t kv_pages_cached = 0;
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< since the node started
 };
 
 struct ClusterLoad {

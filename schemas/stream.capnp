@@ -49,6 +49,7 @@ struct StreamUpdate {
   scores @4 :List(Score);
   end @5 :End;
   error @6 :Values.Failure;  # with end = failed
+  cachedTokens @7 :UInt32;   # of the prompt, that need not be computed at this conductor; comes with tokens
 
   struct Token {
     index @0 :UInt32;

@@ -126,6 +126,10 @@ struct NodeLoad {
   waitShare @8 :Float64;
   tokensPerSecond @9 :Float64;
   requestSecondsMedian @10 :Float64;  # a heartbeat to the coordinator and its answer
+  kvPagesCached @11 :UInt32;          # of its conductors, that hold prefixes of streams which are gone
+  prefixTokensQueried @12 :UInt64;    # of streams that its conductors admitted since the process started: those that
+                                      # need not be computed where all prefixes are known,
+  prefixTokensHit @13 :UInt64;        # and those that were not
 }
 
 struct ReplicaMetrics {

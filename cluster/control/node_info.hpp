@@ -46,6 +46,10 @@ struct NodeLoad {
   double wait_share = 0;           ///< of a step spent waiting for other shards
   double tokens_per_second = 0;
   double request_seconds_median = 0;  ///< from its Worker to the Coordinator and back, over the last heartbeats
+  std::uint32_t kv_pages_cached = 0;  ///< of its conductors, that hold prefixes of streams which are gone
+  /// Tokens of streams that its conductors admitted since the process started: which need not be computed where all
+  /// prefixes are known, and which were not.
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
 };
 
 /// What a replica's conductor measured since its last report, about a second.

@@ -1,5 +1,6 @@
 #include "cluster/rpc/frontend_sinks.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -18,6 +19,7 @@ void append(StreamUpdate& to, StreamUpdate update) {
   to.finished = update.finished;
   to.failed = std::move(update.failed);
   to.moved = update.moved;
+  to.cached_tokens = std::max(to.cached_tokens, update.cached_tokens);
 }
 
 }  // namespace

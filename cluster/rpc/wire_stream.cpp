@@ -160,6 +160,7 @@ void write(schema::StreamUpdate::Builder out, const StreamUpdate& value) {
       write_alternatives(scores[i].initAlternatives(length(alternatives.size())), alternatives);
   }
   out.setEnd(end_of(value));
+  out.setCachedTokens(value.cached_tokens);
   if (value.failed) write(out.initError(), *value.failed);
 }
 
@@ -179,6 +180,7 @@ StreamUpdate read(schema::StreamUpdate::Reader in) {
     update.scores.push_back({score.getIndex(), score.getLogProbability(), read_alternatives(score.getAlternatives())});
   }
   read_end(in, update);
+  update.cached_tokens = in.getCachedTokens();
   return update;
 }
 

@@ -183,6 +183,9 @@ void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   out.setWaitShare(value.wait_share);
   out.setTokensPerSecond(value.tokens_per_second);
   out.setRequestSecondsMedian(value.request_seconds_median);
+  out.setKvPagesCached(value.kv_pages_cached);
+  out.setPrefixTokensQueried(value.prefix_tokens_queried);
+  out.setPrefixTokensHit(value.prefix_tokens_hit);
 }
 
 NodeLoad read(schema::NodeLoad::Reader in) {
@@ -198,6 +201,9 @@ NodeLoad read(schema::NodeLoad::Reader in) {
   load.wait_share = finite(in.getWaitShare(), "a node's share of waiting");
   load.tokens_per_second = finite(in.getTokensPerSecond(), "a node's token rate");
   load.request_seconds_median = finite(in.getRequestSecondsMedian(), "a node's request time");
+  load.kv_pages_cached = in.getKvPagesCached();
+  load.prefix_tokens_queried = in.getPrefixTokensQueried();
+  load.prefix_tokens_hit = in.getPrefixTokensHit();
   return load;
 }
 

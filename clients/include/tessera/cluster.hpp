@@ -39,6 +39,10 @@ struct NodeStatus {
   double wait_share = 0;  ///< of a step spent waiting for other shards
   double tokens_per_second = 0;
   double request_seconds_median = 0;  ///< a request to the coordinator and its answer
+  std::uint32_t kv_pages_cached = 0;  ///< that hold prefixes of streams which are gone
+  /// Of streams that it admitted since it started: tokens which need not be computed where all prefixes are known, and
+  /// those that were not.
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
   bool operator==(const NodeStatus&) const = default;
 };
 

@@ -109,6 +109,9 @@ BOOST_AUTO_TEST_CASE(status_shows_nodes_plans_and_load) {
     node.info.rpc = {"127.0.0.1", 7001};
     node.state = NodeState::draining;
     node.load.kv_bytes_used = 77;
+    node.load.kv_pages_cached = 5;
+    node.load.prefix_tokens_queried = 200;
+    node.load.prefix_tokens_hit = 100;
     cluster.nodes = {node};
     DeploymentStatus deployment = deployment_of("story");
     deployment.replica.state = ReplicaState::serving;
@@ -131,6 +134,9 @@ BOOST_AUTO_TEST_CASE(status_shows_nodes_plans_and_load) {
   BOOST_TEST(status->nodes.at(0).endpoint == "127.0.0.1:7001");
   BOOST_TEST((status->nodes.at(0).state == client::NodeState::draining));
   BOOST_TEST(status->nodes.at(0).kv_bytes_used == 77u);
+  BOOST_TEST(status->nodes.at(0).kv_pages_cached == 5u);
+  BOOST_TEST(status->nodes.at(0).prefix_tokens_queried == 200u);
+  BOOST_TEST(status->nodes.at(0).prefix_tokens_hit == 100u);
   const client::DeploymentStatus& deployment = status->deployments.at(0);
   BOOST_TEST(deployment.serves);
   BOOST_REQUIRE(deployment.serving);

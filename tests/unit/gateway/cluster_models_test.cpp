@@ -26,6 +26,9 @@ struct ClusterFixture : FakeCluster {
       NodeStatus node;
       node.info.name = "a";
       node.load.streams_waiting = 3;
+      node.load.kv_pages_cached = 4;
+      node.load.prefix_tokens_queried = 6;
+      node.load.prefix_tokens_hit = 5;
       coordinator.cluster.nodes.push_back(node);
     }
     auto connected = ClusterModels::connect(options(Role::gateway));
@@ -144,6 +147,9 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_REQUIRE_MESSAGE(static_cast<bool>(load), why(load));
   BOOST_REQUIRE(load->nodes.size() == 1u);
   BOOST_TEST(load->nodes[0].streams_waiting == 3u);
+  BOOST_TEST(load->nodes[0].kv_pages_cached == 4u);
+  BOOST_TEST(load->nodes[0].prefix_tokens_queried == 6u);
+  BOOST_TEST(load->nodes[0].prefix_tokens_hit == 5u);
   BOOST_TEST(load->models.size() == 1u);
 }
 

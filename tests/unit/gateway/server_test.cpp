@@ -236,7 +236,8 @@ BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
         "tessera_generation_seconds_count{model=\"story\"} 2\n", "tessera_streams_running 0\n",
         "tessera_http_connections 1\n", "tessera_node_streams_waiting{node=\"w1\"} 1\n",
         "tessera_node_kv_used_bytes{node=\"w1\"} 4096\n", "tessera_model_serving{model=\"story\"} 1\n",
-        "tessera_cluster_reachable 1\n"}) {
+        "tessera_prefix_cache_pages{node=\"w1\"} 12\n", "tessera_prefix_cache_queried_tokens_total{node=\"w1\"} 640\n",
+        "tessera_prefix_cache_hit_tokens_total{node=\"w1\"} 320\n", "tessera_cluster_reachable 1\n"}) {
     BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
   }
   BOOST_TEST(answer.body.find("nobody") == std::string::npos);

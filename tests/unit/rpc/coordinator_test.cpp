@@ -30,7 +30,7 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST((seen[0].incarnation == ConductorIncarnation{3}));
   BOOST_TEST((seen[1].replica == ReplicaId{4} && !seen[1].active));
 
-  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625};
+  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8};
   BOOST_TEST(succeeded(ask<void>([&](auto reply) { client.heartbeat(load, long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "heartbeat");
   BOOST_TEST(coordinator.last_load.cpu_share == 0.5);
@@ -38,6 +38,9 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST(coordinator.last_load.streams_waiting == 6u);
   BOOST_TEST(coordinator.last_load.tokens_per_second == 99.5);
   BOOST_TEST(coordinator.last_load.request_seconds_median == 0.0625);
+  BOOST_TEST(coordinator.last_load.kv_pages_cached == 7u);
+  BOOST_TEST(coordinator.last_load.prefix_tokens_queried == 9u);
+  BOOST_TEST(coordinator.last_load.prefix_tokens_hit == 8u);
 
   BOOST_TEST(succeeded(
       ask<void>([&](auto reply) { client.epoch_activated({1}, {2}, {3}, long_deadline, std::move(reply)); })));

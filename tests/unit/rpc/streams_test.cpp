@@ -84,6 +84,7 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
     StreamUpdate update = token_update(request, i);
     if (i % 100 == 0) update.scores = {{i, 1.5f, {{7, 0.5f}}}};
     if (i == tokens - 1) update.finished = FinishReason::end_token;
+    update.cached_tokens = 64;
     sink.send(std::move(update));
   }
   sink.send(token_update(request, tokens));  // behind the end: dropped
@@ -92,6 +93,7 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
     const StreamUpdate update = updates.take();
     BOOST_TEST((update.id == request.id));
     BOOST_TEST((update.incarnation == ConductorIncarnation{4}));
+    BOOST_TEST(update.cached_tokens == 64u);
     for (const StreamToken& token : update.tokens) {
       BOOST_REQUIRE(token.index == next);
       BOOST_REQUIRE(token.token == static_cast<TokenId>(next * 10));
