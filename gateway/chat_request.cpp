@@ -67,23 +67,6 @@ Outcome<Json> read_message(const Json& message, const std::string& where) {
   return result;
 }
 
-std::optional<ApiError> read_messages(const Json* list, Json& out) {
-  if (list == nullptr) return bad_request("'messages' is missing", "messages");
-  if (!list->is_array() || list->empty())
-    return bad_request(R"('messages' must be a list such as [{"role": "user", "content": "Hello"}])", "messages");
-  if (list->size() > messages_max) {
-    return bad_request(
-        "'messages' has " + std::to_string(list->size()) + " entries; give at most " + std::to_string(messages_max),
-        "messages");
-  }
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    auto message = read_message((*list)[i], "messages[" + std::to_string(i) + "]");
-    if (!message) return message.error();
-    out.push_back(*std::move(message));
-  }
-  return {};
-}
-
 void read_tokens_max(JsonFields& fields, GenerationFields& out) {
   const auto old_name = fields.integer("max_tokens", 1, tokens_max_max);
   const auto name = fields.integer("max_completion_tokens", 1, tokens_max_max);
@@ -111,6 +94,23 @@ void refuse_what_is_missing(JsonFields& fields) {
 
 }  // namespace
 
+Outcome<Json> read_messages(const Json* list) {
+  if (list == nullptr) return bad_request("'messages' is missing", "messages");
+  if (!list->is_array() || list->empty())
+    return bad_request(R"('messages' must be a list such as [{"role": "user", "content": "Hello"}])", "messages");
+  if (list->size() > messages_max) {
+    return bad_request(
+        "'messages' has " + std::to_string(list->size()) + " entries; give at most " + std::to_string(messages_max),
+        "messages");
+  }
+  Json messages = Json::array();
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    TESSERA_TRY(Json message, read_message((*list)[i], "messages[" + std::to_string(i) + "]"));
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
 Outcome<ChatRequest> parse_chat(const Json& body) {
   JsonFields fields(body);
   ChatRequest request;
@@ -131,7 +131,7 @@ Outcome<ChatRequest> parse_chat(const Json& body) {
   }
   refuse_what_is_missing(fields);
   if (auto error = fields.finish()) return *std::move(error);
-  if (auto error = read_messages(messages, request.messages)) return *std::move(error);
+  TESSERA_TRY(request.messages, read_messages(messages));
   return request;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 
 #include "gateway/generation_fields.hpp"
@@ -21,5 +20,8 @@ struct ChatRequest {
 
 /// Errors: 400 that name the field. Tools, structured output and content that is no text are refused.
 Outcome<ChatRequest> parse_chat(const Json& body);
+
+/// Messages of a request, as ChatRequest has them; nullptr: the request has none, which is an error, too.
+Outcome<Json> read_messages(const Json* list);
 
 }  // namespace tessera::gateway

@@ -1,5 +1,6 @@
 #include "gateway/completion_reply.hpp"
 
+#include "gateway/sse.hpp"
 #include "runtime/base/decimal.hpp"
 #include "runtime/text/utf8.hpp"
 
@@ -26,12 +27,6 @@ Json alternatives_json(const TextToken& token) {
       json[std::move(text)] = decimal_of(each.log_probability);
   if (std::string text = to_valid_utf8(token.bytes); !json.contains(text)) json[std::move(text)] = logprob_of(token);
   return json;
-}
-
-Json usage_json(const Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
 class TextReply final : public CompletionReply {
@@ -129,11 +124,35 @@ class ChatReply final : public CompletionReply {
   }
 };
 
-}  // namespace
+/// The chunks of a dialect as events.
+class ChunkReply final : public GenerationReply {
+ public:
+  explicit ChunkReply(std::unique_ptr<CompletionReply> dialect) : dialect_(std::move(dialect)) {}
 
-const char* reason_text(client::FinishReason reason) {
-  return reason == client::FinishReason::length ? "length" : "stop";
-}
+  Json whole(const std::vector<FinishedChoice>& choices, const Usage& usage) const override {
+    return dialect_->whole(choices, usage);
+  }
+  void tell(std::size_t choice, bool begins, const ChoicePiece& piece, std::vector<Json>& events) override {
+    if (begins) {
+      if (auto first = dialect_->first_chunk(choice)) events.push_back(*std::move(first));
+    }
+    const ReplyFacts& facts = dialect_->facts();
+    const bool says = !piece.text.empty() || (facts.logprobs && !piece.tokens.empty()) ||
+                      (facts.return_token_ids && !piece.ids.empty());
+    if (says) events.push_back(dialect_->chunk(choice, piece));
+    if (piece.finished) events.push_back(dialect_->last_chunk(choice, *piece.finished));
+  }
+  void tell_end(const Usage& usage, std::vector<Json>& events) override {
+    if (dialect_->facts().include_usage) events.push_back(dialect_->usage_chunk(usage));
+  }
+  Json failure(const ApiError& error) const override { return to_json(error); }
+  const char* end_mark() const override { return sse_done; }
+
+ private:
+  const std::unique_ptr<CompletionReply> dialect_;
+};
+
+}  // namespace
 
 Json CompletionReply::envelope(bool chunk, Json choices) const {
   Json json{{"id", facts_.id},
@@ -173,6 +192,10 @@ std::unique_ptr<CompletionReply> make_text_reply(ReplyFacts facts) {
 
 std::unique_ptr<CompletionReply> make_chat_reply(ReplyFacts facts) {
   return std::make_unique<ChatReply>(std::move(facts));
+}
+
+std::unique_ptr<GenerationReply> make_reply(std::unique_ptr<CompletionReply> dialect) {
+  return std::make_unique<ChunkReply>(std::move(dialect));
 }
 
 }  // namespace tessera::gateway

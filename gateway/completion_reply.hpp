@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/choice_text.hpp"
-#include "gateway/json_body.hpp"
+#include "gateway/generation_reply.hpp"
 
 namespace tessera::gateway {
 
@@ -22,18 +21,6 @@ struct ReplyFacts {
   bool return_token_ids = false;
   bool logprobs = false;
   std::uint32_t alternatives = 0;  ///< to tell beside each token
-};
-
-/// One choice of a whole answer.
-struct FinishedChoice {
-  std::string text;
-  std::vector<TextToken> tokens;
-  std::vector<TokenId> prompt_ids, ids;
-  client::FinishReason reason = client::FinishReason::length;
-};
-
-struct Usage {
-  std::uint64_t prompt_tokens = 0, completion_tokens = 0;
 };
 
 /// Makes JSON; confined to one thread.
@@ -62,10 +49,9 @@ class CompletionReply {
   const ReplyFacts facts_;
 };
 
-/// "stop" or "length".
-const char* reason_text(client::FinishReason reason);
-
 std::unique_ptr<CompletionReply> make_text_reply(ReplyFacts facts);
 std::unique_ptr<CompletionReply> make_chat_reply(ReplyFacts facts);
+/// For a plan.
+std::unique_ptr<GenerationReply> make_reply(std::unique_ptr<CompletionReply> dialect);
 
 }  // namespace tessera::gateway

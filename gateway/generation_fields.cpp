@@ -37,7 +37,8 @@ void read_logit_bias(JsonFields& fields, SamplingParameters& sampling) {
   }
 }
 
-void read_sampling(JsonFields& fields, GenerationFields& out) {
+/// How to draw, and where to end.
+void read_drawing(JsonFields& fields, GenerationFields& out) {
   const auto number = [&](const char* key, double min, double max, double otherwise) {
     return static_cast<float>(fields.number(key, min, max).value_or(otherwise));
   };
@@ -53,11 +54,12 @@ void read_sampling(JsonFields& fields, GenerationFields& out) {
   // -1 is how some clients write "all".
   const auto top_k = fields.integer("top_k", -1, std::numeric_limits<std::int32_t>::max());
   sampling.top_k = static_cast<std::uint32_t>(std::max<std::int64_t>(0, top_k.value_or(0)));
-  read_logit_bias(fields, sampling);
   const auto seed =
       fields.integer("seed", std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max());
   out.seed_given = seed.has_value();
   sampling.seed = static_cast<std::uint64_t>(seed.value_or(0));
+  out.stop = fields.texts("stop", stop_texts_max);
+  out.ignore_eos = fields.flag("ignore_eos").value_or(false);
 }
 
 void read_stream_options(JsonFields& fields, GenerationFields& out) {
@@ -81,15 +83,22 @@ void read_stream_options(JsonFields& fields, GenerationFields& out) {
 
 }  // namespace
 
+GenerationFields read_row_parameters(JsonFields& fields) {
+  GenerationFields out;
+  read_drawing(fields, out);
+  out.tokens_max =
+      static_cast<std::uint32_t>(fields.integer("max_tokens", 1, tokens_max_max).value_or(row_tokens_default));
+  return out;
+}
+
 GenerationFields read_generation_fields(JsonFields& fields) {
   GenerationFields out;
   const auto model = fields.text("model");
   if (!model || model->empty()) fields.fail(bad_request("you must provide a model: 'model' is missing", "model"));
   out.model = model.value_or("");
-  read_sampling(fields, out);
+  read_drawing(fields, out);
+  read_logit_bias(fields, out.sampling);
   out.choices = static_cast<std::uint32_t>(fields.integer("n", 1, choices_max).value_or(1));
-  out.stop = fields.texts("stop", stop_texts_max);
-  out.ignore_eos = fields.flag("ignore_eos").value_or(false);
   out.stream = fields.flag("stream").value_or(false);
   out.return_token_ids = fields.flag("return_token_ids").value_or(false);
   read_stream_options(fields, out);

@@ -1,4 +1,4 @@
-// What completions and chat completions have in common: how to sample, when to stop, and how to answer.
+// What requests of all families have in common: how to sample, when to stop, and how to answer.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@ namespace tessera::gateway {
 inline constexpr std::int64_t choices_max = 128;
 inline constexpr std::size_t stop_texts_max = 4;
 inline constexpr std::int64_t tokens_max_max = std::int64_t{1} << 31;
+/// Of a prompt row that asks for no number of tokens.
+inline constexpr std::uint32_t row_tokens_default = 256;
 
 struct GenerationFields {
   std::string model;
@@ -31,5 +33,10 @@ struct GenerationFields {
 /// Reads them all, tokens_max excepted, which the protocols name and default differently. OpenAI's fields, and beside
 /// them top_k, min_p, repetition_penalty, ignore_eos and return_token_ids, as other servers have them.
 GenerationFields read_generation_fields(JsonFields& fields);
+
+/// Those that a prompt row can have (prompt_row.hpp), with the names, ranges and defaults of completions: temperature,
+/// top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, seed, stop, ignore_eos and max_tokens,
+/// which has a default of its own.
+GenerationFields read_row_parameters(JsonFields& fields);
 
 }  // namespace tessera::gateway

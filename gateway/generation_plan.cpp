@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "runtime/chat/conversation.hpp"
+#include "runtime/text/utf8.hpp"
 
 namespace tessera::gateway {
 
@@ -95,6 +96,32 @@ Outcome<std::vector<TokenId>> prompt_ids(const ModelWithText& model, const Compl
   return ids;
 }
 
+/// What the row says, as tokens.
+Outcome<std::vector<TokenId>> row_ids(const ModelWithText& model, const PromptRow& row,
+                                      std::chrono::local_seconds now) {
+  if (!model.tokenizer) {
+    return bad_request("the model " + model.model.name +
+                       " has no tokenizer, so it takes no text; give it token ids by /v1/completions");
+  }
+  if (!row.messages.is_null()) return chat_prompt(model, row.messages, Json::object(), now);
+  if (row.is_said && model.chat) {
+    return chat_prompt(model, Json::array({Json{{"role", "user"}, {"content", to_valid_utf8(row.text)}}}),
+                       Json::object(), now);
+  }
+  return prompt_ids(model, {row.text});
+}
+
+Outcome<PlannedChoice> row_choice(const ModelWithText& model, const PromptRow& row, std::uint64_t drawn_seed,
+                                  std::chrono::local_seconds now) {
+  TESSERA_TRY(std::vector<TokenId> ids, row_ids(model, row, now));
+  if (ids.empty()) return bad_request("the messages become an empty prompt");
+  TESSERA_TRY(const std::uint32_t room, tokens_max(model.model, ids.size(), row.parameters.tokens_max, "text"));
+  PlannedChoice choice{stream_spec(model, row.parameters, std::move(ids)), {}, false};
+  choice.spec.tokens_max = room;
+  if (!row.parameters.seed_given) choice.spec.sampling.seed = drawn_seed;
+  return choice;
+}
+
 }  // namespace
 
 Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name) {
@@ -123,6 +150,30 @@ Outcome<std::vector<TokenId>> chat_prompt(const ModelWithText& model, const Json
   return error;
 }
 
+Outcome<GenerationPlan> plan_rows(ModelSource& source, const ModelWithText& model, const std::vector<PromptRow>& rows,
+                                  std::unique_ptr<GenerationReply> reply, std::size_t choices_max,
+                                  std::chrono::local_seconds now) {
+  if (rows.size() > choices_max) {
+    return bad_request("the request has " + std::to_string(rows.size()) + " texts; this server answers at most " +
+                       std::to_string(choices_max) + " at once");
+  }
+  GenerationPlan plan;
+  plan.reply = std::move(reply);
+  // Rows that name no seed draw from one, so that a row says the same whatever rows are beside it.
+  const std::uint64_t drawn = source.draw_seed();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    auto choice = row_choice(model, rows[i], drawn, now);
+    if (!choice) {
+      ApiError error = choice.error();
+      if (rows.size() > 1) error.message = "row " + std::to_string(i) + ": " + error.message;
+      return error;
+    }
+    add_choices(plan, *std::move(choice), 1);
+  }
+  plan.seed = plan.choices.front().spec.sampling.seed;
+  return plan;
+}
+
 std::string fingerprint(const ServedModel& model) {
   return model.profile + "_" + model.content_id.substr(0, fingerprint_digits);
 }
@@ -143,7 +194,7 @@ Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionReq
   ReplyFacts facts = reply_facts(*model, generation, identity, "cmpl-");
   facts.logprobs = request.logprobs.has_value();
   facts.alternatives = request.logprobs.value_or(0);
-  plan.reply = make_text_reply(std::move(facts));
+  plan.reply = make_reply(make_text_reply(std::move(facts)));
   for (const CompletionPrompt& prompt : request.prompts) {
     auto ids = prompt_ids(*model, prompt);
     if (!ids) return ids.error();
@@ -180,7 +231,7 @@ Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& reques
   ReplyFacts facts = reply_facts(*model, generation, identity, "chatcmpl-");
   facts.logprobs = request.logprobs;
   facts.alternatives = request.top_logprobs;
-  plan.reply = make_chat_reply(std::move(facts));
+  plan.reply = make_reply(make_chat_reply(std::move(facts)));
   PlannedChoice choice{stream_spec(*model, generation, *std::move(ids)), {}, false};
   const auto room = tokens_max(model->model, choice.spec.prompt.size(), generation.tokens_max, "messages");
   if (!room) return room.error();

@@ -12,6 +12,7 @@
 #include "gateway/completion_reply.hpp"
 #include "gateway/completion_request.hpp"
 #include "gateway/models.hpp"
+#include "gateway/prompt_row.hpp"
 
 namespace tessera::gateway {
 
@@ -22,7 +23,7 @@ struct PlannedChoice {
 };
 
 struct GenerationPlan {
-  std::unique_ptr<CompletionReply> reply;
+  std::unique_ptr<GenerationReply> reply;
   std::vector<PlannedChoice> choices;  ///< prompt by prompt
   bool stream = false;
   std::uint64_t prompt_tokens = 0;  ///< of all prompts, each counted once
@@ -49,6 +50,11 @@ Outcome<GenerationPlan> plan_completion(ModelSource& source, const CompletionReq
 /// `now` is what the model's template may show.
 Outcome<GenerationPlan> plan_chat(ModelSource& source, const ChatRequest& request, const ReplyIdentity& identity,
                                   std::size_t choices_max, std::chrono::local_seconds now);
+
+/// A stream for each row; `reply` makes the answer. Errors: 400 that name the row where there are several.
+Outcome<GenerationPlan> plan_rows(ModelSource& source, const ModelWithText& model, const std::vector<PromptRow>& rows,
+                                  std::unique_ptr<GenerationReply> reply, std::size_t choices_max,
+                                  std::chrono::local_seconds now);
 
 /// "cpu-1_07e8bd93bdac460f": answers with equal fingerprints, seeds and prompts are equal to the bit.
 std::string fingerprint(const ServedModel& model);

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "clients/convert.hpp"
-#include "gateway/sse.hpp"
 
 namespace tessera::gateway {
 
@@ -13,8 +12,8 @@ namespace {
 
 class GenerationRun {
  public:
-  GenerationRun(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock)
-      : call_(call), started_(std::move(started)), metrics_(metrics), clock_(clock) {
+  GenerationRun(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics, const Clock& clock)
+      : sink_(kj::mv(sink)), started_(std::move(started)), metrics_(metrics), clock_(clock) {
     for (const PlannedChoice& planned : plan().choices) {
       choices_.emplace_back(planned);
       choices_.back().whole.text = planned.echo;
@@ -25,20 +24,20 @@ class GenerationRun {
   /// However it ended; a promise that is dropped ends here, too.
   ~GenerationRun() {
     metrics_.generated(plan().choices.front().spec.model, outcome_, plan().prompt_tokens, tokens(),
-                       seconds_between(call_.arrived(), clock_.now()));
+                       seconds_between(sink_->asked(), clock_.now()));
   }
 
   kj::Promise<void> run() {
-    std::string out;
+    std::vector<Json> events;
     bool ended = true;
     for (std::size_t i = 0; i < choices_.size(); ++i) {
-      if (!choices_[i].ended) advance(i, out);
+      if (!choices_[i].ended) advance(i, events);
       if (error_) return fail(*error_);
       ended = ended && choices_[i].ended;
     }
-    if (ended) return finish(std::move(out));
-    if (out.empty()) return wait();
-    return write(std::move(out)).then([this] { return wait(); });
+    if (ended) return finish(std::move(events));
+    if (events.empty()) return wait();
+    return sink_->tell(events).then([this] { return wait(); });
   }
 
  private:
@@ -55,7 +54,7 @@ class GenerationRun {
   const GenerationPlan& plan() const { return started_.plan; }
 
   /// Takes what the stream of a choice has by now.
-  void advance(std::size_t index, std::string& out) {
+  void advance(std::size_t index, std::vector<Json>& events) {
     Choice& choice = choices_[index];
     TokenStream& stream = *started_.streams[index];
     ChoicePiece piece;
@@ -70,7 +69,7 @@ class GenerationRun {
       error_ = to_api_error({ErrorCode::cancelled, "the generation was cancelled"});
     if (!any || error_) return;
     if (plan().stream) {
-      emit(index, piece, out);
+      emit(index, piece, events);
     } else {
       keep(choice.whole, piece);
     }
@@ -87,7 +86,7 @@ class GenerationRun {
     if (last) {
       metrics_.next_token(model, seconds_between(*last, now));
     } else {
-      metrics_.first_token(model, seconds_between(call_.arrived(), now));
+      metrics_.first_token(model, seconds_between(sink_->asked(), now));
     }
     last = now;
   }
@@ -104,17 +103,11 @@ class GenerationRun {
     whole.ids.insert(whole.ids.end(), piece.ids.begin(), piece.ids.end());
   }
 
-  void emit(std::size_t index, ChoicePiece& piece, std::string& out) {
-    const CompletionReply& reply = *plan().reply;
+  void emit(std::size_t index, ChoicePiece& piece, std::vector<Json>& events) {
     Choice& choice = choices_[index];
-    if (!std::exchange(choice.began, true)) {
-      if (const auto first = reply.first_chunk(index)) out += sse_event(*first);
-      piece.text.insert(0, choice.whole.text);
-    }
-    const bool says = !piece.text.empty() || (reply.facts().logprobs && !piece.tokens.empty()) ||
-                      (reply.facts().return_token_ids && !piece.ids.empty());
-    if (says) out += sse_event(reply.chunk(index, piece));
-    if (piece.finished) out += sse_event(reply.last_chunk(index, *piece.finished));
+    const bool begins = !std::exchange(choice.began, true);
+    if (begins) piece.text.insert(0, choice.whole.text);
+    plan().reply->tell(index, begins, piece, events);
   }
 
   void echo_tokens(std::size_t index) {
@@ -126,42 +119,35 @@ class GenerationRun {
   }
 
   kj::Promise<void> wait() {
-    auto quiet = call_.timer().afterDelay(to_kj(call_.options().keep_alive_interval)).then([this] {
-      return call_.streams() ? call_.write(sse_keep_alive) : kj::Promise<void>(kj::READY_NOW);
+    auto news = started_.changed->wait().then([] { return false; });
+    auto quiet = sink_->quiet().then([] { return true; });
+    return news.exclusiveJoin(kj::mv(quiet)).then([this](bool is_quiet) -> kj::Promise<void> {
+      if (is_quiet) return sink_->show_life().then([this] { return run(); });
+      return run();
     });
-    return started_.changed->wait().exclusiveJoin(kj::mv(quiet)).then([this] { return run(); });
-  }
-
-  ExtraHeaders headers() const { return {{"X-Tessera-Seed", std::to_string(plan().seed)}}; }
-
-  kj::Promise<void> write(std::string text) {
-    if (!call_.streams()) call_.begin_stream(headers());
-    return call_.write(std::move(text));
   }
 
   kj::Promise<void> fail(const ApiError& error) {
     outcome_ = GenerationEnd::error;
-    if (!call_.streams()) return call_.send_error(error);
-    return call_.write(sse_event(to_json(error))).then([this] { call_.end_stream(); });
+    return sink_->fail(error, plan().reply->failure(error));
   }
 
-  kj::Promise<void> finish(std::string out) {
+  kj::Promise<void> finish(std::vector<Json> events) {
     const bool stopped = std::ranges::all_of(
         choices_, [](const Choice& choice) { return choice.whole.reason != client::FinishReason::length; });
     outcome_ = stopped ? GenerationEnd::stop : GenerationEnd::length;
     const Usage usage{plan().prompt_tokens, tokens()};
-    const CompletionReply& reply = *plan().reply;
-    if (!plan().stream) {
-      std::vector<FinishedChoice> whole;
-      for (Choice& choice : choices_) whole.push_back(std::move(choice.whole));
-      return call_.send_json(200, to_text(reply.whole(whole, usage)), headers());
+    GenerationReply& reply = *plan().reply;
+    if (plan().stream) {
+      reply.tell_end(usage, events);
+      return sink_->end(events, reply.end_mark());
     }
-    if (reply.facts().include_usage) out += sse_event(reply.usage_chunk(usage));
-    out += sse_done;
-    return write(std::move(out)).then([this] { call_.end_stream(); });
+    std::vector<FinishedChoice> whole;
+    for (Choice& choice : choices_) whole.push_back(std::move(choice.whole));
+    return sink_->whole(reply.whole(whole, usage));
   }
 
-  HttpCall& call_;
+  kj::Own<GenerationSink> sink_;
   StartedGeneration started_;
   Metrics& metrics_;
   const Clock& clock_;
@@ -188,8 +174,9 @@ Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& b
   return started;
 }
 
-kj::Promise<void> answer_generation(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock) {
-  auto run = kj::heap<GenerationRun>(call, std::move(started), metrics, clock);
+kj::Promise<void> run_generation(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics,
+                                 const Clock& clock) {
+  auto run = kj::heap<GenerationRun>(kj::mv(sink), std::move(started), metrics, clock);
   auto promise = run->run();
   return promise.attach(kj::mv(run));
 }

@@ -1,5 +1,5 @@
-// GenerationRun: carries out a plan: takes the events of its streams as they come and answers the call, in one piece or
-// as server-sent events. Dropping the promise ends the streams.
+// GenerationRun: carries out a plan: takes the events of its streams as they come, and gives what its family makes of
+// them to a sink, in one piece or as they come. Dropping the promise ends the streams.
 #pragma once
 
 #include <kj/async.h>
@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "gateway/generation_plan.hpp"
-#include "gateway/http_call.hpp"
+#include "gateway/generation_sink.hpp"
 #include "gateway/metrics.hpp"
 #include "gateway/stream_budget.hpp"
 #include "gateway/wakeup.hpp"
+#include "runtime/base/clock.hpp"
 
 namespace tessera::gateway {
 
@@ -26,8 +27,8 @@ struct StartedGeneration {
 /// streams run.
 Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan);
 
-/// On the call's loop. A failure before anything was sent is an answer with the status that fits; later it is the last
-/// event of the stream.
-kj::Promise<void> answer_generation(HttpCall& call, StartedGeneration started, Metrics& metrics, const Clock& clock);
+/// On the loop of the sink, which ends with the promise.
+kj::Promise<void> run_generation(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics,
+                                 const Clock& clock);
 
 }  // namespace tessera::gateway

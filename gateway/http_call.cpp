@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateway/error_shape.hpp"
 #include "gateway/sse.hpp"
 
 namespace tessera::gateway {
@@ -98,7 +99,8 @@ kj::Promise<void> HttpCall::send_error(const ApiError& error, ExtraHeaders heade
   if (error.status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   // What failed here would fail again.
   if (error.status == 500 || error.status == 409) headers.emplace_back("X-Should-Retry", "false");
-  return send_json(error.status, to_text(to_json(error)), std::move(headers));
+  const ErrorAnswer answer = shaped_error(error, error_shape_of(request_.path));
+  return send_json(answer.status, to_text(answer.body), std::move(headers));
 }
 
 void HttpCall::begin_stream(ExtraHeaders headers) {

@@ -53,6 +53,7 @@ class HttpCall {
   /// The answer in one piece.
   kj::Promise<void> send(int status, std::string content_type, std::string body, ExtraHeaders headers = {});
   kj::Promise<void> send_json(int status, std::string json, ExtraHeaders headers = {});
+  /// In the words of the path's family; see error_shape.hpp.
   kj::Promise<void> send_error(const ApiError& error, ExtraHeaders headers = {});
 
   /// The head of an answer whose body comes in pieces.

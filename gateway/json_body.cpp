@@ -16,11 +16,10 @@ std::string cause_of(const std::string& what) {
   return end == std::string::npos ? what : what.substr(end + 2);
 }
 
-}  // namespace
-
-Outcome<Json> parse_body(std::string_view body) {
+/// `what`: the subject of a message, such as "the body".
+Outcome<Json> parse(std::string_view text, const std::string& what) {
   constexpr JsonBounds bounds{body_nesting_max, body_values_max, body_keys_max, object_keys_max};
-  if (const auto exceeded = json_exceeds(body, bounds)) return bad_request("the body " + *exceeded);
+  if (const auto exceeded = json_exceeds(text, bounds)) return bad_request(what + " " + *exceeded);
   std::set<std::string> keys;
   std::optional<std::string> twice;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
@@ -29,13 +28,25 @@ Outcome<Json> parse_body(std::string_view body) {
     return true;
   };
   try {
-    Json json = Json::parse(body, watch);
-    if (!json.is_object()) return bad_request("the body must be a JSON object, such as {\"model\": \"…\"}");
-    if (twice) return bad_request("the body has the key '" + shortened(*twice) + "' twice");
+    Json json = Json::parse(text, watch);
+    // In an array the keys are those of its objects.
+    if (json.is_object() && twice) return bad_request(what + " has the key '" + shortened(*twice) + "' twice");
     return json;
   } catch (const Json::exception& error) {
-    return bad_request("the body is not valid JSON: " + cause_of(error.what()));
+    return bad_request(what + " is not valid JSON: " + cause_of(error.what()));
   }
+}
+
+}  // namespace
+
+Outcome<Json> parse_body(std::string_view body) {
+  TESSERA_TRY(Json json, parse(body, "the body"));
+  if (!json.is_object()) return bad_request("the body must be a JSON object, such as {\"model\": \"…\"}");
+  return json;
+}
+
+Outcome<Json> parse_json_text(std::string_view text, const std::string& field) {
+  return parse(text, "'" + field + "'");
 }
 
 }  // namespace tessera::gateway

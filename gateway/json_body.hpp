@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
@@ -24,5 +25,7 @@ inline constexpr std::size_t body_keys_max = std::size_t{1} << 17;
 /// The body's object. Errors (400): not JSON, not an object, nested too deeply, too many values or keys, a key twice in
 /// the outermost object.
 Outcome<Json> parse_body(std::string_view body);
+/// Any value, from the text of a field that holds JSON. Errors: as above, and they name the field.
+Outcome<Json> parse_json_text(std::string_view text, const std::string& field);
 
 }  // namespace tessera::gateway

@@ -3,6 +3,8 @@
 #include <optional>
 #include <set>
 
+#include "gateway/error_shape.hpp"
+
 namespace tessera::gateway {
 
 namespace {
@@ -16,30 +18,28 @@ int hex_digit(char c) {
   return -1;
 }
 
+/// What "{}" captures of a segment, or "{}:predict" before the verb; nothing where it does not fit.
+std::optional<std::string> captured_segment(const std::string& pattern, std::string_view segment) {
+  const std::string_view verb = std::string_view(pattern).substr(capture.size());
+  // Cut off before it is decoded: an encoded colon belongs to the name.
+  if (!verb.empty() && !has_verb(segment, verb)) return {};
+  auto decoded = decode_percent(segment.substr(0, segment.size() - verb.size()));
+  if (decoded && decoded->empty()) return {};
+  return decoded;
+}
+
 /// What the pattern captures of a path that fits.
 std::optional<std::vector<std::string>> match(const std::vector<std::string>& pattern,
                                               const std::vector<std::string_view>& path) {
   if (pattern.size() != path.size()) return {};
   std::vector<std::string> captured;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    auto segment = decode_percent(path[i]);
-    if (!segment) return {};
-    if (pattern[i] == capture) {
-      if (segment->empty()) return {};
-      captured.push_back(*std::move(segment));
-    } else if (*segment != pattern[i]) {
-      return {};
-    }
+    const bool captures = pattern[i].starts_with(capture);
+    auto segment = captures ? captured_segment(pattern[i], path[i]) : decode_percent(path[i]);
+    if (!segment || (!captures && *segment != pattern[i])) return {};
+    if (captures) captured.push_back(*std::move(segment));
   }
   return captured;
-}
-
-ApiError no_such_path(const HttpRequestFacts& request) {
-  return {404,
-          "invalid_request_error",
-          "Invalid URL (" + request.method + " " + shortened(request.path) + ")",
-          {},
-          "unknown_url"};
 }
 
 }  // namespace
@@ -103,16 +103,11 @@ kj::Promise<void> Router::answer(HttpCall& call, const RouteMatch& match) const 
     call.captured = match.captured;
     return routes_[*match.route].handler(call);
   }
-  if (match.methods.empty()) return call.send_error(no_such_path(request));
+  if (match.methods.empty()) return call.send_error(no_such_path(request.method, request.path));
   std::string allowed;
   for (const std::string& method : std::set<std::string>(match.methods.begin(), match.methods.end()))
     allowed += (allowed.empty() ? "" : ", ") + method;
-  return call.send_error({405,
-                          "invalid_request_error",
-                          "Not allowed to " + request.method + " on " + shortened(request.path) + "; use " + allowed,
-                          {},
-                          "method_not_allowed"},
-                         {{"Allow", allowed}});
+  return call.send_error(wrong_method(request.method, request.path, allowed), {{"Allow", allowed}});
 }
 
 }  // namespace tessera::gateway

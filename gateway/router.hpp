@@ -6,7 +6,8 @@
 // were filled alike, each for other services, find the same routes.
 //
 // A path is split at its slashes before anything is decoded, so a model id with a slash arrives as %2F and is one
-// segment. HEAD is answered where GET is. The query is ignored.
+// segment. HEAD is answered where GET is. The query is ignored. "{}:predict" captures what stands before a final verb,
+// which comes in any case; ids such as "ft:base:mine" may have colons of their own.
 #pragma once
 
 #include <functional>
@@ -38,7 +39,7 @@ class Router {
  public:
   /// The routes that are added from now on belong to `set`.
   void begin_set(RouteSet set) { set_ = set; }
-  /// `pattern`: segments, of which "{}" captures one.
+  /// `pattern`: segments, of which "{}" captures one, and "{}:verb" one without the verb.
   void add(std::string method, std::string_view pattern, Handler handler);
   /// Among the routes of the sets that are offered; others are as if they were not there.
   RouteMatch find(const HttpRequestFacts& request, RouteSets offered) const;

@@ -20,7 +20,11 @@ kj::Promise<void> Wakeup::wait() {
   }
   auto pair = kj::newPromiseAndCrossThreadFulfiller<void>();
   waiting_ = kj::mv(pair.fulfiller);
-  return kj::mv(pair.promise);
+  // Where the wait is given up, what comes later is for the next one.
+  return pair.promise.attach(kj::defer([this] {
+    const std::lock_guard lock(mutex_);
+    waiting_ = nullptr;
+  }));
 }
 
 }  // namespace tessera::gateway

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/limits.hpp"
-#include "runtime/importers/base64.hpp"
 #include "runtime/importers/splitter_presets.hpp"
 #include "runtime/importers/vocabulary.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/importers/base64.hpp"
+#include "runtime/base/base64.hpp"
 #include "runtime/importers/vocabulary.hpp"
 
 namespace tessera {

@@ -3,8 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/limits.hpp"
-#include "runtime/importers/base64.hpp"
 #include "runtime/importers/splitter_presets.hpp"
 #include "runtime/importers/vocabulary.hpp"
 #include "runtime/text/regex.hpp"

@@ -55,8 +55,8 @@ BOOST_AUTO_TEST_CASE(a_text_is_tokenized_behind_the_start_token) {
   BOOST_TEST(spec.end_tokens == std::vector<TokenId>{2}, boost::test_tools::per_element());
   BOOST_TEST(spec.stop.size() == 1u);
   BOOST_TEST(plan.prompt_tokens == 3u);
-  BOOST_TEST(plan.reply->facts().id == "cmpl-1");
-  BOOST_TEST(plan.reply->facts().fingerprint == "cpu-1_0123456789abcdef");
+  BOOST_TEST(plan.reply->whole({}, {})["id"] == "cmpl-1");
+  BOOST_TEST(plan.reply->whole({}, {})["system_fingerprint"] == "cpu-1_0123456789abcdef");
 }
 
 BOOST_AUTO_TEST_CASE(choices_are_numbered_prompt_by_prompt_and_draw_for_themselves) {
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(a_conversation_is_rendered_by_the_models_template) {
   const GenerationPlan plan = planned(converse(models, R"("model": "story", "messages": [{"role": "system",
     "content": "S"}, {"role": "user", "content": "U"}])"));
   BOOST_TEST(text_of(plan.choices[0].spec.prompt) == "<system>S\n<user>U\n<assistant>");
-  BOOST_TEST(plan.reply->facts().id == "chatcmpl-1");
+  BOOST_TEST(plan.reply->whole({}, {})["id"] == "chatcmpl-1");
 }
 
 BOOST_AUTO_TEST_CASE(models_without_template_or_tokenizer_say_so) {

@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(alternatives_stand_beside_the_tokens_of_prompt_and_completi
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_answered_in_the_protocols_shape) {
   Server server;
   HttpClient client(server.port());
-  BOOST_TEST(error_code(client.get("/v2/nothing")) == "unknown_url");
+  BOOST_TEST(error_code(client.get("/v1/nothing")) == "unknown_url");
   const HttpAnswer method = client.get(complete);
   BOOST_TEST(method.status == 405);
   BOOST_TEST(method.headers.at("allow") == "POST");

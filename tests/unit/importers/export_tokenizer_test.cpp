@@ -9,9 +9,9 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/rng.hpp"
 #include "runtime/chat/chat_template.hpp"
-#include "runtime/importers/base64.hpp"
 #include "runtime/importers/export_model.hpp"
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/sentencepiece_model.hpp"

@@ -13,7 +13,7 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
-#include "runtime/importers/base64.hpp"
+#include "runtime/base/base64.hpp"
 #include "runtime/importers/load_tokenizer.hpp"
 #include "runtime/importers/sentencepiece_model.hpp"
 #include "runtime/importers/splitter_presets.hpp"

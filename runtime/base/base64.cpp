@@ -1,4 +1,4 @@
-#include "runtime/importers/base64.hpp"
+#include "runtime/base/base64.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Base64 (RFC 4648, section 4), as files of tokenizers use it.
+// Base64 (RFC 4648, section 4), as files of tokenizers and bytes within JSON use it.
 #pragma once
 
 #include <optional>
