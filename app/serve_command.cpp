@@ -171,9 +171,10 @@ int run(ServeOptions options) {
 }  // namespace
 
 void add_serve_command(CLI::App& app, Action& action) {
-  auto* const command = app.add_subcommand(
-      "serve",
-      "Serve a model over HTTP, as OpenAI's protocol has it: in this process, or the deployments of a cluster");
+  auto* const command = app.add_subcommand("serve",
+                                           "Serve a model over HTTP, by the protocols of OpenAI, TF Serving, Open "
+                                           "Inference and AMP, and over WebSockets: in "
+                                           "this process, or the deployments of a cluster");
   auto options = std::make_shared<ServeOptions>();
   add_serve_options(*command, *options);
   command->callback([=, &action] { action = [options] { return run(*options); }; });

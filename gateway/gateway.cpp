@@ -29,6 +29,12 @@ void fill(Router& router, Services& services) {
   add_openai_model_routes(router, services);
   add_openai_completion_routes(router, services);
   add_tokenize_routes(router, services);
+  router.begin_set(RouteSet::tfserving);
+  add_tensorflow_routes(router, services);
+  router.begin_set(RouteSet::inference);
+  add_inference_routes(router, services);
+  router.begin_set(RouteSet::amp);
+  add_amp_routes(router, services);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "gateway/generation_plan.hpp"
 #include "gateway/json_answer.hpp"
 #include "gateway/routes.hpp"
+#include "gateway/tensorflow_request.hpp"
 
 namespace tessera::gateway {
 
@@ -23,11 +24,15 @@ Outcome<Json> list(Services& services) {
   return Json{{"object", "list"}, {"data", std::move(data)}};
 }
 
+/// One object that is OpenAI's and TF Serving's: both ask here, and each takes what it knows.
 Outcome<Json> show(Services& services, const std::string& name) {
   const auto models = services.models.list();
   if (!models) return to_api_error(models.error());
   for (const ServedModel& model : *models) {
-    if (model.name == name) return model_json(model);
+    if (model.name != name) continue;
+    Json json = model_json(model);
+    json["model_version_status"] = version_status_json(model.serves);
+    return json;
   }
   // Why it is not listed: there is none, or whoever asks may not use it.
   TESSERA_TRY(const ModelWithText model, find_model(services.models, name));

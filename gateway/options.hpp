@@ -28,6 +28,7 @@ struct GatewayOptions {
 
   std::size_t http_threads = 1;  ///< event loops, which share the ports
   std::size_t workers = 4;       ///< threads that tokenize and wait for the cluster
+  std::string default_model = {};  ///< of requests that name none; empty: the only one
 
   std::size_t body_bytes_max = std::size_t{16} << 20;    ///< 413
   std::size_t header_bytes_max = std::size_t{32} << 10;  ///< 431
