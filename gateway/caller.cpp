@@ -7,7 +7,8 @@ Caller::Caller(const ApiKey& key, const Services& all, BlockingWorker& worker)
       usage_(std::make_shared<KeyUsage>(key.name, key.limits, all.clock)),
       models_(all.models, key, usage_),
       pool_(worker),
-      services_{models_, pool_, all.budget, all.calendar, all.clock, all.metrics, all.counters, all.draining} {}
+      services_{models_,     pool_,        all.budget,   all.calendar, all.clock,
+                all.metrics, all.counters, all.draining, all.ending} {}
 
 std::shared_ptr<Caller> Caller::make(const ApiKey& key, const Services& all, BlockingWorker& worker,
                                      const FillRouter& fill) {

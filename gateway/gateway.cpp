@@ -35,6 +35,7 @@ void fill(Router& router, Services& services) {
   add_inference_routes(router, services);
   router.begin_set(RouteSet::amp);
   add_amp_routes(router, services);
+  add_socket_routes(router, services);
 }
 
 }  // namespace
@@ -44,7 +45,7 @@ struct Gateway::State {
   State(const GatewayOptions& given, ModelSource& models)
       : options(given),
         budget(given.streams_max),
-        services{models, pool, budget, calendar, clock, metrics, counters, draining},
+        services{models, pool, budget, calendar, clock, metrics, counters, draining, ending},
         pool(worker),
         worker(given.workers, pool_tasks_max) {
     fill(router, services);
@@ -78,6 +79,7 @@ struct Gateway::State {
   HttpCounters counters;
   StreamBudget budget;
   std::atomic<bool> draining{false};
+  DrainSignal ending;
   Services services;
   WorkerPool pool;
   Router router;
@@ -117,6 +119,7 @@ bool Gateway::drain(std::chrono::milliseconds patience) {
     std::size_t threads = 0;
   };
   state_->draining = true;
+  state_->ending.notify();
   for (ListenSocket& listener : state_->listeners) listener.close();
   const auto waiting = std::make_shared<Waiting>();
   waiting->threads = state_->threads.size();

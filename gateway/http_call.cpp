@@ -103,6 +103,13 @@ kj::Promise<void> HttpCall::send_error(const ApiError& error, ExtraHeaders heade
   return send_json(answer.status, to_text(answer.body), std::move(headers));
 }
 
+kj::Own<kj::WebSocket> HttpCall::accept_web_socket() {
+  status_ = 101;
+  kj::HttpHeaders headers(table_);
+  headers.add(kj::str("X-Request-Id"), kj::str(request_.request_id.c_str()));
+  return response_.acceptWebSocket(headers);
+}
+
 void HttpCall::begin_stream(ExtraHeaders headers) {
   headers.emplace_back("Cache-Control", "no-cache");
   stream_ = begin(200, "text/event-stream; charset=utf-8", headers, nullptr);

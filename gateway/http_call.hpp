@@ -28,6 +28,7 @@ struct HttpRequestFacts {
   std::string host, origin;
   std::string request_id;  ///< the client's, or drawn
   std::size_t header_bytes = 0;
+  bool opens_web_socket = false;  ///< by a whole handshake
 };
 
 /// Of one request, on its loop's thread.
@@ -55,6 +56,9 @@ class HttpCall {
   kj::Promise<void> send_json(int status, std::string json, ExtraHeaders headers = {});
   /// In the words of the path's family; see error_shape.hpp.
   kj::Promise<void> send_error(const ApiError& error, ExtraHeaders headers = {});
+
+  /// Instead of an answer, where the request opens a WebSocket.
+  kj::Own<kj::WebSocket> accept_web_socket();
 
   /// The head of an answer whose body comes in pieces.
   void begin_stream(ExtraHeaders headers = {});

@@ -14,6 +14,7 @@ void add_openai_completion_routes(Router& router, Services& services);  // /v1/c
 void add_tensorflow_routes(Router& router, Services& services);         // /v1/models/{}:predict …, status, metadata
 void add_inference_routes(Router& router, Services& services);          // /v2 …
 void add_amp_routes(Router& router, Services& services);                // /api …, /predict
+void add_socket_routes(Router& router, Services& services);             // /v1/models/{}/stream
 void add_tokenize_routes(Router& router, Services& services);           // /tokenize, /detokenize
 
 }  // namespace tessera::gateway

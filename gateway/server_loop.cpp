@@ -44,6 +44,13 @@ bool is_request_id(const std::string& text) {
   return true;
 }
 
+/// What the library would refuse in words of its own.
+bool opens_web_socket(kj::HttpMethod method, const kj::HttpHeaders& headers) {
+  return method == kj::HttpMethod::GET && headers.isWebSocket() &&
+         text_of(headers.get(kj::HttpHeaderId::SEC_WEBSOCKET_VERSION)) == "13" &&
+         !text_of(headers.get(kj::HttpHeaderId::SEC_WEBSOCKET_KEY)).empty();
+}
+
 std::string draw_request_id() { return "req_" + draw_reply_id(); }
 
 kj::HttpServerSettings server_settings(const GatewayOptions& options, kj::HttpServerErrorHandler& errors) {
@@ -158,6 +165,7 @@ HttpRequestFacts ServerLoop::facts(kj::HttpMethod method, kj::StringPtr url, con
   facts.origin = text_of(headers.get(origin_));
   facts.request_id = text_of(headers.get(request_id_));
   if (!is_request_id(facts.request_id)) facts.request_id = draw_request_id();
+  facts.opens_web_socket = opens_web_socket(method, headers);
   facts.header_bytes = url.size();
   headers.forEach(
       [&](kj::StringPtr name, kj::StringPtr value) { facts.header_bytes += name.size() + value.size() + 4; });

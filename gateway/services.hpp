@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string>
 
+#include "gateway/drain_signal.hpp"
 #include "gateway/http_counters.hpp"
 #include "gateway/metrics.hpp"
 #include "gateway/models.hpp"
@@ -25,6 +26,7 @@ struct Services {
   Metrics& metrics;
   const HttpCounters& counters;
   const std::atomic<bool>& draining;  ///< no longer ready
+  DrainSignal& ending;                ///< told after `draining` is set
 };
 
 /// 32 random hexadecimal digits.

@@ -88,6 +88,13 @@ std::string HttpClient::read_until(const std::string& text) {
   return result;
 }
 
+std::string HttpClient::read_bytes(std::size_t count) {
+  while (buffer_.size() < count) BOOST_REQUIRE_MESSAGE(more(), "the connection ended early");
+  std::string result = buffer_.substr(0, count);
+  buffer_.erase(0, count);
+  return result;
+}
+
 HttpAnswer HttpClient::read() {
   HttpAnswer answer;
   std::string head = read_until("\r\n\r\n");

@@ -1,6 +1,7 @@
 // HTTP as a test speaks it: bytes out, bytes in, over a socket of its own.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -31,6 +32,8 @@ class HttpClient {
   HttpAnswer read();
   /// Reads until `text` has come, and returns all that was read and not returned yet.
   std::string read_until(const std::string& text);
+  /// Reads exactly so many.
+  std::string read_bytes(std::size_t count);
   /// True once the server has closed the connection; what came before is dropped.
   bool closed();
   void close();
