@@ -13,7 +13,7 @@ namespace tessera::app {
 
 namespace {
 
-std::atomic<bool> stop_requested{false}, end_requested{false};
+std::atomic<bool> stop_requested{false}, end_requested{false}, hangup_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 // Every signal leaves a byte here. A signal that comes just before a read() would not end it, and one that another
@@ -58,6 +58,15 @@ bool wait_for_input(int descriptor) {
   }
   return false;
 }
+
+void install_hangup_handler() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { hangup_requested.store(true); };
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGHUP, &action, nullptr);
+}
+
+bool take_hangup() { return hangup_requested.exchange(false); }
 
 bool terminated() { return end_requested.load(std::memory_order_relaxed); }
 

@@ -11,6 +11,10 @@ bool interrupted();
 bool take_interruption();
 /// Waits until `descriptor` can be read or has ended; false as soon as the user asked to stop. One thread at a time.
 bool wait_for_input(int descriptor);
+/// SIGHUP, which ends a process by default, is only remembered from now on.
+void install_hangup_handler();
+/// Whether it came since the last call. Any thread.
+bool take_hangup();
 /// True once SIGTERM asked the process to end. Any thread.
 bool terminated();
 

@@ -147,6 +147,10 @@ int run(ServeOptions options) {
   const SystemClock clock;
   const TimePoint start = clock.now();
   if (const Result<void> settled = settle(options); !settled) return fail(settled.error());
+  if (!options.gateway.access_log.empty()) {
+    install_hangup_handler();
+    options.gateway.reopen_access_log = take_hangup;
+  }
   StatusLine line(clock);
   auto served = find_served(options, line);
   if (!served) return fail(served.error());

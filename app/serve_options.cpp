@@ -4,7 +4,11 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "cluster/auth/server_credentials.hpp"
+#include "gateway/cors.hpp"
+#include "gateway/key_file.hpp"
 #include "gateway/listen.hpp"
+#include "runtime/base/clock.hpp"
 #include "runtime/base/limits.hpp"
 
 namespace tessera::app {
@@ -20,6 +24,17 @@ void add_address(CLI::App& command, ServeOptions& options) {
       command.add_option("--host", options.address.host, "Address to listen on; beyond loopback only with --keys")
           ->group(group)
           ->capture_default_str();
+  command
+      .add_option("--cors-origin", options.gateway.cors_origins,
+                  "Pages of this origin (https://HOST) may ask, too; * with --keys: of any; may be repeated")
+      ->expected(1)
+      ->take_all()
+      ->group(group);
+  command
+      .add_option(
+          "--access-log", options.gateway.access_log,
+          "Append a line of JSON for each request to this file, or - for standard output; SIGHUP begins a new file")
+      ->group(group);
   auto* const certificate =
       command
           .add_option("--tls-certificate", options.gateway.tls_certificate,
@@ -103,15 +118,25 @@ void add_serve_options(CLI::App& command, ServeOptions& options) {
 
 Result<void> settle(ServeOptions& options) {
   options.gateway.body_bytes_max = std::size_t{options.body_mb} << 20;
-  options.gateway.listen = {options.address};
-  if (options.listen.empty()) return gateway::check_listen(options.gateway);
-  options.gateway.listen.clear();
+  if (options.listen.empty()) {
+    options.gateway.listen = {options.address};
+  } else {
+    options.gateway.listen.clear();
+  }
   for (const std::string& text : options.listen) {
     TESSERA_TRY(const gateway::ListenOptions address, gateway::parse_listen(text));
     options.gateway.listen.push_back(address);
   }
-  // Before a model is loaded, which takes a while.
-  return gateway::check_listen(options.gateway);
+  // Now, before a model is loaded, which takes a while; the gateway looks again.
+  const gateway::GatewayOptions& given = options.gateway;
+  TESSERA_CHECK(gateway::check_cors_origins(given.cors_origins, !given.key_file.empty()));
+  TESSERA_CHECK(gateway::check_listen(given));
+  if (!given.key_file.empty()) {
+    if (const auto book = gateway::read_key_file(given.key_file); !book) return book.error();
+  }
+  if (given.tls_certificate.empty()) return {};
+  const auto credentials = load_server_credentials(given.tls_certificate, given.tls_key, SystemWallClock().now());
+  return credentials ? Result<void>() : credentials.error();
 }
 
 }  // namespace tessera::app

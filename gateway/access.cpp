@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "gateway/cors.hpp"
 #include "gateway/origin.hpp"
 #include "gateway/shown_key.hpp"
 
@@ -24,9 +25,11 @@ bool Access::needs_key(const RouteMatch& match) const {
   return match.set != RouteSet::metrics || !options_.open_metrics;
 }
 
-Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown) const {
+Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown,
+                                               const ExtraHeaders& cors) const {
   TESSERA_TRY(const std::string secret, shown_key(shown.authorization, shown.api_key));
   TESSERA_TRY(std::shared_ptr<Caller> caller, keys_->find(secret));
+  call.record.key = caller->key().name;
   // They tell of every model.
   if (match.set == RouteSet::metrics && !caller->key().models.empty()) {
     return ApiError{403,
@@ -35,24 +38,36 @@ Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch&
                     {},
                     "permission_denied"};
   }
-  call.standing_headers = [usage = caller->usage()] { return usage->headers(); };
+  call.standing_headers = [usage = caller->usage(), cors] {
+    ExtraHeaders headers = usage->headers();
+    headers.insert(headers.end(), cors.begin(), cors.end());
+    return headers;
+  };
   TESSERA_TRY(KeyUsage::Permit permit, caller->usage()->begin());
   call.held = std::make_shared<const Admission>(Admission{caller, std::move(permit)});
   return caller;
 }
 
 kj::Promise<void> Access::answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const {
-  const RouteMatch match = router_.find(call.request(), entrance.sets);
+  const HttpRequestFacts& request = call.request();
+  const RouteMatch match = router_.find(request, entrance.sets);
   call.route = match.pattern;
-  if (!needs_key(match)) {
-    // With keys, whoever has none learns only what everybody may know, under whatever name the server is reached.
-    if (keys_ == nullptr) {
-      if (const auto error = check_origin(call.request().host, call.request().origin, entrance.host, scheme()))
-        return call.send_error(*error);
-    }
-    return router_.answer(call, match);
+  const bool is_welcome_page = is_welcome(options_.cors_origins, request.origin);
+  ExtraHeaders cors;
+  if (!options_.cors_origins.empty()) {
+    cors = cors_headers(options_.cors_origins, request.origin);
+    call.standing_headers = [cors] { return cors; };
   }
-  const auto caller = admit(call, match, shown);
+  // With keys, whoever has none learns only what everybody may know, under whatever name the server is reached.
+  if (keys_ == nullptr) {
+    const std::string origin = is_welcome_page ? std::string() : request.origin;
+    if (const auto error = check_origin(request.host, origin, entrance.host, scheme())) return call.send_error(*error);
+  }
+  // Browsers ask for leave without a key.
+  if (is_welcome_page && request.method == "OPTIONS" && !request.asked_method.empty())
+    return call.send(204, {}, {}, preflight_headers(request.asked_headers));
+  if (!needs_key(match)) return router_.answer(call, match);
+  const auto caller = admit(call, match, shown, cors);
   if (!caller) return call.send_error(caller.error());
   return (*caller)->router().answer(call, match);
 }

@@ -1,6 +1,6 @@
 // Access: who may ask a gateway what.
 //
-//   without keys:  programs of this machine (origin.hpp)
+//   without keys:  programs of this machine (origin.hpp), and pages of the sites that were named (cors.hpp)
 //   with keys:     whoever shows a key that is good, within its models and limits; /health/* answers everybody
 #pragma once
 
@@ -33,8 +33,10 @@ class Access {
  private:
   const char* scheme() const;
   bool needs_key(const RouteMatch& match) const;
-  /// Lets the call in, and keeps what it holds until it is over. Errors: 401, 403, 429, 503.
-  Outcome<std::shared_ptr<Caller>> admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown) const;
+  /// Lets the call in, and keeps what it holds until it is over. `cors`: headers of its answer in any case. Errors:
+  /// 401, 403, 429, 503.
+  Outcome<std::shared_ptr<Caller>> admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown,
+                                         const ExtraHeaders& cors) const;
 
   const GatewayOptions& options_;
   const Router& router_;

@@ -8,6 +8,8 @@
 
 #include "cluster/auth/server_credentials.hpp"
 #include "gateway/access.hpp"
+#include "gateway/access_log.hpp"
+#include "gateway/cors.hpp"
 #include "gateway/http_thread.hpp"
 #include "gateway/key_ring.hpp"
 #include "gateway/listen.hpp"
@@ -59,12 +61,16 @@ struct Gateway::State {
     if (!options.tls_certificate.empty()) {
       TESSERA_TRY(tls, load_server_credentials(options.tls_certificate, options.tls_key, calendar.now()));
     }
+    if (!options.access_log.empty()) {
+      TESSERA_TRY(access_log, AccessLog::open(options.access_log, options.reopen_access_log));
+    }
     access = std::make_unique<Access>(options, router, keys.get());
     for (const ListenOptions& each : options.listen) {
       TESSERA_TRY(ListenSocket listener, ListenSocket::open(each));
       listeners.push_back(std::move(listener));
     }
-    const HttpShared shared{options, *access, tls ? &*tls : nullptr, counters, metrics, clock};
+    const HttpShared shared{options, *access,  tls ? &*tls : nullptr, counters, metrics,
+                            clock,   calendar, access_log.get()};
     for (std::size_t i = 0; i < options.http_threads; ++i) {
       TESSERA_TRY(auto thread, HttpThread::start(listeners, shared));
       threads.push_back(std::move(thread));
@@ -85,7 +91,8 @@ struct Gateway::State {
   Router router;
   std::unique_ptr<KeyRing> keys;  ///< none: whoever may ask needs no key
   std::unique_ptr<Access> access;
-  std::optional<Credentials> tls;  ///< none: plain HTTP
+  std::optional<Credentials> tls;         ///< none: plain HTTP
+  std::unique_ptr<AccessLog> access_log;  ///< none: nobody asked for it
   std::vector<ListenSocket> listeners;
   BlockingWorker worker;
   std::vector<std::unique_ptr<HttpThread>> threads;
@@ -93,6 +100,7 @@ struct Gateway::State {
 
 Result<std::unique_ptr<Gateway>> Gateway::start(const GatewayOptions& options, ModelSource& models) {
   TESSERA_CHECK(check_listen(options));
+  TESSERA_CHECK(check_cors_origins(options.cors_origins, !options.key_file.empty()));
   auto state = std::make_unique<State>(options, models);
   TESSERA_CHECK(state->open());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));

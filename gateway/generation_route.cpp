@@ -12,6 +12,7 @@ class HttpSink final : public GenerationSink {
   HttpSink(HttpCall& call, std::uint64_t seed) : call_(call), headers_{{"X-Tessera-Seed", std::to_string(seed)}} {}
 
   TimePoint asked() const override { return call_.arrived(); }
+  CallRecord& record() override { return call_.record; }
   kj::Promise<void> whole(const Json& answer) override { return call_.send_json(200, to_text(answer), headers_); }
   kj::Promise<void> tell(const std::vector<Json>& events) override { return write(text_of(events)); }
   kj::Promise<void> end(const std::vector<Json>& events, const char* mark) override {

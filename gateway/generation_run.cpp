@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "clients/convert.hpp"
+#include "gateway/http_call.hpp"
 
 namespace tessera::gateway {
 
@@ -23,8 +24,13 @@ class GenerationRun {
 
   /// However it ended; a promise that is dropped ends here, too.
   ~GenerationRun() {
-    metrics_.generated(plan().choices.front().spec.model, outcome_, plan().prompt_tokens, tokens(),
-                       seconds_between(sink_->asked(), clock_.now()));
+    const std::string& model = plan().choices.front().spec.model;
+    metrics_.generated(model, outcome_, plan().prompt_tokens, tokens(), seconds_between(sink_->asked(), clock_.now()));
+    CallRecord& record = sink_->record();
+    record.model = model;
+    record.prompt_tokens += plan().prompt_tokens;
+    record.tokens += tokens();
+    record.end = to_label(outcome_);
   }
 
   kj::Promise<void> run() {

@@ -11,6 +11,8 @@
 
 namespace tessera::gateway {
 
+struct CallRecord;
+
 /// Of one generation, on its loop's thread. The caller awaits each promise before the next call; dropping one cuts the
 /// client off; what is given lives until the call returns. Either whole(), or tell() any number of times and then
 /// end(), or fail() at any time.
@@ -20,6 +22,8 @@ class GenerationSink {
 
   /// When the request came.
   virtual TimePoint asked() const = 0;
+  /// What is logged of the connection's request.
+  virtual CallRecord& record() = 0;
   /// The answer in one piece.
   virtual kj::Promise<void> whole(const Json& answer) = 0;
   /// At least one event of a stream.

@@ -74,7 +74,7 @@ kj::Own<kj::AsyncOutputStream> HttpCall::begin(int status, const std::string& co
                                                kj::Maybe<std::uint64_t> bytes) {
   status_ = status;
   kj::HttpHeaders headers(table_);
-  headers.set(kj::HttpHeaderId::CONTENT_TYPE, kj::str(content_type.c_str()));
+  if (!content_type.empty()) headers.set(kj::HttpHeaderId::CONTENT_TYPE, kj::str(content_type.c_str()));
   headers.add(kj::str("X-Request-Id"), kj::str(request_.request_id.c_str()));
   headers.add(kj::str("X-Content-Type-Options"), kj::str("nosniff"));
   for (const auto& [name, value] : extra) headers.add(kj::str(name.c_str()), kj::str(value.c_str()));
@@ -122,6 +122,7 @@ kj::Promise<void> HttpCall::write_to(kj::AsyncOutputStream& stream, std::string 
     kj::AsyncOutputStream& stream;
     kj::Timer& timer;
     const kj::Duration patience;
+    std::uint64_t& bytes;
     const std::string text;
     std::size_t done = 0;
     kj::Promise<void> next() {
@@ -131,11 +132,12 @@ kj::Promise<void> HttpCall::write_to(kj::AsyncOutputStream& stream, std::string 
           []() -> kj::Promise<void> { return KJ_EXCEPTION(DISCONNECTED, "the client takes no data"); });
       return stream.write(text.data() + done, count).exclusiveJoin(kj::mv(late)).then([this, count] {
         done += count;
+        bytes += count;
         return next();
       });
     }
   };
-  auto writing = kj::heap<Writing>(Writing{stream, timer_, to_kj(options_.write_timeout), std::move(piece)});
+  auto writing = kj::heap<Writing>(Writing{stream, timer_, to_kj(options_.write_timeout), bytes_, std::move(piece)});
   auto promise = writing->next();
   return promise.attach(kj::mv(writing));
 }

@@ -26,9 +26,19 @@ struct HttpRequestFacts {
   std::string method;
   std::string path;  ///< without the query, not decoded
   std::string host, origin;
-  std::string request_id;  ///< the client's, or drawn
+  std::string asked_method, asked_headers;  ///< by a preflight: what a page wants to send
+  std::string request_id;                   ///< the client's, or drawn
   std::size_t header_bytes = 0;
   bool opens_web_socket = false;  ///< by a whole handshake
+};
+
+/// What is remembered of a call, for the access log.
+struct CallRecord {
+  std::string key;  ///< the name of the one that was shown
+  // Of a generation:
+  std::string model;
+  std::uint64_t prompt_tokens = 0, tokens = 0;
+  std::string end;  ///< how it ended; empty: there was none
 };
 
 /// Of one request, on its loop's thread.
@@ -42,6 +52,7 @@ class HttpCall {
   std::vector<std::string> captured;
   /// The pattern, for metrics; "other" where no route was found.
   std::string route = "other";
+  CallRecord record;
 
   /// What every answer has, whoever gives it; asked for when an answer begins.
   std::function<ExtraHeaders()> standing_headers;
@@ -70,6 +81,8 @@ class HttpCall {
 
   /// Of the answer that was begun; 0: none was.
   int status() const { return status_; }
+  /// Of the answer's body, that the connection has taken.
+  std::uint64_t bytes() const { return bytes_; }
   TimePoint arrived() const { return arrived_; }
   kj::Timer& timer() { return timer_; }
   const GatewayOptions& options() const { return options_; }
@@ -83,6 +96,7 @@ class HttpCall {
   const HttpRequestFacts request_;
   const TimePoint arrived_;
   int status_ = 0;
+  std::uint64_t bytes_ = 0;
   const GatewayOptions& options_;
   kj::Timer& timer_;
   const kj::HttpHeaderTable& table_;

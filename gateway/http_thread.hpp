@@ -9,6 +9,7 @@
 
 #include "cluster/auth/certificates.hpp"
 #include "gateway/access.hpp"
+#include "gateway/access_log.hpp"
 #include "gateway/http_counters.hpp"
 #include "gateway/listen.hpp"
 #include "gateway/metrics.hpp"
@@ -26,6 +27,8 @@ struct HttpShared {
   HttpCounters& counters;
   Metrics& metrics;
   const Clock& clock;
+  const WallClock& calendar;
+  AccessLog* access_log;  ///< nullptr: none
 };
 
 /// A listening socket, as one loop has it: under a number of its own.

@@ -35,20 +35,6 @@ prometheus::Family<prometheus::Gauge>& gauge(prometheus::Registry& registry, con
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
 }
 
-const char* to_label(GenerationEnd outcome) {
-  switch (outcome) {
-    case GenerationEnd::stop:
-      return "stop";
-    case GenerationEnd::length:
-      return "length";
-    case GenerationEnd::error:
-      return "error";
-    case GenerationEnd::gone:
-      return "gone";
-  }
-  return "error";
-}
-
 /// The cluster as it is now: nodes come and go, so nothing is kept from one scrape to the next.
 void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
   const auto add = [&](const char* name, const char* help, auto value_of) {
@@ -86,6 +72,20 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
 }
 
 }  // namespace
+
+const char* to_label(GenerationEnd outcome) {
+  switch (outcome) {
+    case GenerationEnd::stop:
+      return "stop";
+    case GenerationEnd::length:
+      return "length";
+    case GenerationEnd::error:
+      return "error";
+    case GenerationEnd::gone:
+      return "gone";
+  }
+  return "error";
+}
 
 struct Metrics::State {
   prometheus::Registry registry;

@@ -12,6 +12,8 @@ namespace tessera::gateway {
 
 /// How a generation ended: the label `outcome`.
 enum class GenerationEnd { stop, length, error, gone };
+/// "stop" …
+const char* to_label(GenerationEnd outcome);
 
 /// Any thread; prometheus-cpp has locks of its own. Owned by the gateway.
 class Metrics {

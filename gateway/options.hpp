@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,15 @@ struct ListenOptions {
 };
 
 struct GatewayOptions {
-  std::vector<ListenOptions> listen{
-      ListenOptions{}};                  ///< at least one; loopback addresses only while there are no keys
-  std::string key_file;                  ///< of the API keys; empty: there are none
-  bool open_metrics = false;             ///< /metrics needs no key
-  bool insecure_http = false;            ///< beyond loopback, where keys could be overheard
-  std::string tls_certificate, tls_key;  ///< files in PEM; empty: plain HTTP
+  /// At least one; loopback addresses only while there are no keys.
+  std::vector<ListenOptions> listen{ListenOptions{}};
+  std::string key_file;                     ///< of the API keys; empty: there are none
+  bool open_metrics = false;                ///< /metrics needs no key
+  bool insecure_http = false;               ///< beyond loopback, where keys could be overheard
+  std::string tls_certificate, tls_key;     ///< files in PEM; empty: plain HTTP
+  std::vector<std::string> cors_origins;    ///< whose pages may ask, see cors.hpp
+  std::string access_log;                   ///< a file, or "-"; empty: none
+  std::function<bool()> reopen_access_log;  ///< see access_log.hpp
 
   std::size_t http_threads = 1;  ///< event loops, which share the ports
   std::size_t workers = 4;       ///< threads that tokenize and wait for the cluster

@@ -98,6 +98,8 @@ ServerLoop::ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entr
       origin_(table_builder_.add("Origin")),
       authorization_(table_builder_.add("Authorization")),
       api_key_(table_builder_.add("X-Api-Key")),
+      asked_method_(table_builder_.add("Access-Control-Request-Method")),
+      asked_headers_(table_builder_.add("Access-Control-Request-Headers")),
       table_(table_builder_.build()),
       tls_(gateway.tls == nullptr ? nullptr : server_tls(*gateway.tls)),
       server_(
@@ -163,6 +165,8 @@ HttpRequestFacts ServerLoop::facts(kj::HttpMethod method, kj::StringPtr url, con
   facts.path.resize(std::min(facts.path.size(), facts.path.find('?')));
   facts.host = text_of(headers.get(kj::HttpHeaderId::HOST));
   facts.origin = text_of(headers.get(origin_));
+  facts.asked_method = text_of(headers.get(asked_method_));
+  facts.asked_headers = text_of(headers.get(asked_headers_));
   facts.request_id = text_of(headers.get(request_id_));
   if (!is_request_id(facts.request_id)) facts.request_id = draw_request_id();
   facts.opens_web_socket = opens_web_socket(method, headers);
@@ -188,6 +192,8 @@ void ServerLoop::ended(const HttpCall& call) const {
   // A client that went before it was answered.
   const int status = call.status() == 0 ? status_client_gone : call.status();
   gateway_.metrics.answered(call.route, status, seconds);
+  if (gateway_.access_log != nullptr)
+    gateway_.access_log->add(access_line(call, status, seconds, gateway_.calendar.now()));
   const HttpRequestFacts& request = call.request();
   log_info(to_text({{"method", request.method},
                     {"path", request.path},

@@ -24,6 +24,7 @@ class SocketSink final : public GenerationSink {
   SocketSink(SocketSession& session, TimePoint asked) : session_(session), asked_(asked) {}
 
   TimePoint asked() const override { return asked_; }
+  CallRecord& record() override { return session_.call().record; }
   kj::Promise<void> whole(const Json& answer) override { return session_.send(answer); }
   kj::Promise<void> tell(const std::vector<Json>& events) override {
     kj::Promise<void> sent = kj::READY_NOW;

@@ -35,6 +35,8 @@ class SocketSession {
   kj::Promise<void> run();
   /// One message after the other; it is sent whether the promise is kept or not.
   kj::Promise<void> send(const Json& message);
+  /// That opened it.
+  HttpCall& call() { return call_; }
 
  private:
   struct Request {

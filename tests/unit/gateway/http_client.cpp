@@ -105,6 +105,7 @@ HttpAnswer HttpClient::read() {
     answer.headers[lower(head.substr(line, colon - line))] = head.substr(colon + 2, end - colon - 2);
     line = end + 2;
   }
+  if (answer.status == 204) return answer;  // never has a body
   if (answer.headers.contains("content-length")) {
     const std::size_t length = std::stoul(answer.headers["content-length"]);
     while (buffer_.size() < length) BOOST_REQUIRE_MESSAGE(more(), "the body ended early");
