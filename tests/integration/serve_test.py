@@ -25,7 +25,8 @@ class Server:
     """A `tessera serve` that runs; `with Server(MODEL, …) as server:` ends it by SIGTERM and wants a clean end."""
 
     def __init__(self, *arguments, environment=None):
-        self.process = subprocess.Popen([BINARY, "serve", *map(str, arguments), "--port", "0", "--json"], stdin=subprocess.DEVNULL,
+        address = () if "--listen" in arguments else ("--port", "0")
+        self.process = subprocess.Popen([BINARY, "serve", *map(str, arguments), *address, "--json"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
         line = self.process.stdout.readline()
         if not line:
