@@ -1,6 +1,6 @@
-// Bodies of HTTP requests, and where a request says that it comes from. Input: a body; its first byte chooses what it
-// is a body of. What is accepted keeps within the protocol's ranges, what is refused has a message and a status of a
-// client's mistake, and an answer that repeats it is valid JSON on one line.
+// Bodies of HTTP requests, where a request says that it comes from, the key that it shows, and files of keys. Input: a
+// body; its first byte chooses what it is a body of. What is accepted keeps within the protocol's ranges, what is
+// refused has a message and a status of a client's mistake, and an answer that repeats it is valid JSON on one line.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,10 @@
 
 #include "gateway/chat_request.hpp"
 #include "gateway/completion_request.hpp"
+#include "gateway/cors.hpp"
+#include "gateway/key_book.hpp"
 #include "gateway/origin.hpp"
+#include "gateway/shown_key.hpp"
 #include "gateway/sse.hpp"
 #include "runtime/base/ensure.hpp"
 
@@ -56,6 +59,33 @@ void use_chat(const Json& body) {
   }
 }
 
+/// Headers, a line each: those that show a key, then what a preflight asks for.
+void use_headers(std::string_view input) {
+  const std::size_t line = std::min(input.find('\n'), input.size());
+  const std::string_view rest = input.substr(std::min(line + 1, input.size()));
+  const auto key = shown_key(input.substr(0, line), rest);
+  if (key) {
+    TESSERA_ENSURE(!key->empty() && key->size() <= shown_key_bytes_max);
+  } else {
+    TESSERA_ENSURE(key.error().status == 401);
+    TESSERA_ENSURE(!Json::parse(to_text(to_json(key.error())), nullptr, false).is_discarded());
+  }
+  for (const auto& [name, value] : preflight_headers(std::string(rest)))
+    TESSERA_ENSURE(value.find_first_of("\r\n:") == std::string::npos);
+}
+
+/// A book that is understood is written as a text that says the same.
+void use_keys(std::string_view input) {
+  const auto book = KeyBook::parse(input, "keys");
+  if (!book) {
+    TESSERA_ENSURE(!book.error().message.empty());
+    return;
+  }
+  TESSERA_ENSURE(book->keys().size() <= keys_max);
+  const auto again = KeyBook::parse(book->to_text(), "keys");
+  TESSERA_ENSURE(again && again->keys() == book->keys());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -66,6 +96,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto error = check_origin(std::string(input.substr(0, line)),
                                     std::string(input.substr(std::min(line + 1, input.size()))), "127.0.0.1");
     if (error) TESSERA_ENSURE(!Json::parse(to_text(to_json(*error)), nullptr, false).is_discarded());
+    return 0;
+  }
+  if (data[0] == 'h' || data[0] == 'k') {
+    data[0] == 'h' ? use_headers(input) : use_keys(input);
     return 0;
   }
   const auto body = parse_body(input);

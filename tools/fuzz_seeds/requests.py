@@ -32,12 +32,15 @@ def chat_template_seeds():
 
 
 def gateway_request_seeds():
-    """A byte (p: completion, c: chat, o: where a request comes from), then what it says."""
+    """A byte (p: completion, c: chat, o: where a request comes from, h: headers with a key, k: a file of keys), then what it says."""
     completion = {"model": "m", "prompt": "Once", "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "n": 2, "stop": ["a", "b"], "seed": -3,
                   "logit_bias": {"5": -100}, "stream": True, "stream_options": {"include_usage": True}, "echo": True, "logprobs": 0, "suffix": None}
     chat = {"model": "m", "messages": [{"role": "developer", "content": "S"}, {"role": "user", "name": "Ann", "content": [{"type": "text", "text": "\u00e9"}]},
                                        {"role": "assistant", "content": "A", "tool_calls": []}],
             "max_completion_tokens": 3, "logprobs": True, "top_logprobs": 2, "response_format": {"type": "text"}, "chat_template_kwargs": {"a": [1, {"b": None}]}}
+
+    key = {"name": "ci", "hash": "0f" * 32, "created": 1764255600, "expires": 1800000000, "models": ["m", "a/b"], "concurrent_requests": 4,
+           "requests_per_minute": 60, "tokens_per_minute": 100000}
 
     def body(kind, fields):
         return kind + json.dumps(fields).encode()
@@ -47,7 +50,11 @@ def gateway_request_seeds():
             "image": body(b"c", {**chat, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "unknown": body(b"c", {**chat, "surprise": 1}),
             "huge_numbers": b'p{"model":"m","prompt":[18446744073709551615,-9223372036854775808,1e999],"n":1e400}', "twice": b'p{"model":"m","model":"n"}',
             "deep": b"p" + b'{"a":' * 100, "not_utf8": b'p{"model":"\xff"}', "escapes": b'p{"model":"\\u0000\\ud800","prompt":"\\""}', "not_closed": b'c{"messages":[{"role":"',
-            "same_origin": b"olocalhost:8080\nhttp://localhost:8080", "other_origin": b"o[::1]:1\nnull", "other_host": b"oevil.example\n"}
+            "same_origin": b"olocalhost:8080\nhttp://localhost:8080", "other_origin": b"o[::1]:1\nnull", "other_host": b"oevil.example\n",
+            "bearer": b"hBearer tsr_" + b"5a" * 32 + b"\ncontent-type, x-mine", "api_key": b"hBasic eA==\n tsr_1 ", "no_key": b"hBearer\n",
+            "keys": body(b"k", {"version": 1, "keys": [key, {"name": "b", "hash": "a0" * 32, "created": 0}]}), "no_keys": b'k{"version":1,"keys":[]}',
+            "same_key": body(b"k", {"version": 1, "keys": [key, key]}), "newer_keys": body(b"k", {"version": 2, "keys": []}),
+            "wrong_key": body(b"k", {"version": 1, "keys": [{**key, "admin": True}]}), "many_keys": b'k{"version":1,"keys":[' + b"{}," * 2000 + b"{}]}"}
 
 
 def cluster_config_seeds():
