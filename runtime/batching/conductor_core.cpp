@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
@@ -133,7 +134,6 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
   if (sequence.state == State::detached) {
     const bool runs = sequence.reserved > 0 && count(State::running) < limits_.running_max;
     sequence.state = runs ? State::running : State::waiting;
-    sequence.order = next_++;
   }
   report(it->first, sequence, static_cast<std::uint32_t>(spec.delivered.size()));
   finish(it);
@@ -234,6 +234,7 @@ void ConductorCore::invalidate_kv() {
   step_abandoned();
   for (auto& [key, sequence] : sequences_) {
     release(sequence);
+    sequence.senior = 0;
     if (sequence.state == State::running) sequence.state = State::waiting;
   }
   pages_.forget();
@@ -241,13 +242,15 @@ void ConductorCore::invalidate_kv() {
 
 std::vector<SequenceState> ConductorCore::export_sequences() {
   TESSERA_ENSURE(!flight_);
-  std::vector<std::pair<std::uint64_t, SequenceKey>> by_order;
-  for (const auto& [key, sequence] : sequences_)
-    by_order.emplace_back(sequence.state == State::waiting && sequence.reserved == 0 ? sequence.serial : 0, key);
-  // Admitted ones first, then those that wait as they came.
-  std::stable_sort(by_order.begin(), by_order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  // Admitted ones first, as they were admitted, then those that wait as they came.
+  std::vector<std::tuple<bool, std::uint64_t, SequenceKey>> by_order;
+  for (const auto& [key, sequence] : sequences_) {
+    const bool admitted = sequence.senior > 0;
+    by_order.emplace_back(!admitted, admitted ? sequence.senior : sequence.serial, key);
+  }
+  std::sort(by_order.begin(), by_order.end());
   std::vector<SequenceState> states;
-  for (const auto& [order, key] : by_order) {
+  for (const auto& [waits, order, key] : by_order) {
     Sequence& sequence = sequences_.at(key);
     states.push_back(static_cast<SequenceState&>(sequence));
     states.back().detached = sequence.state == State::detached;
@@ -277,11 +280,14 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < limits_.pages; });
     const bool valid = kv_valid && here && !state.pages.empty();
     const State place = attached && !state.detached ? State::waiting : State::detached;
-    Sequence sequence{{std::move(state)}, place, next_, next_, 0, {}, 0, 0};
+    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0};
     ++next_;
     if (valid && !claim(sequence)) return undo("a page is named twice, for different tokens");
-    if (valid && promised() + wanted <= pages_.available() + sequence.pages.size()) {
-      sequence.reserved = wanted;
+    const std::uint32_t reserved =
+        std::max(pages_for(feed_end(sequence)), static_cast<std::uint32_t>(sequence.pages.size()));
+    if (valid && promised() + reserved <= pages_.available() + sequence.pages.size()) {
+      sequence.reserved = reserved;
+      sequence.senior = next_++;
     } else {
       if (!valid) sequence.pages.clear();
       release(sequence);
@@ -334,7 +340,7 @@ std::vector<SequenceKey> ConductorCore::detached() const {
 std::vector<SequenceKey> ConductorCore::waiting() const {
   std::vector<std::pair<std::uint64_t, SequenceKey>> wait;
   for (const auto& [key, sequence] : sequences_) {
-    const bool began = sequence.reserved > 0 || !sequence.generated.empty() || !sequence.scores.empty();
+    const bool began = sequence.senior > 0 || !sequence.generated.empty() || !sequence.scores.empty();
     if (sequence.state == State::waiting && !began) wait.emplace_back(sequence.serial, key);
   }
   return in_order(std::move(wait));
@@ -352,7 +358,8 @@ ConductorLoad ConductorCore::load() const {
           limits_.pages - pages_.available(),
           pages_.idle(),
           limits_.pages,
-          prefix_};
+          prefix_,
+          preempted_};
 }
 
 }  // namespace tessera

@@ -8,15 +8,19 @@
 //   }
 //   for (auto& update : core.take_updates()) send(update);   // after every call
 //
-// Policy. A sequence is *waiting*, *running* (admitted: its worst case of pages, prompt + tokens_max capped by the
-// context, is reserved, so it can always run to its end) or *detached* (its frontend is away: it keeps its pages and is
-// not computed). Those with tokens to replay are admitted first, shortest first; the others by tenant, that of which
-// fewest run first, and then in order of arrival; the first that does not fit holds those behind it back. So nobody is
-// overtaken for ever: a request is overtaken only by another tenant's, and only while more of its own tenant's run. A
-// step has one row for
+// Policy. A sequence is *waiting*, *running* (admitted: the pages up to its next token, and one more, are reserved) or
+// *detached* (its frontend is away: it is not computed, and keeps its pages while no running one needs them). Those
+// with tokens to replay are admitted first, shortest first; the others by tenant, that of which fewest run first, and
+// then in order of arrival; the first that does not fit holds those behind it back. So nobody is overtaken for ever: a
+// request is overtaken only by another tenant's, and only while more of its own tenant's run. A step has one row for
 // every running sequence that decodes, then prefill chunks, which share what is left of rows_max: a chunk ends short of
 // its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
 // those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
+//
+// Preemption. When a running sequence needs a page more and none is left, others lose theirs, all at once: first those
+// that are detached, longest first, then whoever was admitted last. They are computed again later (what others have not
+// overwritten by then is found by its name, see below), before all that came after them. Who was admitted first never
+// loses its pages, and everybody is first in the end.
 //
 // Sharing. Pages that are full have names (page_key.hpp), and a sequence takes over a page whose name is its own next
 // one instead of computing it: when it is admitted, and before every step. So it shares what earlier sequences left
@@ -28,7 +32,8 @@
 // Progress. running_max is at most rows_max and at most logits_rows_max, so every running sequence has a row in every
 // step, except while it waits for a page that another one computes, which it does for at most kv_page_positions steps
 // in a row. Hence: of any kv_page_positions + 1 steps that are done one after the other, at least one brings a sequence
-// that was running throughout a token, a score or a computed position; one that decodes gets a token in every step.
+// that was running throughout (not preempted) a token, a score or a computed position; one that decodes gets a token in
+// every step.
 //
 // Whoever drives it plans again after every submit, cancel and detach, not only after steps: pages that become free may
 // be what the first in the queue waits for.
@@ -114,6 +119,7 @@ struct ConductorLoad {
   std::uint32_t pages_cached = 0;  ///< that nobody uses and that hold tokens of sequences which are gone
   std::uint32_t pages = 0;
   PrefixCounts prefix;
+  std::uint64_t preempted = 0;  ///< sequences that lost their pages to others, since the beginning
 };
 
 class ConductorCore {
@@ -178,8 +184,9 @@ class ConductorCore {
   struct Sequence : SequenceState {
     State state = State::waiting;
     std::uint64_t serial = 0;    ///< tells lives of one key apart, for the step in flight
-    std::uint64_t order = 0;     ///< of arrival, of admission, of detachment
-    std::uint32_t reserved = 0;  ///< pages; 0: not admitted
+    std::uint64_t order = 0;     ///< of arrival, of detachment
+    std::uint64_t senior = 0;    ///< of its admission, also when it is preempted; 0: not admitted
+    std::uint32_t reserved = 0;  ///< pages; 0: not admitted, or preempted
     std::vector<PageKey> keys;   ///< of its first pages, as far as they were asked for
     std::uint32_t waited = 0;    ///< steps without progress, for a page of another one
     std::uint32_t cached = 0;    ///< positions of the prompt that were taken over since it was admitted
@@ -219,6 +226,10 @@ class ConductorCore {
 
   // conductor_pages.cpp
   std::uint32_t promised() const;
+  std::uint32_t pages_at_first(const Sequence& sequence) const;
+  Sequence& next_victim();
+  void preempt(Sequence& sequence);
+  void extend();
   bool reserve(Sequence& sequence);
   bool claim(Sequence& sequence);
   void grow(Sequence& sequence, std::uint32_t positions);
@@ -230,6 +241,7 @@ class ConductorCore {
   ConductorLimits limits_;
   PageCache pages_;
   PrefixCounts prefix_;
+  std::uint64_t preempted_ = 0;
   Sequences sequences_;
   std::uint64_t next_ = 1;
   std::optional<Flight> flight_;

@@ -1,6 +1,7 @@
 // The pages of sequences: reservations, and what is shared.
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -25,7 +26,48 @@ std::uint32_t ConductorCore::promised() const {
   return pages;
 }
 
-/// Admits the sequence with the pages that are known already; false when its worst case does not fit.
+/// Up to the next token, and one page more where it may need one: whoever is admitted should not be preempted soon.
+std::uint32_t ConductorCore::pages_at_first(const Sequence& sequence) const {
+  return std::min(pages_wanted(sequence.spec), pages_for(feed_end(sequence)) + 1);
+}
+
+/// Who loses its pages next, of all that have some.
+ConductorCore::Sequence& ConductorCore::next_victim() {
+  const auto rank = [](const Sequence& sequence) {
+    const bool away = sequence.state == State::detached;
+    return std::tuple(!away, away ? sequence.order : ~sequence.senior);
+  };
+  Sequence* victim = nullptr;
+  for (auto& [key, sequence] : sequences_) {
+    if (sequence.reserved > 0 && (victim == nullptr || rank(sequence) < rank(*victim))) victim = &sequence;
+  }
+  TESSERA_ENSURE(victim != nullptr);
+  return *victim;
+}
+
+void ConductorCore::preempt(Sequence& sequence) {
+  release(sequence);
+  if (sequence.state == State::running) sequence.state = State::waiting;
+  ++preempted_;
+}
+
+/// Every running sequence has the pages up to its next token, or is preempted. The first one needs nobody's but what
+/// the cache has, as no request is accepted that does not fit alone.
+void ConductorCore::extend() {
+  for (const auto it : admitted()) {
+    Sequence& sequence = it->second;
+    while (sequence.reserved > 0 && sequence.reserved < pages_for(feed_end(sequence))) {
+      const std::uint32_t more = pages_for(feed_end(sequence)) - sequence.reserved;
+      if (promised() + more <= pages_.available()) {
+        sequence.reserved += more;
+      } else {
+        preempt(next_victim());
+      }
+    }
+  }
+}
+
+/// Admits the sequence with the pages that are known already; false when what it needs at first does not fit.
 bool ConductorCore::reserve(Sequence& sequence) {
   const std::uint32_t shareable = shareable_pages(sequence);
   std::uint32_t known = 0, idle = 0;
@@ -35,7 +77,7 @@ bool ConductorCore::reserve(Sequence& sequence) {
     if (pages_.is_idle(*page)) ++idle;
   }
   // Known pages that others use cost nothing; those that are idle are available no longer.
-  const std::uint32_t wanted = pages_wanted(sequence.spec);
+  const std::uint32_t wanted = pages_at_first(sequence);
   if (promised() + wanted - known + idle > pages_.available()) return false;
   sequence.reserved = wanted;
   prefix_.queried += first_logits(sequence);

@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-/// Those who only lost their place go first, then replays from short to long, then new requests, those of the tenant
-/// with fewest that run first, as they came.
+/// Those who have their pages go first, then those who lost them to others, as they were admitted before, then replays
+/// from short to long, then new requests, those of the tenant with fewest that run first, as they came.
 void ConductorCore::admit() {
   std::uint32_t running = count(State::running);
   std::map<std::string, std::size_t> of_tenant;
@@ -18,9 +18,10 @@ void ConductorCore::admit() {
     if (sequence.state == State::running) ++of_tenant[sequence.spec.tenant_salt];
   while (running < limits_.running_max) {
     const auto rank = [&](const Sequence& sequence) {
-      const int kind = sequence.reserved > 0 ? 0 : !sequence.generated.empty() ? 1 : 2;
-      if (kind == 2) return std::tuple(kind, of_tenant[sequence.spec.tenant_salt], sequence.serial);
-      return std::tuple(kind, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
+      if (sequence.senior > 0) return std::tuple(sequence.reserved > 0 ? 0 : 1, std::size_t{0}, sequence.senior);
+      if (!sequence.generated.empty())
+        return std::tuple(2, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
+      return std::tuple(3, of_tenant[sequence.spec.tenant_salt], sequence.serial);
     };
     Sequence* first = nullptr;
     for (auto& [key, sequence] : sequences_) {
@@ -29,7 +30,7 @@ void ConductorCore::admit() {
     if (first == nullptr) return;
     if (first->reserved == 0 && !reserve(*first)) return;
     first->state = State::running;
-    first->order = next_++;
+    if (first->senior == 0) first->senior = next_++;
     ++of_tenant[first->spec.tenant_salt];
     ++running;
   }
@@ -39,7 +40,7 @@ std::vector<ConductorCore::Sequences::iterator> ConductorCore::admitted() {
   std::vector<Sequences::iterator> running;
   for (auto it = sequences_.begin(); it != sequences_.end(); ++it)
     if (it->second.state == State::running) running.push_back(it);
-  std::sort(running.begin(), running.end(), [](auto a, auto b) { return a->second.order < b->second.order; });
+  std::sort(running.begin(), running.end(), [](auto a, auto b) { return a->second.senior < b->second.senior; });
   return running;
 }
 
@@ -87,6 +88,7 @@ std::optional<StepPlan> ConductorCore::plan_step() {
     const auto current = it++;
     finish(current);
   }
+  extend();
   admit();
   StepPlan plan;
   flight_ = Flight{};

@@ -136,18 +136,18 @@ BOOST_AUTO_TEST_CASE(a_request_that_is_too_large_now_waits_in_front_of_other_ten
   ConductorLimits limits = limits_of(16);
   limits.pages = 4;
   ConductorDriver driver(limits);
-  const auto submit = [&](std::uint64_t id, std::uint32_t tokens_max, const std::string& tenant) {
-    SequenceSpec spec = spec_of(id, 1, tokens_max);
+  const auto submit = [&](std::uint64_t id, std::uint32_t prompt, std::uint32_t tokens_max, const std::string& tenant) {
+    SequenceSpec spec = spec_of(id, prompt, tokens_max);
     spec.tenant_salt = tenant;
     BOOST_REQUIRE(driver.core.submit(spec));
   };
-  submit(1, 4, "a");
-  submit(2, 4 * kv_page_positions, "a");
-  submit(3, 8, "b");
+  submit(1, 1, 4, "a");
+  submit(2, 3 * kv_page_positions + 1, 8, "a");
+  submit(3, 1, 8, "b");
   BOOST_CHECK(step_rows(driver) == (Rows{{1, 1}, {3, 1}}));
   for (int i = 0; i < 3; ++i) step_rows(driver);
-  submit(4, 8, "b");
-  submit(5, 8, "c");
+  submit(4, 1, 8, "b");
+  submit(5, 1, 8, "c");
   BOOST_CHECK(step_rows(driver) == (Rows{{3, 1}}));
   BOOST_CHECK(driver.core.waiting() == (std::vector<SequenceKey>{{0, 2}, {0, 4}, {0, 5}}));
   driver.run();

@@ -17,6 +17,7 @@ class RandomLife {
   explicit RandomLife(std::uint64_t seed) : random_(seed), limits_(draw_limits()), driver_(limits_) {
     for (std::uint32_t i = 0; i < limits_.context_length; ++i) common_.push_back(static_cast<TokenId>(below(20)));
   }
+  std::uint64_t preempted() const { return driver_.core.load().preempted; }
   std::uint64_t tokens_hit() const { return driver_.core.load().prefix.hit; }
   std::uint32_t longest_stall() const { return driver_.longest_stall; }
 
@@ -30,9 +31,9 @@ class RandomLife {
     BOOST_REQUIRE_EQUAL(driver_.core.load().pages_used, 0u);
     // Nothing stays reserved either: a request that needs every page is admitted.
     SequenceSpec all = draw_spec();
-    all.prompt.resize(1);
+    all.prompt.assign(std::min(limits_.pages * kv_page_positions, limits_.context_length), 7);
     all.delivered.clear();
-    all.tokens_max = std::min(limits_.pages * kv_page_positions, limits_.context_length);
+    all.tokens_max = 1;
     all.end_tokens.clear();
     BOOST_REQUIRE(driver_.core.submit(all));
     BOOST_REQUIRE(driver_.begin());
@@ -63,7 +64,7 @@ class RandomLife {
       std::copy(common_.begin(), common_.begin() + shared, spec.prompt.begin());
     }
     if (below(8) == 0) spec.tenant_salt = "another";
-    spec.tokens_max = below(30);
+    spec.tokens_max = below(below(2) == 0 ? 120 : 30);
     spec.score_prompt = below(4) == 0;
     spec.alternatives = below(4);
     if (below(3) == 0) spec.end_tokens.push_back(static_cast<TokenId>(below(20)));
@@ -161,18 +162,20 @@ class RandomLife {
 BOOST_AUTO_TEST_SUITE(conductor_properties)
 
 BOOST_AUTO_TEST_CASE(random_lives_keep_every_promise) {
-  std::uint64_t hit = 0;
+  std::uint64_t hit = 0, preempted = 0;
   std::uint32_t longest_stall = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     BOOST_TEST_CONTEXT("seed " << seed) {
       RandomLife life(seed);
       life.live();
       hit += life.tokens_hit();
+      preempted += life.preempted();
       longest_stall = std::max(longest_stall, life.longest_stall());
     }
   }
-  // They did share, and wait for each other.
+  // They did share, wait for each other, and take each other's pages away.
   BOOST_CHECK_GT(hit, 1000u);
+  BOOST_CHECK_GT(preempted, 50u);
   BOOST_CHECK_GT(longest_stall, 0u);
 }
 

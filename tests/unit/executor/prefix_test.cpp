@@ -102,6 +102,17 @@ BOOST_AUTO_TEST_CASE(shared_pages_go_over_to_the_next_epoch_also_to_another_cond
   }
 }
 
+BOOST_AUTO_TEST_CASE(streams_that_take_each_others_pages_away_give_the_bits_of_each_alone) {
+  Alike alike(DType::q8, 120);
+  alike.cluster.kv_pages = 14;  // all together they come to 28
+  const EpochPlan plan = alike.cluster.plan({{{1}, {2}}});
+  BOOST_REQUIRE(alike.cluster.start(plan));
+  alike.submit(plan, 0, 5);
+  alike.wait_tokens(1);
+  alike.check_end();
+  BOOST_TEST(alike.load(plan).pages_used == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(after_a_loss_the_beginning_is_replayed_once) {
   Alike alike(DType::f32, 60);
   const EpochPlan before = alike.cluster.plan({{{1}, {2}, {3}}});

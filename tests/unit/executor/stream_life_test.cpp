@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_stream_that_waits_too_long_to_be_admitted_fails_and_says_
   cluster.kv_pages = 8;
   const EpochPlan plan = cluster.plan({{{1}}});
   BOOST_REQUIRE(cluster.start(plan));
-  const StreamRequest runs = make_request(1, 20, 200, 1100), waits = make_request(2, 20, 200, 1100);
+  const StreamRequest runs = make_request(1, 20, 200, 1100), waits = make_request(2, 220, 20, 1100);
   BOOST_REQUIRE(cluster.submit(plan, runs));
   BOOST_REQUIRE(cluster.frontends().wait({runs.id}, some_tokens));
   // It keeps its pages while its frontend is away, so that nobody else is admitted.
