@@ -21,7 +21,7 @@ class CountedStream final : public TokenStream {
   }
   bool done() const override { return stream_->done(); }
   std::optional<client::Error> error() const override { return stream_->error(); }
-  std::vector<float> scores() const override { return stream_->scores(); }
+  std::vector<PromptScore> scores() const override { return stream_->scores(); }
 
  private:
   const std::unique_ptr<TokenStream> stream_;

@@ -79,7 +79,7 @@ kj::Promise<void> SocketSession::run() {
 }
 
 kj::Promise<void> SocketSession::read() {
-  if (requests_.size() >= socket_requests_max) {
+  if (is_full()) {
     auto room = kj::newPromiseAndFulfiller<void>();
     room_ = kj::mv(room.fulfiller);
     return room.promise.then([this] { return read(); });
@@ -100,6 +100,12 @@ kj::Promise<void> SocketSession::read() {
         wake();
         return kj::READY_NOW;
       });
+}
+
+bool SocketSession::is_full() const {
+  std::size_t bytes = 0;
+  for (const Request& request : requests_) bytes += request.text.size();
+  return requests_.size() >= socket_requests_max || bytes >= call_.options().body_bytes_max;
 }
 
 kj::Promise<void> SocketSession::take(std::string text) {

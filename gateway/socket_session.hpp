@@ -21,7 +21,7 @@
 
 namespace tessera::gateway {
 
-/// Requests of one socket that wait; with more, nothing is read from it.
+/// Requests of one socket that wait, and not more than a body has bytes; with more, nothing is read from it.
 inline constexpr std::size_t socket_requests_max = 16;
 
 /// `call` and `services` outlive it.
@@ -47,6 +47,8 @@ class SocketSession {
   enum class Interrupt { none, cancelled, closed };
 
   kj::Promise<void> read();
+  /// Too many requests wait, or too large ones.
+  bool is_full() const;
   kj::Promise<void> take(std::string text);
   void reading_failed(const kj::Exception& failure);
   kj::Promise<void> work();

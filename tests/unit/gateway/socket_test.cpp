@@ -190,16 +190,20 @@ BOOST_AUTO_TEST_CASE(messages_that_are_too_large_or_no_text_end_the_socket) {
   BOOST_TEST(server.models.started.empty());
 }
 
-BOOST_AUTO_TEST_CASE(more_requests_than_wait_are_read_later) {
-  Server server;
-  server.models.allow(0);
-  SocketClient client(server.port(), story);
-  const std::size_t count = 40;
-  for (std::size_t i = 0; i < count; ++i)
-    client.send(R"({"id": ")" + std::to_string(i) + R"(", "prompt": "x", "max_tokens": 5})");
-  BOOST_TEST(server.models.wait_running(1));
-  server.models.allow(100);
-  for (std::size_t i = 0; i < count; ++i) BOOST_TEST(told(client, "length", std::to_string(i)) == "Hello");
+BOOST_AUTO_TEST_CASE(more_or_larger_requests_than_wait_are_read_later) {
+  for (const std::size_t body_bytes_max : {std::size_t{1} << 20, std::size_t{100}}) {
+    GatewayOptions options;
+    options.body_bytes_max = body_bytes_max;
+    Server server(options);
+    server.models.allow(0);
+    SocketClient client(server.port(), story);
+    const std::size_t count = 40;
+    for (std::size_t i = 0; i < count; ++i)
+      client.send(R"({"id": ")" + std::to_string(i) + R"(", "prompt": "x", "max_tokens": 5})");
+    BOOST_TEST(server.models.wait_running(1));
+    server.models.allow(100);
+    for (std::size_t i = 0; i < count; ++i) BOOST_TEST(told(client, "length", std::to_string(i)) == "Hello");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(before_the_handshake_failures_are_statuses) {
