@@ -1,19 +1,27 @@
-// Bodies of HTTP requests, where a request says that it comes from, the key that it shows, and files of keys. Input: a
-// body; its first byte chooses what it is a body of. What is accepted keeps within the protocol's ranges, what is
-// refused has a message and a status of a client's mistake, and an answer that repeats it is valid JSON on one line.
+// Bodies of HTTP requests, messages of WebSockets, paths, where a request says that it comes from, the key that it shows,
+// and files of keys. Input: a body; its first byte chooses what it is a body of. What is accepted keeps within the
+// protocol's ranges, what is refused has a message and a status of a client's mistake, and an answer that repeats it is
+// valid JSON on one line.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "gateway/amp_request.hpp"
 #include "gateway/chat_request.hpp"
 #include "gateway/completion_request.hpp"
 #include "gateway/cors.hpp"
+#include "gateway/error_shape.hpp"
+#include "gateway/inference_request.hpp"
 #include "gateway/key_book.hpp"
 #include "gateway/origin.hpp"
 #include "gateway/shown_key.hpp"
+#include "gateway/socket_message.hpp"
 #include "gateway/sse.hpp"
+#include "gateway/tensorflow_request.hpp"
 #include "runtime/base/ensure.hpp"
 
 namespace {
@@ -28,14 +36,18 @@ void check_refusal(const ApiError& error) {
   TESSERA_ENSURE(!Json::parse(event.substr(6), nullptr, false).is_discarded());
 }
 
-void check_generation(const GenerationFields& fields) {
-  TESSERA_ENSURE(!fields.model.empty() && fields.choices >= 1 && fields.choices <= choices_max);
+void check_drawing(const GenerationFields& fields) {
   TESSERA_ENSURE(fields.sampling.temperature >= 0 && fields.sampling.temperature <= 2);
   TESSERA_ENSURE(fields.sampling.top_p > 0 && fields.sampling.top_p <= 1);
   TESSERA_ENSURE(fields.stop.size() <= stop_texts_max);
   for (const std::string& stop : fields.stop) TESSERA_ENSURE(!stop.empty());
   for (const auto& [token, bias] : fields.sampling.logit_bias)
     TESSERA_ENSURE(token >= 0 && bias >= -100 && bias <= 100);
+}
+
+void check_generation(const GenerationFields& fields) {
+  TESSERA_ENSURE(!fields.model.empty() && fields.choices >= 1 && fields.choices <= choices_max);
+  check_drawing(fields);
 }
 
 void use_completion(const Json& body) {
@@ -86,6 +98,98 @@ void use_keys(std::string_view input) {
   TESSERA_ENSURE(again && again->keys() == book->keys());
 }
 
+void check_row(const PromptRow& row) {
+  check_drawing(row.parameters);
+  TESSERA_ENSURE(row.parameters.tokens_max.value_or(0) >= 1);
+  TESSERA_ENSURE(row.messages.is_null() || (row.messages.is_array() && !row.messages.empty()));
+}
+
+/// As many values as rows, and valid JSON, whatever the texts are.
+void check_whole(const GenerationReply& reply, std::size_t rows) {
+  std::vector<FinishedChoice> choices(rows);
+  for (FinishedChoice& choice : choices) choice.text = "\n\"";
+  const Json whole = reply.whole(choices, {});
+  TESSERA_ENSURE(whole.is_object() && !Json::parse(to_text(whole), nullptr, false).is_discarded());
+}
+
+void use_predict(const Json& body) {
+  const auto request = parse_predict(body);
+  check_refusal(refuse_examples(body, "classify"));
+  if (!request) return check_refusal(request.error());
+  TESSERA_ENSURE(!request->rows.empty());
+  for (const PromptRow& row : request->rows) check_row(row);
+  check_whole(*make_predict_reply(*request), request->rows.size());
+}
+
+void use_infer(const Json& body) {
+  const auto request = parse_infer(body);
+  if (!request) return check_refusal(request.error());
+  std::size_t elements = 1;
+  for (const std::size_t size : request->shape) elements *= size;
+  TESSERA_ENSURE(request->rows.size() == elements && !request->outputs.empty());
+  for (const PromptRow& row : request->rows) check_row(row);
+  check_whole(*make_infer_reply("m", *request), elements);
+}
+
+void use_generate(const Json& body) {
+  for (const bool streams : {false, true}) {
+    const auto request = parse_generate(body, streams);
+    if (!request) {
+      check_refusal(request.error());
+      continue;
+    }
+    check_row(request->row);
+    check_whole(*make_generate_reply("m", *request), 1);
+  }
+}
+
+void use_amp(const Json& body) {
+  if (const auto row = read_input(body)) check_row(*row);
+  if (const auto request = parse_amp_request(body); !request) {
+    check_refusal(request.error());
+  } else if (request->input) {
+    check_row(*request->input);
+  }
+  const auto request = parse_amp_target_request(body);
+  if (!request) return check_refusal(request.error());
+  check_row(request->row);
+}
+
+void use_socket(std::string_view text) {
+  std::optional<std::string> id;
+  if (is_cancel(text)) TESSERA_ENSURE(text.size() <= cancel_bytes_max);
+  const auto request = parse_socket_request(text, id);
+  if (!request) return check_refusal(request.error());
+  TESSERA_ENSURE(request->id == id);
+  check_row(request->row);
+}
+
+/// A path, which decides how errors are worded.
+void use_path(std::string_view path) {
+  for (const ApiError& error : {no_such_path("GET", path), wrong_method("PUT", path, "GET"), model_not_found("m")}) {
+    const ErrorAnswer answer = shaped_error(error, error_shape_of(path));
+    TESSERA_ENSURE(answer.status >= 400 && answer.status < 600);
+    TESSERA_ENSURE(!Json::parse(to_text(answer.body), nullptr, false).is_discarded());
+  }
+}
+
+void use_body(char kind, const Json& body) {
+  switch (kind) {
+    case 'c':
+      return use_chat(body);
+    case 't':
+      return use_predict(body);
+    case 'i':
+      return use_infer(body);
+    case 'g':
+      return use_generate(body);
+    case 'a':
+      return use_amp(body);
+    default:
+      return use_completion(body);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -102,13 +206,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     data[0] == 'h' ? use_headers(input) : use_keys(input);
     return 0;
   }
+  if (data[0] == 's') {
+    use_socket(input);
+    return 0;
+  }
+  if (data[0] == '/') {
+    use_path(std::string_view(reinterpret_cast<const char*>(data), size));
+    return 0;
+  }
   const auto body = parse_body(input);
   if (!body) {
     check_refusal(body.error());
-  } else if (data[0] == 'c') {
-    use_chat(*body);
   } else {
-    use_completion(*body);
+    use_body(static_cast<char>(data[0]), *body);
   }
   return 0;
 }

@@ -32,7 +32,8 @@ def chat_template_seeds():
 
 
 def gateway_request_seeds():
-    """A byte (p: completion, c: chat, o: where a request comes from, h: headers with a key, k: a file of keys), then what it says."""
+    """A byte (p: completion, c: chat, t: predict, i: infer, g: generate, a: AMP, s: WebSocket, o: where a request comes from, h: headers with a key, k: a file of
+    keys), then what it says; or a path."""
     completion = {"model": "m", "prompt": "Once", "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "n": 2, "stop": ["a", "b"], "seed": -3,
                   "logit_bias": {"5": -100}, "stream": True, "stream_options": {"include_usage": True}, "echo": True, "logprobs": 0, "suffix": None}
     chat = {"model": "m", "messages": [{"role": "developer", "content": "S"}, {"role": "user", "name": "Ann", "content": [{"type": "text", "text": "\u00e9"}]},
@@ -41,11 +42,28 @@ def gateway_request_seeds():
 
     key = {"name": "ci", "hash": "0f" * 32, "created": 1764255600, "expires": 1800000000, "models": ["m", "a/b"], "concurrent_requests": 4,
            "requests_per_minute": 60, "tokens_per_minute": 100000}
+    drawn = {"max_tokens": 3, "temperature": 0.5, "top_p": 0.9, "top_k": 4, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1,
+             "repetition_penalty": 1.5, "seed": 7, "stop": ["a", {"b64": "Yg=="}]}
+    tensor = {"name": "text", "shape": [2, 1], "datatype": "BYTES", "data": [["a"], ["b"]], "parameters": {}}
+    infer = {"id": "7", "inputs": [tensor], "outputs": [{"name": "text", "parameters": {"binary_data": False}}],
+             "parameters": {"max_tokens": 3, "stop": "x", "ignore_eos": True, "binary_data_output": False}}
+    said = {"text": "Hi", "max_tokens": 3, "stop": ["x"], "seed": 5}
 
     def body(kind, fields):
         return kind + json.dumps(fields).encode()
 
-    return {"completion": body(b"p", completion), "ids": body(b"p", {**completion, "prompt": [1, 2, 3]}), "id_lists": body(b"p", {**completion, "prompt": [[1], [2]]}),
+    families = {"instances": body(b"t", {"signature_name": "serving_default", "instances": ["a", {"b64": "Yg=="}]}),
+                "rows": body(b"t", {"instances": [{"text": "a", **drawn}, {"text": "b", **drawn}]}),
+                "columns": body(b"t", {"inputs": {"text": ["a", "b"], "seed": [1, 2], "stop": [["x"], ["y"]]}}),
+                "bytes": body(b"t", {"signature_name": "serving_bytes", "inputs": [{"b64": "Yg=="}]}),
+                "examples": body(b"t", {"context": {"x": 1}, "examples": [{"y": 2}]}), "infer": body(b"i", infer),
+                "infer_flat": body(b"i", {"inputs": [{**tensor, "data": ["a", "b"]}]}), "generate": body(b"g", {"text_input": "a", "parameters": {"stream": True}}),
+                "said": body(b"a", said), "prediction": body(b"a", {"model": "m", "input": json.dumps({"userId": 1})}),
+                "conversation": body(b"a", {"messages": chat["messages"]}),
+                "target": body(b"a", {"model_id": "m", "input_parameters": {"rooms": 3}, "output_target": "price"}),
+                "socket": body(b"s", {"id": "1", **said}), "cancel": body(b"s", {"type": "cancel"}),
+                "verb": b"/v1/models/a:b/versions/1:Predict", "section": b"/v1/models/m/labels/x/metadata", "envelope": b"/api/v1/models"}
+    return {**families, "completion": body(b"p", completion), "ids": body(b"p", {**completion, "prompt": [1, 2, 3]}), "id_lists": body(b"p", {**completion, "prompt": [[1], [2]]}),
             "texts": body(b"p", {**completion, "prompt": ["a", "b"]}), "chat": body(b"c", chat), "tools": body(b"c", {**chat, "tools": [{"type": "function"}]}),
             "image": body(b"c", {**chat, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "unknown": body(b"c", {**chat, "surprise": 1}),
             "huge_numbers": b'p{"model":"m","prompt":[18446744073709551615,-9223372036854775808,1e999],"n":1e400}', "twice": b'p{"model":"m","model":"n"}',
