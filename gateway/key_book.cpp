@@ -41,8 +41,8 @@ class Entry {
     ApiKey key;
     key.name = text("name");
     if (!parse_hash(text("hash"), key.hash)) fail("'hash' must be 64 hexadecimal digits");
-    key.created = time("created").value_or(std::chrono::sys_seconds{});
-    key.expires = time("expires");
+    key.created = moment("created").value_or(std::chrono::sys_seconds{});
+    key.expires = moment("expires");
     models(key.models);
     key.limits.concurrent_requests = limit("concurrent_requests");
     key.limits.requests_per_minute = limit("requests_per_minute");
@@ -80,7 +80,7 @@ class Entry {
     fail(std::string("'") + field + "' must be an integer from " + std::to_string(min) + " to " + std::to_string(max));
     return {};
   }
-  std::optional<std::chrono::sys_seconds> time(const char* field) {
+  std::optional<std::chrono::sys_seconds> moment(const char* field) {
     const auto seconds = integer(field, 0, time_max);
     if (!seconds) return {};
     return std::chrono::sys_seconds(std::chrono::seconds(*seconds));
