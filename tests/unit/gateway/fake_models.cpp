@@ -100,6 +100,7 @@ Result<gateway::ClusterLoad> FakeModels::load() {
 }
 
 Result<gateway::ModelWithText> FakeModels::find(const std::string& name) {
+  if (finding) finding();
   TESSERA_TRY(const auto models, list());
   const auto found = std::ranges::find(models, name, &gateway::ServedModel::name);
   if (found == models.end()) return Error{ErrorCode::not_found, "there is no deployment " + name};

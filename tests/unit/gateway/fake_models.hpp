@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,6 +43,7 @@ class FakeModels final : public gateway::ModelSource {
   std::optional<Error> list_fails;
   bool serves = true;
   std::vector<gateway::StreamSpec> started;
+  std::function<void()> finding;  ///< called by find(), on its thread
 
  private:
   class Stream;
