@@ -251,6 +251,7 @@ void LiveStream::end(std::optional<client::FinishReason> reason, std::optional<c
   const TimePoint now = timers_.now();
   summary_.reason = reason.value_or(client::FinishReason::cancelled);
   summary_.resumptions = static_cast<std::uint32_t>(frontend_.resumptions());
+  summary_.cached_tokens = frontend_.cached_tokens();
   summary_.seconds = seconds_between(started_, now);
   if (summary_.tokens > 0) summary_.decode_seconds = seconds_between(first_token_, last_token_);
   queue_->set_summary(summary_);

@@ -21,7 +21,7 @@ struct Admission {
 const char* Access::scheme() const { return options_.tls_certificate.empty() ? "http" : "https"; }
 
 bool Access::needs_key(const RouteMatch& match) const {
-  if (keys_ == nullptr || match.set == RouteSet::health) return false;
+  if (keys_ == nullptr || match.set == RouteSet::health || match.set == RouteSet::page) return false;
   return match.set != RouteSet::metrics || !options_.open_metrics;
 }
 

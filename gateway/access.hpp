@@ -1,7 +1,8 @@
 // Access: who may ask a gateway what.
 //
 //   without keys:  programs of this machine (origin.hpp), and pages of the sites that were named (cors.hpp)
-//   with keys:     whoever shows a key that is good, within its models and limits; /health/* answers everybody
+//   with keys:     whoever shows a key that is good, within its models and limits; /health/* and the page (which has
+//                   nothing to tell, and asks with the key that it is given) answer everybody
 #pragma once
 
 #include <kj/async.h>

@@ -28,18 +28,25 @@ std::string encoded(const std::string& name) {
   return text;
 }
 
-/// Where a model takes predictions and tells about itself, under the name that the client knows this server by.
-std::string endpoint_of(const std::string& host, const std::string& model) {
-  return (host.empty() ? "" : "http://" + host) + "/api/v1/models/" + encoded(model);
+/// As the client knows this server; empty where it did not say.
+std::string base_of(const HttpCall& call) {
+  const std::string& host = call.request().host;
+  if (host.empty()) return {};
+  return (call.options().tls_certificate.empty() ? "http://" : "https://") + host;
+}
+
+/// Where a model takes predictions and tells about itself.
+std::string endpoint_of(const std::string& base, const std::string& model) {
+  return base + "/api/v1/models/" + encoded(model);
 }
 
 const char* state_of(const ServedModel& model) { return model.serves ? "serving" : "waiting"; }
 
-Json details_json(const ServedModel& model, const std::string& host) {
+Json details_json(const ServedModel& model, const std::string& base) {
   return {{"name", model.name},
           {"version", model_version},
           {"state", state_of(model)},
-          {"endpoint", endpoint_of(host, model.name)},
+          {"endpoint", endpoint_of(base, model.name)},
           {"content_id", model.content_id},
           {"profile", model.profile},
           {"created", model.first_seen_unix_s},
@@ -104,9 +111,9 @@ struct Trial {
 
 Json endpoint_json(const std::string& endpoint) { return envelope({{"endpoint", endpoint}}); }
 
-Outcome<Trial> start_trial(Services& services, const std::string& body, const std::string& host) {
+Outcome<Trial> start_trial(Services& services, const std::string& body, const std::string& base) {
   TESSERA_TRY(const AmpRequest request, deployed(services, body));
-  Trial trial{endpoint_of(host, request.model), {}};
+  Trial trial{endpoint_of(base, request.model), {}};
   if (!request.input) return trial;
   const auto answer = [endpoint = trial.endpoint](const std::vector<FinishedChoice>&) {
     return endpoint_json(endpoint);
@@ -120,10 +127,10 @@ Outcome<Trial> start_trial(Services& services, const std::string& body, const st
 kj::Promise<void> deploy(HttpCall& call, Services& services) {
   if (const auto error = check_draining(services)) return call.send_error(*error);
   return call.read_body()
-      .then([&services, host = call.request().host](Outcome<std::string> body) -> kj::Promise<Outcome<Trial>> {
+      .then([&services, base = base_of(call)](Outcome<std::string> body) -> kj::Promise<Outcome<Trial>> {
         if (!body) return Outcome<Trial>(body.error());
         return services.pool.run<Trial>(
-            [&services, host, text = *std::move(body)] { return start_trial(services, text, host); });
+            [&services, base, text = *std::move(body)] { return start_trial(services, text, base); });
       })
       .then([&call, &services](Outcome<Trial> trial) {
         if (!trial) return call.send_error(trial.error());
@@ -132,20 +139,20 @@ kj::Promise<void> deploy(HttpCall& call, Services& services) {
       });
 }
 
-Outcome<Json> list_in_envelope(Services& services, const std::string& host) {
+Outcome<Json> list_in_envelope(Services& services, const std::string& base) {
   const auto models = services.models.list();
   if (!models) return to_api_error(models.error());
   Json list = Json::array();
-  for (const ServedModel& model : *models) list.push_back(details_json(model, host));
+  for (const ServedModel& model : *models) list.push_back(details_json(model, base));
   return envelope(std::move(list));
 }
 
-Outcome<Json> show_in_envelope(Services& services, const std::string& name, const std::string& host) {
+Outcome<Json> show_in_envelope(Services& services, const std::string& name, const std::string& base) {
   const auto models = services.models.list();
   if (!models) return to_api_error(models.error());
   const auto found = std::ranges::find(*models, name, &ServedModel::name);
   if (found == models->end()) return model_not_found(name);
-  return envelope(details_json(*found, host));
+  return envelope(details_json(*found, base));
 }
 
 /// `configured`, or the one model that there is.
@@ -193,12 +200,11 @@ Outcome<GenerationPlan> plan_target(Services& services, const Json& body) {
 void add_amp_routes(Router& router, Services& services) {
   router.add("POST", "/api/v1/models", [&services](HttpCall& call) { return deploy(call, services); });
   router.add("GET", "/api/v1/models", [&services](HttpCall& call) {
-    return answer_json(call, services,
-                       [&services, host = call.request().host] { return list_in_envelope(services, host); });
+    return answer_json(call, services, [&services, base = base_of(call)] { return list_in_envelope(services, base); });
   });
   router.add("GET", "/api/v1/models/{}", [&services](HttpCall& call) {
-    return answer_json(call, services, [&services, name = call.captured[0], host = call.request().host] {
-      return show_in_envelope(services, name, host);
+    return answer_json(call, services, [&services, name = call.captured[0], base = base_of(call)] {
+      return show_in_envelope(services, name, base);
     });
   });
   router.add("POST", "/api/v1/models/{}",

@@ -34,6 +34,7 @@ class ClusterStream final : public TokenStream {
   bool done() const override { return queue_->drained(); }
   std::optional<client::Error> error() const override { return queue_->error(); }
   std::vector<PromptScore> scores() const override { return *scores_; }
+  std::uint32_t cached_tokens() const override { return queue_->summary().cached_tokens; }
 
  private:
   const std::weak_ptr<frontend::ClientCore> core_;
@@ -156,6 +157,7 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.end_tokens = spec.end_tokens;
   settings.request.score_prompt = spec.score_prompt;
   settings.request.alternatives = spec.alternatives;
+  settings.request.tenant = spec.tenant;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;
   settings.scores = std::make_shared<std::vector<PromptScore>>();

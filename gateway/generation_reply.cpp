@@ -32,7 +32,8 @@ const char* reason_text(client::FinishReason reason) {
 Json usage_json(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
 std::unique_ptr<GenerationReply> make_whole_reply(std::function<Json(const std::vector<FinishedChoice>&)> whole) {

@@ -28,6 +28,7 @@ struct FinishedChoice {
 
 struct Usage {
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+  std::uint64_t cached_tokens = 0;  ///< of the prompt, that earlier requests had computed
 };
 
 /// Makes JSON; confined to one thread.

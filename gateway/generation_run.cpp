@@ -142,7 +142,11 @@ class GenerationRun {
     const bool stopped = std::ranges::all_of(
         choices_, [](const Choice& choice) { return choice.whole.reason != client::FinishReason::length; });
     outcome_ = stopped ? GenerationEnd::stop : GenerationEnd::length;
-    const Usage usage{plan().prompt_tokens, tokens()};
+    Usage usage{plan().prompt_tokens, tokens()};
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+      // The choices of one prompt have it in common.
+      if (plan().choices[i].spec.sampling.choice == 0) usage.cached_tokens += started_.streams[i]->cached_tokens();
+    }
     GenerationReply& reply = *plan().reply;
     if (plan().stream) {
       reply.tell_end(usage, events);

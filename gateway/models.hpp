@@ -47,6 +47,7 @@ struct StreamSpec {
   std::shared_ptr<const Tokenizer> tokenizer;
   bool score_prompt = false;       ///< also the log-probability of every prompt token but the first
   std::uint32_t alternatives = 0;  ///< beside each token and score; at most alternatives_max
+  std::string tenant = {};         ///< see StreamRequest
 };
 
 /// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.
@@ -60,6 +61,8 @@ class TokenStream {
   virtual std::optional<client::Error> error() const = 0;
   /// Of prompt tokens 1, 2, …; complete once it is done.
   virtual std::vector<PromptScore> scores() const = 0;
+  /// Of the prompt, those that earlier streams had computed; known once it is done.
+  virtual std::uint32_t cached_tokens() const = 0;
 };
 
 /// A node's load, as its last heartbeat had it.

@@ -30,8 +30,8 @@ struct GatewayOptions {
   std::string access_log;                   ///< a file, or "-"; empty: none
   std::function<bool()> reopen_access_log;  ///< see access_log.hpp
 
-  std::size_t http_threads = 1;  ///< event loops, which share the ports
-  std::size_t workers = 4;       ///< threads that tokenize and wait for the cluster
+  std::size_t http_threads = 1;    ///< event loops, which share the ports
+  std::size_t workers = 4;         ///< threads that tokenize and wait for the cluster
   std::string default_model = {};  ///< of requests that name none; empty: the only one
 
   std::size_t body_bytes_max = std::size_t{16} << 20;    ///< 413

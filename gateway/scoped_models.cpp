@@ -22,6 +22,7 @@ class CountedStream final : public TokenStream {
   bool done() const override { return stream_->done(); }
   std::optional<client::Error> error() const override { return stream_->error(); }
   std::vector<PromptScore> scores() const override { return stream_->scores(); }
+  std::uint32_t cached_tokens() const override { return stream_->cached_tokens(); }
 
  private:
   const std::unique_ptr<TokenStream> stream_;
@@ -34,6 +35,11 @@ Result<void> ScopedModels::check(const std::string& model) const {
   if (is_for(key_, model)) return {};
   return Error{ErrorCode::denied, "this API key is not for the model '" + shortened(model) +
                                       "'; GET /v1/models lists those that it is for"};
+}
+
+std::string ScopedModels::tenant_of(const ApiKey& key) {
+  constexpr std::size_t digits = 32;
+  return to_hex(key.hash).substr(0, digits);
 }
 
 Result<std::vector<ServedModel>> ScopedModels::list() {
@@ -49,7 +55,9 @@ Result<ModelWithText> ScopedModels::find(const std::string& name) {
 
 Result<std::unique_ptr<TokenStream>> ScopedModels::start(const StreamSpec& spec, std::function<void()> changed) {
   TESSERA_CHECK(check(spec.model));
-  TESSERA_TRY(auto stream, source_.start(spec, std::move(changed)));
+  StreamSpec own = spec;
+  own.tenant = tenant_;
+  TESSERA_TRY(auto stream, source_.start(own, std::move(changed)));
   // The choices of one request share their prompt.
   if (spec.sampling.choice == 0) usage_->spend_tokens(spec.prompt.size());
   return std::unique_ptr<TokenStream>(std::make_unique<CountedStream>(std::move(stream), usage_));

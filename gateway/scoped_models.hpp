@@ -16,7 +16,7 @@ namespace tessera::gateway {
 class ScopedModels final : public ModelSource {
  public:
   ScopedModels(ModelSource& source, const ApiKey& key, std::shared_ptr<KeyUsage> usage)
-      : source_(source), key_(key), usage_(std::move(usage)) {}
+      : source_(source), key_(key), tenant_(tenant_of(key)), usage_(std::move(usage)) {}
 
   Result<std::vector<ServedModel>> list() override;
   /// Of the whole gateway; see Access for who may see it.
@@ -28,9 +28,12 @@ class ScopedModels final : public ModelSource {
 
  private:
   Result<void> check(const std::string& model) const;
+  /// Of the secret, as the next key of the name is another's.
+  static std::string tenant_of(const ApiKey& key);
 
   ModelSource& source_;
   const ApiKey key_;
+  const std::string tenant_;
   const std::shared_ptr<KeyUsage> usage_;
 };
 

@@ -111,7 +111,9 @@ void add_tensorflow_routes(Router& router, Services& services) {
              [&services](HttpCall& call) { return refuse(call, services, of_version(call), "regress"); });
   router.add("POST", "/v1/models/{}/labels/{}:regress",
              [&services](HttpCall& call) { return refuse(call, services, of_label(call), "regress"); });
-  // The status of all versions is part of OpenAI's object, GET /v1/models/{}.
+  // Where OpenAI's routes are offered as well, theirs comes first: one object for both.
+  router.add("GET", "/v1/models/{}",
+             [&services](HttpCall& call) { return show_status(call, services, of_name(call)); });
   router.add("GET", "/v1/models/{}/versions/{}",
              [&services](HttpCall& call) { return show_status(call, services, of_version(call)); });
   router.add("GET", "/v1/models/{}/labels/{}",

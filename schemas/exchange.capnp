@@ -144,6 +144,7 @@ struct TransferCommand {
     computed @11 :UInt32;  # positions whose K and V are in the pages
     scored @12 :UInt32;  # prompt scores that were sent
     alternatives @13 :UInt32;  # to send beside each token and score
+    tenant @14 :Text;  # whose it is; at most 64 bytes
   }
 
   struct Sampling {

@@ -20,6 +20,7 @@ struct StreamRequest {
   endTokens @7 :List(Int32);
   scorePrompt @8 :Bool;
   alternatives @9 :UInt32;  # to send beside each token and score
+  tenant @10 :Text;  # whose it is; at most 64 bytes
 
   struct Sampling {
     temperature @0 :Float32;

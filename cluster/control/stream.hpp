@@ -13,6 +13,8 @@
 
 namespace tessera {
 
+inline constexpr std::size_t tenant_bytes_max = 64;
+
 /// What a frontend sends to open a stream, or to resume it at another conductor. Everything that the tokens depend on.
 struct StreamRequest {
   StreamId id;
@@ -24,6 +26,9 @@ struct StreamRequest {
   std::vector<TokenId> end_tokens;
   bool score_prompt = false;       ///< also send the log-probability of every prompt token but the first
   std::uint32_t alternatives = 0;  ///< to send beside each token and score; at most alternatives_max
+  /// Whose it is: KV pages are shared only within a tenant, and tenants take turns. No token depends on it. At most
+  /// tenant_bytes_max.
+  std::string tenant = {};
 };
 
 /// One token of a stream. `index` counts the stream's output tokens from 0.

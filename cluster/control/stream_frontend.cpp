@@ -99,7 +99,10 @@ void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out)
     if (phase_ != Phase::ended) relocate(now, out);
     return;
   }
-  if (request_.delivered.size() > before) backoff_ = timeouts_.backoff_first;
+  if (request_.delivered.size() > before) {
+    backoff_ = timeouts_.backoff_first;
+    if (!cached_) cached_ = update.cached_tokens;
+  }
   if (update.failed) {
     close(out, false);
     return fail(std::move(*update.failed), out);

@@ -119,6 +119,8 @@ class StreamFrontend {
   const StreamRequest& request() const { return request_; }
   /// Times that the stream was opened again, for figures.
   std::uint64_t resumptions() const { return opens_ > 0 ? opens_ - 1 : 0; }
+  /// Of the prompt, those that the first conductor need not compute; known with the first token.
+  std::uint32_t cached_tokens() const { return cached_.value_or(0); }
 
  private:
   enum class Phase { idle, backing_off, locating, opening, open, ended };
@@ -150,6 +152,7 @@ class StreamFrontend {
   std::uint64_t opens_ = 0;
   std::optional<StreamLocation> location_;
   std::uint32_t scores_ = 0;  ///< prompt scores 1 .. scores_ were delivered
+  std::optional<std::uint32_t> cached_;
   std::chrono::milliseconds backoff_;
   TimePoint due_;  ///< of the phase
   std::optional<TimePoint> deadline_;

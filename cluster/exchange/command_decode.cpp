@@ -160,6 +160,9 @@ class Decoder {
     request.tokens_max = in.getTokensMax();
     request.score_prompt = in.getScorePrompt();
     request.alternatives = in.getAlternatives();
+    const capnp::Text::Reader tenant = in.getTenant();
+    TESSERA_CHECK(check_size("a tenant's name", tenant.size(), 0, tenant_bytes_max));
+    request.tenant.assign(tenant.begin(), tenant.size());
     sequence.computed = in.getComputed();
     sequence.scored = in.getScored();
     const std::size_t known = request.prompt.size() + sequence.generated.size();

@@ -79,6 +79,7 @@ void write(schema::TransferCommand::Sequence::Builder out, const TransferSequenc
   set_tokens(out.initEndTokens(size_of(request.end_tokens)), request.end_tokens);
   out.setScorePrompt(request.score_prompt);
   out.setAlternatives(request.alternatives);
+  out.setTenant({request.tenant.data(), request.tenant.size()});
   set_pages(out.initPages(size_of(sequence.pages)), sequence.pages);
   out.setComputed(sequence.computed);
   out.setScored(sequence.scored);

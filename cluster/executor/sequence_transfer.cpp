@@ -19,6 +19,7 @@ SequenceSpec spec_of(StreamRequest request) {
   spec.end_tokens = std::move(request.end_tokens);
   spec.score_prompt = request.score_prompt;
   spec.alternatives = request.alternatives;
+  spec.tenant_salt = std::move(request.tenant);
   return spec;
 }
 
@@ -28,8 +29,8 @@ std::vector<TransferSequence> to_transfer(const std::vector<SequenceState>& stat
   for (const SequenceState& state : states) {
     TransferSequence sequence;
     const SequenceSpec& spec = state.spec;
-    sequence.request = {stream_of(spec.key), deployment,      spec.prompt,       spec.delivered,   spec.tokens_max,
-                        spec.sampling,       spec.end_tokens, spec.score_prompt, spec.alternatives};
+    sequence.request = {stream_of(spec.key), deployment,      spec.prompt,       spec.delivered,    spec.tokens_max,
+                        spec.sampling,       spec.end_tokens, spec.score_prompt, spec.alternatives, spec.tenant_salt};
     const bool inside =
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < kv_pages; });
     if (spec.score_prompt) {

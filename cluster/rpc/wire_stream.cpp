@@ -120,6 +120,7 @@ void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
   write_ids(out.initEndTokens(length(value.end_tokens.size())), value.end_tokens);
   out.setScorePrompt(value.score_prompt);
   out.setAlternatives(value.alternatives);
+  out.setTenant(text(value.tenant));
 }
 
 StreamRequest read(schema::StreamRequest::Reader in) {
@@ -133,7 +134,9 @@ StreamRequest read(schema::StreamRequest::Reader in) {
   request.end_tokens = read_ids(in.getEndTokens());
   request.score_prompt = in.getScorePrompt();
   request.alternatives = in.getAlternatives();
+  request.tenant = read(in.getTenant());
   if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
+  if (request.tenant.size() > tenant_bytes_max) malformed("a stream's tenant has too long a name");
   if (request.delivered.size() > request.tokens_max) malformed("a stream has more tokens than it asks for");
   return request;
 }

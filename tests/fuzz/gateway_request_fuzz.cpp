@@ -1,7 +1,7 @@
-// Bodies of HTTP requests, messages of WebSockets, paths, where a request says that it comes from, the key that it shows,
-// and files of keys. Input: a body; its first byte chooses what it is a body of. What is accepted keeps within the
-// protocol's ranges, what is refused has a message and a status of a client's mistake, and an answer that repeats it is
-// valid JSON on one line.
+// Bodies of HTTP requests, messages of WebSockets, paths, where a request says that it comes from, the key that it
+// shows, and files of keys. Input: a body; its first byte chooses what it is a body of. What is accepted keeps within
+// the protocol's ranges, what is refused has a message and a status of a client's mistake, and an answer that repeats
+// it is valid JSON on one line.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

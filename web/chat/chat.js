@@ -6,6 +6,7 @@ const element = (id) => document.getElementById(id);
 let messages = [];              // of the conversation, as the protocol has them
 const plainModels = new Set();  // that have no chat template
 let running = null;             // the AbortController of the answer that comes
+let key = sessionStorage.getItem('tessera-key') ?? '';  // where the server wants one; it leaves this tab with requests only
 
 function show(role, text) {
   const article = document.createElement('article');
@@ -28,8 +29,16 @@ async function errorOf(response) {
   }
 }
 
+// The API, with the key, if there is one. Where it does not do, another can be given.
+async function call(path, options = {}) {
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  const response = await fetch(path, { ...options, headers });
+  if (response.status === 401) element('key-label').hidden = false;
+  return response;
+}
+
 async function loadModels() {
-  const response = await fetch('/v1/models');
+  const response = await call('/v1/models');
   if (!response.ok) throw new Error((await errorOf(response)).message);
   const select = element('model');
   select.replaceChildren(...(await response.json()).data.map((model) => new Option(model.id)));
@@ -69,7 +78,7 @@ function request(model) {
 
 async function ask(model) {
   const [path, body] = request(model);
-  const response = await fetch(path, {
+  const response = await call(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
@@ -144,5 +153,10 @@ element('clear').addEventListener('click', () => {
   messages = [];
   element('messages').replaceChildren();
   setStatus('');
+});
+element('key').addEventListener('change', (event) => {
+  key = event.target.value.trim();
+  sessionStorage.setItem('tessera-key', key);
+  loadModels().catch((error) => setStatus(error.message));
 });
 loadModels().catch((error) => setStatus(error.message));

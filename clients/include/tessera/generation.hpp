@@ -92,6 +92,7 @@ struct GenerateSummary {
   FinishReason reason = FinishReason::length;
   std::uint32_t tokens = 0;
   std::uint32_t resumptions = 0;     ///< times that it went on at another conductor
+  std::uint32_t cached_tokens = 0;   ///< of the prompt, that earlier streams had computed
   double first_token_seconds = 0;    ///< from generate() to the first token
   double seconds = 0;                ///< from generate() to the end
   double decode_seconds = 0;         ///< from the first to the last token

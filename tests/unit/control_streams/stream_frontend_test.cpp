@@ -103,10 +103,14 @@ BOOST_AUTO_TEST_CASE(locates_opens_delivers_and_finishes) {
   stream.open_at(first);
   StreamUpdate update = stream.update({{0, 10}, {1, 11}});
   update.scores = {{1, -0.5f}};
+  update.cached_tokens = 7;
   stream.feed(StreamInput::Update{stream.attempt, update});
+  BOOST_CHECK_EQUAL(stream.frontend.cached_tokens(), 7u);
   update = stream.update({{2, 99}});
+  update.cached_tokens = 3;  // of another admission
   update.finished = FinishReason::end_token;
   stream.feed(StreamInput::Update{stream.attempt, update});
+  BOOST_CHECK_EQUAL(stream.frontend.cached_tokens(), 7u);
   BOOST_CHECK(stream.tokens == (std::vector<TokenId>{10, 11, 99}));
   BOOST_CHECK_EQUAL(stream.scores, 1u);
   BOOST_CHECK(stream.finished == FinishReason::end_token);

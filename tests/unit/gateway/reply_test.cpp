@@ -166,11 +166,14 @@ BOOST_AUTO_TEST_CASE(without_a_tokenizer_ids_stand_for_text) {
 }
 
 BOOST_AUTO_TEST_CASE(a_prompts_first_token_has_no_log_probability) {
-  const auto tokens = prompt_tokens(*byte_tokenizer(), {1, byte_token('a'), byte_token('b')}, {-1, -2});
+  const std::vector<PromptScore> scores{{1, -1, {}}, {2, -2, {{byte_token('c'), -0.5f}}}};
+  const auto tokens = prompt_tokens(*byte_tokenizer(), {1, byte_token('a'), byte_token('b')}, scores);
   BOOST_TEST(tokens.size() == 3u);
   BOOST_TEST(!tokens[0].log_probability.has_value());
   BOOST_TEST(*tokens[2].log_probability == -2.0f);
   BOOST_TEST(tokens[2].offset == 1u);
+  BOOST_REQUIRE(tokens[2].alternatives.size() == 1u);
+  BOOST_TEST(tokens[2].alternatives[0].bytes == "c");
 }
 
 BOOST_AUTO_TEST_CASE(a_whole_completion_has_every_field_of_the_protocol) {
@@ -179,10 +182,10 @@ BOOST_AUTO_TEST_CASE(a_whole_completion_has_every_field_of_the_protocol) {
   choice.text = "Hi";
   choice.reason = Reason::end_token;
   BOOST_TEST(
-      to_text(reply->whole({choice}, {3, 2})) ==
+      to_text(reply->whole({choice}, {3, 2, 1})) ==
       R"({"id":"cmpl-1","object":"text_completion","created":1234,"model":"story","system_fingerprint":"cpu-1_0",)"
       R"("choices":[{"text":"Hi","index":0,"logprobs":null,"finish_reason":"stop"}],)"
-      R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}})");
+      R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}})");
 }
 
 BOOST_AUTO_TEST_CASE(a_whole_chat_has_a_message_with_a_refusal_that_is_null) {

@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(whoever_shows_a_key_is_let_in_and_others_are_not) {
   for (const std::string& shown :
        {std::string(), bearer(draw_key()), bearer(keys.secret + "0"), bearer(keys.secret.substr(0, 20)), bearer(""),
         "X-Api-Key: x\r\n" + bearer(std::string(1000, 'k')), std::string("Authorization: Basic eDp5\r\n")}) {
-    for (const char* const path : {"/v1/models", "/metrics", "/", "/openapi.json", "/v1/nothing"}) {
+    for (const char* const path : {"/v1/models", "/metrics", "/v1/nothing"}) {
       const HttpAnswer refused = client.get(path, shown);
       BOOST_TEST(refused.status == 401, path);
       BOOST_TEST(error_code(refused) == "invalid_api_key");
@@ -73,8 +73,28 @@ BOOST_AUTO_TEST_CASE(whoever_shows_a_key_is_let_in_and_others_are_not) {
     BOOST_TEST(client.post(complete, hello, shown).status == 401);
     BOOST_TEST(client.get("/health/live", shown).status == 200);
     BOOST_TEST(client.get("/health/ready", shown).status == 200);
+    // The page is the same everywhere, and asks for a key itself.
+    BOOST_TEST(client.get("/", shown).status == 200);
+    BOOST_TEST(client.get("/chat.js", shown).body.find("Authorization") != std::string::npos);
+    BOOST_TEST(client.get("/openapi.json", shown).status == 200);
   }
   BOOST_TEST(keys.server->models.started.size() == started);
+}
+
+BOOST_AUTO_TEST_CASE(each_key_is_a_tenant_of_its_own) {
+  KeyServer keys;
+  HttpClient client(keys.port());
+  const std::string second = keys.add(named("second"));
+  for (const std::string& secret : {keys.secret, second, second}) client.post(complete, hello, bearer(secret));
+  BOOST_REQUIRE(static_cast<bool>(remove_key(keys.file, "second")));
+  client.post(complete, hello, bearer(keys.add(named("second"))));
+  const std::vector<gateway::StreamSpec>& started = keys.server->models.started;
+  BOOST_REQUIRE(started.size() == 4u);
+  BOOST_TEST(!started[0].tenant.empty());
+  BOOST_TEST(started[0].tenant.size() <= tenant_bytes_max);
+  BOOST_TEST(started[0].tenant != started[1].tenant);
+  BOOST_TEST(started[1].tenant == started[2].tenant);
+  BOOST_TEST(started[1].tenant != started[3].tenant);
 }
 
 BOOST_AUTO_TEST_CASE(a_refusal_never_repeats_what_was_shown) {

@@ -38,7 +38,9 @@ BOOST_AUTO_TEST_CASE(a_completion_in_one_piece_and_as_a_stream_is_the_same) {
   BOOST_TEST(whole.status == 200);
   BOOST_TEST(whole.json()["choices"][0]["text"] == "Hello, world");
   BOOST_TEST(whole.json()["choices"][0]["finish_reason"] == "stop");
-  BOOST_TEST(whole.json()["usage"].dump() == R"({"prompt_tokens":2,"completion_tokens":13,"total_tokens":15})");
+  BOOST_TEST(
+      whole.json()["usage"].dump() ==
+      R"({"prompt_tokens":2,"completion_tokens":13,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":1}})");
   BOOST_TEST(whole.headers.at("x-tessera-seed") == "4711");
   const HttpAnswer stream = client.post(complete, hello_stream);
   BOOST_TEST(stream.headers.at("content-type") == "text/event-stream; charset=utf-8");

@@ -65,7 +65,8 @@ BOOST_AUTO_TEST_CASE(the_end_has_usage_and_seed) {
   BOOST_TEST(client.message().dump() == R"({"type":"text","text":"H"})");
   BOOST_TEST(
       client.message().dump() ==
-      R"({"type":"end","finish_reason":"length","usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3},)"
+      R"({"type":"end","finish_reason":"length","usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3,)"
+      R"("prompt_tokens_details":{"cached_tokens":1}},)"
       R"("seed":4711})");
 }
 

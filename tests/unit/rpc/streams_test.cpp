@@ -20,6 +20,7 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.end_tokens = {2, 3};
   request.score_prompt = true;
   request.alternatives = 2;
+  request.tenant = "ours";
   return request;
 }
 
@@ -64,6 +65,7 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.end_tokens == sent.end_tokens);
   BOOST_TEST(request.score_prompt);
   BOOST_TEST(request.alternatives == 2u);
+  BOOST_TEST(request.tenant == "ours");
   BOOST_TEST(request.sampling.temperature == 0.5f);
   BOOST_TEST(request.sampling.top_k == 40u);
   BOOST_TEST(request.sampling.top_p == 0.9f);
