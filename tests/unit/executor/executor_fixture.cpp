@@ -27,7 +27,7 @@ bool same_float(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 }  // namespace
 
 bool same(const StreamRecord& a, const StreamRecord& b) {
-  return a.tokens == b.tokens && a.alternatives == b.alternatives &&
+  return a.tokens == b.tokens && a.alternatives == b.alternatives && a.score_alternatives == b.score_alternatives &&
          same_bits(a.log_probabilities, b.log_probabilities) && same_bits(a.scores, b.scores) &&
          a.finished == b.finished && !a.gap && !b.gap && !a.changed && !b.changed;
 }
@@ -64,7 +64,8 @@ StreamRecord undisturbed(const std::shared_ptr<const Checkpoint>& checkpoint, co
       if (scored && !request.score_prompt) continue;
       const LogProbabilities row(**ops, std::span(logits).subspan((i - 1) * vocab, vocab));
       if (scored) record.scores.push_back(row.of(request.prompt[i]));
-      if (request.alternatives > 0) record.alternatives.push_back(row.best(request.alternatives));
+      if (request.alternatives == 0) continue;
+      (scored ? record.score_alternatives : record.alternatives).push_back(row.best(request.alternatives));
     }
   }
   return record;
@@ -116,7 +117,7 @@ void Frontends::take(const std::vector<StreamUpdate>& updates) {
     for (const PromptScore& score : update.scores) {
       if (score.index == record.scores.size() + 1) {
         record.scores.push_back(score.log_probability);
-        if (!score.alternatives.empty()) record.alternatives.push_back(score.alternatives);
+        if (!score.alternatives.empty()) record.score_alternatives.push_back(score.alternatives);
       } else if (score.index > record.scores.size() + 1) {
         record.gap = true;
       } else if (!same_float(record.scores[score.index - 1], score.log_probability)) {

@@ -25,7 +25,7 @@ struct StreamRecord {
   std::vector<TokenId> tokens;
   std::vector<float> log_probabilities;
   std::vector<float> scores;
-  std::vector<TokenAlternatives> alternatives;  ///< of the scored tokens, then of the others
+  std::vector<TokenAlternatives> alternatives, score_alternatives;
   std::optional<FinishReason> finished;
   std::optional<Error> failed;
   bool moved = false;  ///< and not opened again since
