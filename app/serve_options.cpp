@@ -109,6 +109,8 @@ void add_serve_options(CLI::App& command, ServeOptions& options) {
   command.add_option("MODEL", options.model,
                      "Checkpoint file (.h5); without it, what a cluster has deployed is served");
   command.add_option("--name", options.name, "Name of the model in requests (default: that of its file)");
+  command.add_option("--default-model", options.gateway.default_model,
+                     "Model of requests that name none, such as POST /predict (default: the only one)");
   command.add_flag("--json", options.json, "Print one JSON object once it serves");
   add_address(command, options);
   add_model(command, options);
