@@ -66,7 +66,8 @@ class TrainDemo:
             stories = file.read().split("\n\n")[:JUDGED_STORIES]
         for number, story in enumerate(stories):
             with open(os.path.join(self.judged, f"{number}.txt"), "w", encoding="utf-8") as file:
-                file.write(f"<|endoftext|>{story.strip()}<|endoftext|>")
+                # `tessera perplexity` puts the start token before it.
+                file.write(f"{story.strip()}<|endoftext|>")
 
     def forget_other_training(self, config, check):
         """A state that another configuration left behind cannot be gone on with, and a check must not begin from what was trained before."""
