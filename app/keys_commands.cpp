@@ -1,6 +1,5 @@
 // tessera keys: the API keys of a gateway, in a file that `tessera serve --keys` looks at.
 #include <charconv>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "app/report.hpp"
 #include "gateway/key_file.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/base/utc_text.hpp"
 
 namespace tessera::app {
 
@@ -50,18 +50,7 @@ Result<std::chrono::seconds> parse_lifetime(const std::string& text) {
   return length;
 }
 
-/// "2026-11-27 14:00:05 UTC"
-std::string date_text(std::chrono::sys_seconds moment) {
-  const auto day = std::chrono::floor<std::chrono::days>(moment);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss time(moment - day);
-  char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02u %02d:%02d:%02d UTC", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()));
-  return text;
-}
+std::string date_text(std::chrono::sys_seconds moment) { return utc_text(moment, " ", " UTC"); }
 
 nlohmann::json to_json(const ApiKey& key) {
   const auto number = [](const std::optional<std::uint32_t>& limit) {

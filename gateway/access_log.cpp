@@ -1,14 +1,14 @@
 #include "gateway/access_log.hpp"
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
-#include <string_view>
 #include <unistd.h>
 
 #include "gateway/sse.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/utc_text.hpp"
+#include "runtime/base/write_all.hpp"
 
 namespace tessera::gateway {
 
@@ -18,35 +18,12 @@ constexpr const char* standard_output = "-";
 /// Beside its owner, the group may read who asked what and when.
 constexpr mode_t rights = 0640;
 
-std::string time_text(std::chrono::sys_seconds moment) {
-  const auto day = std::chrono::floor<std::chrono::days>(moment);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss time(moment - day);
-  char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()));
-  return text;
-}
-
-/// 0, or errno.
-int write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return 0;
-}
-
 }  // namespace
 
 std::string access_line(const HttpCall& call, int status, double seconds, std::chrono::sys_seconds now) {
   const HttpRequestFacts& request = call.request();
   const CallRecord& record = call.record;
-  Json json{{"time", time_text(now)},
+  Json json{{"time", utc_text(now)},
             {"request_id", request.request_id},
             {"method", request.method},
             {"path", request.path},

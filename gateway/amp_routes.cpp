@@ -1,5 +1,4 @@
 // The AMP dialects: predictions in envelopes (/api/v1), of the default model (/predict), and by targets (/api).
-#include <algorithm>
 #include <cstdio>
 
 #include "gateway/amp_request.hpp"
@@ -56,8 +55,7 @@ Json details_json(const ServedModel& model, const std::string& base) {
 Outcome<GenerationPlan> plan_row(Services& services, const std::string& name, const PromptRow& row,
                                  std::function<Json(const std::vector<FinishedChoice>&)> answer) {
   TESSERA_TRY(const ModelWithText model, find_model(services.models, name));
-  return plan_rows(services.models, model, {row}, make_whole_reply(std::move(answer)), services.budget.streams_max(),
-                   local_time(services.calendar.now()));
+  return plan_rows(services, model, {row}, make_whole_reply(std::move(answer)));
 }
 
 Json enveloped_row(const std::vector<FinishedChoice>& choices) { return envelope(row_json(choices.front())); }
@@ -92,10 +90,10 @@ Outcome<AmpRequest> deployed(Services& services, const std::string& text) {
   }
   TESSERA_TRY(AmpRequest request, parse_amp_request(known));
   if (!beyond.empty()) return cannot_deploy(request.model, "'" + shortened(beyond) + "' asks for a new deployment");
-  const auto models = services.models.list();
-  if (!models) return to_api_error(models.error());
-  const auto found = std::ranges::find(*models, request.model, &ServedModel::name);
-  if (found == models->end()) return cannot_deploy(request.model, "'" + shortened(request.model) + "' is not deployed");
+  const auto found = find_served(services.models, request.model);
+  if (!found && found.error().code == "model_not_found")
+    return cannot_deploy(request.model, "'" + shortened(request.model) + "' is not deployed");
+  if (!found) return found.error();
   if (!found->serves)
     return to_api_error(
         {ErrorCode::unavailable, "'" + request.model + "' is deployed and does not serve yet; try again"});
@@ -148,11 +146,8 @@ Outcome<Json> list_in_envelope(Services& services, const std::string& base) {
 }
 
 Outcome<Json> show_in_envelope(Services& services, const std::string& name, const std::string& base) {
-  const auto models = services.models.list();
-  if (!models) return to_api_error(models.error());
-  const auto found = std::ranges::find(*models, name, &ServedModel::name);
-  if (found == models->end()) return model_not_found(name);
-  return envelope(details_json(*found, base));
+  TESSERA_TRY(const ServedModel model, find_served(services.models, name));
+  return envelope(details_json(model, base));
 }
 
 /// `configured`, or the one model that there is.

@@ -131,6 +131,16 @@ Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name) 
   return to_api_error(found.error());
 }
 
+Outcome<ServedModel> find_served(ModelSource& source, const std::string& name) {
+  const auto models = source.list();
+  if (!models) return to_api_error(models.error());
+  const auto found = std::ranges::find(*models, name, &ServedModel::name);
+  if (found != models->end()) return *found;
+  // Why it is not listed: there is none, or whoever asks may not use it, or it has just come.
+  TESSERA_TRY(const ModelWithText model, find_model(source, name));
+  return model.model;
+}
+
 Outcome<std::vector<TokenId>> chat_prompt(const ModelWithText& model, const Json& messages, const Json& variables,
                                           std::chrono::local_seconds now) {
   if (!model.chat || !model.tokenizer) {

@@ -38,6 +38,8 @@ struct ReplyIdentity {
 
 /// By its name in a request. Errors: 404; those of a cluster that cannot be reached.
 Outcome<ModelWithText> find_model(ModelSource& source, const std::string& name);
+/// The same, without its text. Errors: as above.
+Outcome<ServedModel> find_served(ModelSource& source, const std::string& name);
 /// The prompt that a conversation becomes; `variables` for the model's template, which may show `now`. Errors: 400
 /// where the model has no template, or the template refuses the messages.
 Outcome<std::vector<TokenId>> chat_prompt(const ModelWithText& model, const Json& messages, const Json& variables,

@@ -43,6 +43,13 @@ class HttpSink final : public GenerationSink {
   const ExtraHeaders headers_;
 };
 
+/// On a worker.
+Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& text) {
+  TESSERA_TRY(const Json body, parse_body(text));
+  TESSERA_TRY(GenerationPlan plan, make_plan(services, body));
+  return start_generation(services.models, services.budget, std::move(plan));
+}
+
 }  // namespace
 
 std::optional<ApiError> check_draining(const Services& services) {
@@ -54,10 +61,10 @@ ReplyIdentity draw_identity(const Services& services) {
   return {draw_reply_id(), services.calendar.now().time_since_epoch().count()};
 }
 
-Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& text) {
-  TESSERA_TRY(const Json body, parse_body(text));
-  TESSERA_TRY(GenerationPlan plan, make_plan(services, body));
-  return start_generation(services.models, services.budget, std::move(plan));
+Outcome<GenerationPlan> plan_rows(Services& services, const ModelWithText& model, const std::vector<PromptRow>& rows,
+                                  std::unique_ptr<GenerationReply> reply) {
+  return plan_rows(services.models, model, rows, std::move(reply), services.budget.streams_max(),
+                   local_time(services.calendar.now()));
 }
 
 kj::Promise<void> answer_generation(HttpCall& call, Services& services, StartedGeneration started) {

@@ -20,8 +20,9 @@ kj::Promise<void> generate(HttpCall& call, Services& services, MakePlan make_pla
 
 /// Answers with what runs. On the call's loop.
 kj::Promise<void> answer_generation(HttpCall& call, Services& services, StartedGeneration started);
-/// Plans and starts what a body asks for. On a worker.
-Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& body);
+/// plan_rows() of generation_plan.hpp, within the bounds of these services and by their calendar. On a worker.
+Outcome<GenerationPlan> plan_rows(Services& services, const ModelWithText& model, const std::vector<PromptRow>& rows,
+                                  std::unique_ptr<GenerationReply> reply);
 /// 503 while the server ends, when nothing new begins.
 std::optional<ApiError> check_draining(const Services& services);
 /// Of an answer that is asked for now.

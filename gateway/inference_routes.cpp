@@ -27,43 +27,32 @@ ApiError no_such_model(const ModelAtVersion& model) {
   return error;
 }
 
-Outcome<ServedModel> find_served(Services& services, const ModelAtVersion& model) {
-  const auto models = services.models.list();
-  if (!models) return to_api_error(models.error());
-  const auto found = std::ranges::find(*models, model.name, &ServedModel::name);
-  if (found == models->end() || model.version != model_version) return no_such_model(model);
-  return *found;
-}
-
-Outcome<ModelWithText> find_with_text(Services& services, const ModelAtVersion& model) {
+/// What `find` finds of the name.
+template <typename T>
+Outcome<T> find_at_version(Services& services, const ModelAtVersion& model,
+                           Outcome<T> (*find)(ModelSource&, const std::string&)) {
   if (model.version != model_version) return no_such_model(model);
-  auto found = find_model(services.models, model.name);
+  auto found = find(services.models, model.name);
   if (!found && found.error().code == "model_not_found") return no_such_model(model);
   return found;
-}
-
-Outcome<GenerationPlan> plan(Services& services, const ModelWithText& model, const std::vector<PromptRow>& rows,
-                             std::unique_ptr<GenerationReply> reply) {
-  return plan_rows(services.models, model, rows, std::move(reply), services.budget.streams_max(),
-                   local_time(services.calendar.now()));
 }
 
 kj::Promise<void> infer(HttpCall& call, Services& services, ModelAtVersion asked) {
   return generate(call, services,
                   [asked = std::move(asked)](Services& shared, const Json& body) -> Outcome<GenerationPlan> {
-                    TESSERA_TRY(const ModelWithText model, find_with_text(shared, asked));
+                    TESSERA_TRY(const ModelWithText model, find_at_version(shared, asked, find_model));
                     TESSERA_TRY(const InferRequest request, parse_infer(body));
-                    return plan(shared, model, request.rows, make_infer_reply(asked.name, request));
+                    return plan_rows(shared, model, request.rows, make_infer_reply(asked.name, request));
                   });
 }
 
 kj::Promise<void> generate_text(HttpCall& call, Services& services, ModelAtVersion asked, bool streams) {
   return generate(call, services,
                   [asked = std::move(asked), streams](Services& shared, const Json& body) -> Outcome<GenerationPlan> {
-                    TESSERA_TRY(const ModelWithText model, find_with_text(shared, asked));
+                    TESSERA_TRY(const ModelWithText model, find_at_version(shared, asked, find_model));
                     TESSERA_TRY(const GenerateRequest request, parse_generate(body, streams));
                     TESSERA_TRY(GenerationPlan result,
-                                plan(shared, model, {request.row}, make_generate_reply(asked.name, request)));
+                                plan_rows(shared, model, {request.row}, make_generate_reply(asked.name, request)));
                     result.stream = streams;
                     return result;
                   });
@@ -82,7 +71,8 @@ kj::Promise<void> server_ready(HttpCall& call, Services& services) {
 }
 
 kj::Promise<void> model_ready(HttpCall& call, Services& services, ModelAtVersion asked) {
-  return services.pool.run<ServedModel>([&services, asked = std::move(asked)] { return find_served(services, asked); })
+  return services.pool
+      .run<ServedModel>([&services, asked = std::move(asked)] { return find_at_version(services, asked, find_served); })
       .then([&call](Outcome<ServedModel> model) {
         if (!model) return call.send_error(model.error());
         return call.send_json(model->serves ? 200 : 503, to_text({{"name", model->name}, {"ready", model->serves}}));
@@ -97,7 +87,7 @@ kj::Promise<void> server_metadata(HttpCall& call) {
 
 kj::Promise<void> model_metadata(HttpCall& call, Services& services, ModelAtVersion asked) {
   return answer_json(call, services, [&services, asked = std::move(asked)]() -> Outcome<Json> {
-    TESSERA_TRY(const ServedModel model, find_served(services, asked));
+    TESSERA_TRY(const ServedModel model, find_at_version(services, asked, find_served));
     return inference_metadata_json(model.name);
   });
 }

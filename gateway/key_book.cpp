@@ -1,7 +1,6 @@
 #include "gateway/key_book.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 #include <nlohmann/json.hpp>
@@ -21,16 +20,6 @@ constexpr std::size_t secret_bytes = 32;
 constexpr std::int64_t time_max = 253'402'300'799;
 constexpr JsonBounds bounds{8, 256 * keys_max};
 
-bool parse_hash(const std::string& text, Sha256& hash) {
-  if (text.size() != 2 * hash.size()) return false;
-  for (std::size_t i = 0; i < hash.size(); ++i) {
-    const char* const begin = text.data() + 2 * i;
-    const auto [end, error] = std::from_chars(begin, begin + 2, hash[i], 16);
-    if (error != std::errc{} || end != begin + 2) return false;
-  }
-  return true;
-}
-
 /// Reads one key's object; the first thing that is wrong is the reason.
 class Entry {
  public:
@@ -40,7 +29,7 @@ class Entry {
     if (!object_.is_object()) return wrong("is no object");
     ApiKey key;
     key.name = text("name");
-    if (!parse_hash(text("hash"), key.hash)) fail("'hash' must be 64 hexadecimal digits");
+    if (!from_hex(text("hash"), key.hash)) fail("'hash' must be 64 hexadecimal digits");
     key.created = moment("created").value_or(std::chrono::sys_seconds{});
     key.expires = moment("expires");
     models(key.models);

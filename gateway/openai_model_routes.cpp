@@ -26,17 +26,10 @@ Outcome<Json> list(Services& services) {
 
 /// One object that is OpenAI's and TF Serving's: both ask here, and each takes what it knows.
 Outcome<Json> show(Services& services, const std::string& name) {
-  const auto models = services.models.list();
-  if (!models) return to_api_error(models.error());
-  for (const ServedModel& model : *models) {
-    if (model.name != name) continue;
-    Json json = model_json(model);
-    json["model_version_status"] = version_status_json(model.serves);
-    return json;
-  }
-  // Why it is not listed: there is none, or whoever asks may not use it.
-  TESSERA_TRY(const ModelWithText model, find_model(services.models, name));
-  return model_json(model.model);
+  TESSERA_TRY(const ServedModel model, find_served(services.models, name));
+  Json json = model_json(model);
+  json["model_version_status"] = version_status_json(model.serves);
+  return json;
 }
 
 }  // namespace

@@ -53,8 +53,7 @@ Outcome<StartedGeneration> start(Services& services, const std::string& model_na
   TESSERA_TRY(const SocketRequest request, parse_socket_request(text, id));
   if (auto error = check_draining(services)) return *std::move(error);
   TESSERA_TRY(const ModelWithText model, find_model(services.models, model_name));
-  TESSERA_TRY(GenerationPlan plan, plan_rows(services.models, model, {request.row}, {}, services.budget.streams_max(),
-                                             local_time(services.calendar.now())));
+  TESSERA_TRY(GenerationPlan plan, plan_rows(services, model, {request.row}, {}));
   plan.stream = true;
   plan.reply = make_socket_reply(request.id, plan.seed);
   return start_generation(services.models, services.budget, std::move(plan));

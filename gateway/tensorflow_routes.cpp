@@ -1,5 +1,4 @@
 // TF Serving's REST interface: predict, status, metadata. A model has one version, and no labels.
-#include <algorithm>
 #include <string_view>
 
 #include "gateway/generation_route.hpp"
@@ -47,8 +46,7 @@ Outcome<GenerationPlan> predict(Services& services, const Json& body, const Mode
   const auto model = find_model(services.models, spec.name);
   if (!model) return in_family_words(model.error(), spec);
   TESSERA_TRY(const PredictRequest request, parse_predict(body));
-  return plan_rows(services.models, *model, request.rows, make_predict_reply(request), services.budget.streams_max(),
-                   local_time(services.calendar.now()));
+  return plan_rows(services, *model, request.rows, make_predict_reply(request));
 }
 
 kj::Promise<void> answer_predict(HttpCall& call, Services& services, ModelSpec spec) {
@@ -67,25 +65,23 @@ kj::Promise<void> refuse(HttpCall& call, Services& services, ModelSpec spec, con
                   });
 }
 
-Outcome<ServedModel> find_served(Services& services, const ModelSpec& spec) {
+Outcome<ServedModel> find_at_version(Services& services, const ModelSpec& spec) {
   if (auto error = check_version(spec)) return *std::move(error);
-  const auto models = services.models.list();
-  if (!models) return to_api_error(models.error());
-  const auto found = std::ranges::find(*models, spec.name, &ServedModel::name);
-  if (found == models->end()) return in_family_words(model_not_found(spec.name), spec);
-  return *found;
+  auto found = find_served(services.models, spec.name);
+  if (!found) return in_family_words(found.error(), spec);
+  return found;
 }
 
 kj::Promise<void> show_status(HttpCall& call, Services& services, ModelSpec spec) {
   return answer_json(call, services, [&services, spec = std::move(spec)]() -> Outcome<Json> {
-    TESSERA_TRY(const ServedModel model, find_served(services, spec));
+    TESSERA_TRY(const ServedModel model, find_at_version(services, spec));
     return Json{{"model_version_status", version_status_json(model.serves)}};
   });
 }
 
 kj::Promise<void> show_metadata(HttpCall& call, Services& services, ModelSpec spec) {
   return answer_json(call, services, [&services, spec = std::move(spec)]() -> Outcome<Json> {
-    TESSERA_TRY(const ServedModel model, find_served(services, spec));
+    TESSERA_TRY(const ServedModel model, find_at_version(services, spec));
     return metadata_json(model.name);
   });
 }

@@ -60,16 +60,6 @@ std::vector<std::string_view> words_of(std::string_view text) {
   }
 }
 
-bool parse_hash(std::string_view text, Sha256& hash) {
-  if (text.size() != 2 * hash.size()) return false;
-  for (std::size_t i = 0; i < hash.size(); ++i) {
-    const char* const begin = text.data() + 2 * i;
-    const auto [end, error] = std::from_chars(begin, begin + 2, hash[i], 16);
-    if (error != std::errc{} || end != begin + 2) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 JoinToken make_join_token(const Fingerprint& authority) {
@@ -139,7 +129,7 @@ Result<JoinTokenRecord> decode_join_token_record(std::string_view text) {
   if (words.size() < 4 || words.size() > 6 || words[0] != record_version) return error;
   JoinTokenRecord record;
   const auto role = parse_role(words[2]);
-  if (!role || !parse_hash(words[1], record.secret_hash)) return error;
+  if (!role || !from_hex(words[1], record.secret_hash)) return error;
   record.grant.role = *role;
   std::int64_t expires = 0;
   const auto [end, code] = std::from_chars(words[3].data(), words[3].data() + words[3].size(), expires);

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/write_all.hpp"
+
 namespace tessera {
 
 namespace {
@@ -25,17 +27,6 @@ struct Descriptor {
     if (number >= 0) ::close(number);
   }
 };
-
-/// 0, or errno.
-int write_all(int file, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return 0;
-}
 
 /// 0, or errno. The rename is not durable before its folder is.
 int sync_folder(const std::filesystem::path& folder) {

@@ -1,11 +1,13 @@
 #include "cluster/auth/secret.hpp"
 
+#include <charconv>
 #include <climits>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <system_error>
 
 #include "runtime/base/ensure.hpp"
 
@@ -73,6 +75,16 @@ std::string to_hex(std::span<const std::uint8_t> bytes) {
   text.reserve(2 * bytes.size());
   for (const std::uint8_t byte : bytes) text += {digits[byte >> 4], digits[byte & 15]};
   return text;
+}
+
+bool from_hex(std::string_view text, std::span<std::uint8_t> bytes) {
+  if (text.size() != 2 * bytes.size()) return false;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const char* const begin = text.data() + 2 * i;
+    const auto [end, error] = std::from_chars(begin, begin + 2, bytes[i], 16);
+    if (error != std::errc{} || end != begin + 2) return false;
+  }
+  return true;
 }
 
 }  // namespace tessera

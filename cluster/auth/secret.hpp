@@ -57,5 +57,7 @@ std::span<const std::uint8_t> bytes_of(std::string_view text);
 
 /// Lower-case hexadecimal digits.
 std::string to_hex(std::span<const std::uint8_t> bytes);
+/// Fills `bytes` from twice as many hexadecimal digits; false for any other text.
+bool from_hex(std::string_view text, std::span<std::uint8_t> bytes);
 
 }  // namespace tessera

@@ -1,7 +1,6 @@
 #include "cluster/config/readiness.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -10,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "runtime/base/write_all.hpp"
 
 namespace tessera {
 
@@ -31,13 +32,7 @@ void tell_launcher(std::string line) {
   const auto pipe = variable ? descriptor_in(variable) : std::nullopt;
   if (!pipe) return;
   line += '\n';
-  std::string_view left = line;
-  while (!left.empty()) {
-    const ssize_t written = ::write(*pipe, left.data(), left.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) break;
-    left.remove_prefix(static_cast<std::size_t>(written));
-  }
+  write_all(*pipe, line);
   ::close(*pipe);
   ::unsetenv(ready_fd_variable);  // children of the node do not have the pipe
 }

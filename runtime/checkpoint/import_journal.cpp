@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/base/limits.hpp"
+#include "runtime/base/write_all.hpp"
 #include "runtime/checkpoint/crc32c.hpp"
 #include "runtime/checkpoint/manifest_fields.hpp"
 #include "runtime/checkpoint/partial_file.hpp"
@@ -73,13 +74,8 @@ std::string read_all(int file) {
   return text;
 }
 
-Result<void> write_all(int file, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(file, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return file_error(path, "cannot be written", count == 0 ? EIO : errno);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
+Result<void> write_text(int file, std::string_view text, const std::string& path) {
+  if (const int error = write_all(file, text); error != 0) return file_error(path, "cannot be written", error);
   return {};
 }
 
@@ -107,14 +103,14 @@ Result<ImportJournal> ImportJournal::open(const std::string& path, const std::st
     }
   }
   if (::ftruncate(file, static_cast<off_t>(whole)) != 0) return file_error(path, "cannot be shortened", errno);
-  if (whole == 0) TESSERA_CHECK(write_all(file, first_line, path));
+  if (whole == 0) TESSERA_CHECK(write_text(file, first_line, path));
   return journal;
 }
 
 Result<void> ImportJournal::append(std::uint32_t tensor, const std::vector<std::uint32_t>& unit_crc32c) {
   std::string line = std::to_string(tensor) + " ";
   for (const std::uint32_t checksum : unit_crc32c) line += hex_of(checksum);
-  return write_all(file_, line + " " + checksum_of(line) + "\n", path_);
+  return write_text(file_, line + " " + checksum_of(line) + "\n", path_);
 }
 
 void ImportJournal::remove() { ::unlink(path_.c_str()); }

@@ -36,6 +36,18 @@ BOOST_AUTO_TEST_CASE(sha256_gives_the_value_of_its_standard) {
   BOOST_TEST(to_hex(sha256(bytes_of("abc"))) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+BOOST_AUTO_TEST_CASE(hexadecimal_digits_come_back_and_nothing_else_is_taken) {
+  const Bytes all = run(0, 256);
+  Bytes back(256);
+  BOOST_TEST(from_hex(to_hex(all), back));
+  BOOST_TEST(back == all, boost::test_tools::per_element());
+  Bytes two(2);
+  BOOST_TEST(from_hex("A0fF", two));
+  BOOST_TEST(two == (Bytes{0xa0, 0xff}), boost::test_tools::per_element());
+  for (const char* const text : {"", "a0f", "a0ff0", "a0fg", "a0 f", "-1ff", "0xff", "+1ff"})
+    BOOST_TEST(!from_hex(text, two), text);
+}
+
 BOOST_AUTO_TEST_CASE(random_secrets_differ) {
   const SecretBytes a = random_secret(32), b = random_secret(32);
   BOOST_TEST(a.size() == 32u);

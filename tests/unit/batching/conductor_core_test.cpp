@@ -30,25 +30,6 @@ SequenceSpec spec_of(std::uint64_t id, std::uint32_t prompt, std::uint32_t token
   return spec;
 }
 
-void submit(ConductorDriver& driver, const SequenceSpec& spec) {
-  const auto result = driver.core.submit(spec);
-  BOOST_REQUIRE_MESSAGE(result, result.error().message);
-}
-
-void require_complete(const ConductorDriver& driver, const SequenceSpec& spec) {
-  const HashModel::Reference reference = driver.model.reference(spec, driver.core.limits().context_length);
-  const Received& stream = driver.received.at(spec.key);
-  BOOST_REQUIRE(stream.finished.has_value());
-  BOOST_CHECK_EQUAL(static_cast<int>(*stream.finished), static_cast<int>(reference.finished));
-  BOOST_REQUIRE_EQUAL(stream.tokens.size(), reference.tokens.size());
-  for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
-  }
-  BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
-  for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
-}
-
 std::vector<TokenId> tokens_of(const HashModel::Reference& reference, std::size_t count) {
   std::vector<TokenId> tokens;
   for (std::size_t i = 0; i < count; ++i) tokens.push_back(reference.tokens.at(i).token);
@@ -64,9 +45,9 @@ BOOST_AUTO_TEST_CASE(a_stream_has_the_tokens_of_generate) {
   for (const auto& [prompt, tokens] :
        {std::pair{1u, 1u}, {5u, 20u}, {33u, 2u}, {96u, 5u}, {90u, 50u}, {95u, 2u}, {3u, 0u}}) {
     const SequenceSpec spec = spec_of(prompt * 100 + tokens, prompt, tokens);
-    submit(driver, spec);
+    driver.submit(spec);
     driver.run();
-    require_complete(driver, spec);
+    driver.require_complete(spec);
   }
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
 }
@@ -74,7 +55,7 @@ BOOST_AUTO_TEST_CASE(a_stream_has_the_tokens_of_generate) {
 BOOST_AUTO_TEST_CASE(a_full_context_gives_one_token_more_than_positions) {
   ConductorDriver driver(small_limits());
   const SequenceSpec spec = spec_of(1, 90, 50);
-  submit(driver, spec);
+  driver.submit(spec);
   driver.run();
   BOOST_CHECK_EQUAL(driver.received.at(spec.key).tokens.size(), 7u);
   BOOST_CHECK(driver.received.at(spec.key).finished == FinishReason::length);
@@ -84,9 +65,9 @@ BOOST_AUTO_TEST_CASE(an_end_token_is_delivered_and_ends_the_stream) {
   ConductorDriver driver(small_limits());
   SequenceSpec spec = spec_of(3, 4, 40);
   spec.end_tokens = {driver.model.reference(spec, 96).tokens.at(6).token};
-  submit(driver, spec);
+  driver.submit(spec);
   driver.run();
-  require_complete(driver, spec);
+  driver.require_complete(spec);
   BOOST_CHECK(driver.received.at(spec.key).finished == FinishReason::end_token);
 }
 
@@ -94,9 +75,9 @@ BOOST_AUTO_TEST_CASE(prompt_scores_come_in_order_and_once) {
   ConductorDriver driver(small_limits());
   SequenceSpec spec = spec_of(4, 30, 3), only_scores = spec_of(5, 20, 0), single = spec_of(6, 1, 0);
   spec.score_prompt = only_scores.score_prompt = single.score_prompt = true;
-  for (const SequenceSpec& each : {spec, only_scores, single}) submit(driver, each);
+  for (const SequenceSpec& each : {spec, only_scores, single}) driver.submit(each);
   driver.run();
-  for (const SequenceSpec& each : {spec, only_scores, single}) require_complete(driver, each);
+  for (const SequenceSpec& each : {spec, only_scores, single}) driver.require_complete(each);
 }
 
 BOOST_AUTO_TEST_CASE(a_resumed_stream_goes_on_behind_the_delivered_tokens) {
@@ -105,11 +86,11 @@ BOOST_AUTO_TEST_CASE(a_resumed_stream_goes_on_behind_the_delivered_tokens) {
     SequenceSpec spec = spec_of(8, 10, 7);
     const HashModel::Reference reference = driver.model.reference(spec, 96);
     spec.delivered = tokens_of(reference, delivered);
-    submit(driver, spec);
+    driver.submit(spec);
     driver.received[spec.key].tokens.assign(reference.tokens.begin(),
                                             reference.tokens.begin() + static_cast<std::ptrdiff_t>(delivered));
     driver.run();
-    require_complete(driver, spec);
+    driver.require_complete(spec);
   }
 }
 
@@ -120,7 +101,7 @@ BOOST_AUTO_TEST_CASE(a_resumed_stream_whose_tokens_end_it_finishes_without_a_ste
   at_end.delivered = {1, 2, 3};
   at_end.end_tokens = {3};
   at_context.delivered = {9};
-  for (const SequenceSpec& spec : {at_length, at_end, at_context}) submit(driver, spec);
+  for (const SequenceSpec& spec : {at_length, at_end, at_context}) driver.submit(spec);
   driver.take();
   BOOST_CHECK(driver.received.at(at_length.key).finished == FinishReason::length);
   BOOST_CHECK(driver.received.at(at_end.key).finished == FinishReason::end_token);
@@ -151,19 +132,19 @@ BOOST_AUTO_TEST_CASE(beyond_waiting_max_requests_are_refused) {
   ConductorLimits limits = small_limits();
   limits.waiting_max = 2;
   ConductorDriver driver(limits);
-  submit(driver, spec_of(1, 3, 3));
-  submit(driver, spec_of(2, 3, 3));
+  driver.submit(spec_of(1, 3, 3));
+  driver.submit(spec_of(2, 3, 3));
   const auto third = driver.core.submit(spec_of(3, 3, 3));
   BOOST_REQUIRE(!third);
   BOOST_CHECK(third.error().code == ErrorCode::exhausted);
   BOOST_CHECK_EQUAL(driver.core.load().waiting, 2u);
   driver.run();
-  submit(driver, spec_of(3, 3, 3));
+  driver.submit(spec_of(3, 3, 3));
 }
 
 BOOST_AUTO_TEST_CASE(another_request_under_a_living_id_is_a_conflict) {
   ConductorDriver driver(small_limits());
-  submit(driver, spec_of(1, 3, 30));
+  driver.submit(spec_of(1, 3, 30));
   const auto second = driver.core.submit(spec_of(1, 4, 30));
   BOOST_REQUIRE(!second);
   BOOST_CHECK(second.error().code == ErrorCode::conflict);
@@ -171,11 +152,11 @@ BOOST_AUTO_TEST_CASE(another_request_under_a_living_id_is_a_conflict) {
 
 BOOST_AUTO_TEST_CASE(the_first_that_does_not_fit_holds_back_those_behind_it) {
   ConductorDriver driver(small_limits());  // 9 pages
-  submit(driver, spec_of(1, 60, 36));      // 3 pages
-  submit(driver, spec_of(2, 60, 36));
-  submit(driver, spec_of(3, 60, 20));  // 3 pages
-  submit(driver, spec_of(4, 60, 36));  // has to wait
-  submit(driver, spec_of(5, 1, 1));    // would fit, waits behind
+  driver.submit(spec_of(1, 60, 36));       // 3 pages
+  driver.submit(spec_of(2, 60, 36));
+  driver.submit(spec_of(3, 60, 20));  // 3 pages
+  driver.submit(spec_of(4, 60, 36));  // has to wait
+  driver.submit(spec_of(5, 1, 1));    // would fit, waits behind
   BOOST_REQUIRE(driver.begin());
   BOOST_CHECK_EQUAL(driver.core.load().running, 3u);
   BOOST_CHECK_EQUAL(driver.core.load().waiting, 2u);
@@ -192,14 +173,14 @@ BOOST_AUTO_TEST_CASE(replays_are_admitted_before_new_requests_shortest_first) {
   SequenceSpec fresh = spec_of(1, 2, 3), longer = spec_of(2, 20, 9), shorter = spec_of(3, 5, 9);
   longer.delivered = {1};
   shorter.delivered = {1, 2};
-  for (const SequenceSpec& spec : {fresh, longer, shorter}) submit(driver, spec);
+  for (const SequenceSpec& spec : {fresh, longer, shorter}) driver.submit(spec);
   BOOST_REQUIRE(driver.begin());
   BOOST_CHECK(driver.plan->sequences[0].key == shorter.key);
 }
 
 BOOST_AUTO_TEST_CASE(cancelling_between_steps_frees_the_pages_at_once) {
   ConductorDriver driver(small_limits());
-  submit(driver, spec_of(1, 40, 30));
+  driver.submit(spec_of(1, 40, 30));
   for (int i = 0; i < 3; ++i) driver.step();
   BOOST_CHECK_GT(driver.core.load().pages_used, 0u);
   driver.core.cancel({0, 1});
@@ -210,8 +191,8 @@ BOOST_AUTO_TEST_CASE(cancelling_between_steps_frees_the_pages_at_once) {
 
 BOOST_AUTO_TEST_CASE(cancelling_during_a_step_frees_the_pages_when_it_is_done) {
   ConductorDriver driver(small_limits());
-  submit(driver, spec_of(1, 40, 30));
-  submit(driver, spec_of(2, 3, 9));
+  driver.submit(spec_of(1, 40, 30));
+  driver.submit(spec_of(2, 3, 9));
   BOOST_REQUIRE(driver.begin());
   driver.core.cancel({0, 1});
   BOOST_CHECK_GT(driver.core.load().pages_used, 0u);
@@ -219,36 +200,36 @@ BOOST_AUTO_TEST_CASE(cancelling_during_a_step_frees_the_pages_when_it_is_done) {
   driver.run();
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
   BOOST_CHECK(!driver.received.contains({0, 1}));
-  require_complete(driver, spec_of(2, 3, 9));
+  driver.require_complete(spec_of(2, 3, 9));
 }
 
 BOOST_AUTO_TEST_CASE(a_cancelled_id_can_be_used_again_during_the_same_step) {
   ConductorDriver driver(small_limits());
-  submit(driver, spec_of(1, 4, 5));
+  driver.submit(spec_of(1, 4, 5));
   BOOST_REQUIRE(driver.begin());
   driver.core.cancel({0, 1});
-  submit(driver, spec_of(1, 9, 5));
+  driver.submit(spec_of(1, 9, 5));
   driver.finish();
   driver.run();
-  require_complete(driver, spec_of(1, 9, 5));
+  driver.require_complete(spec_of(1, 9, 5));
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
 }
 
 BOOST_AUTO_TEST_CASE(lost_pages_are_replayed_and_the_tokens_stay_the_same) {
   ConductorDriver driver(small_limits());
-  for (std::uint64_t id = 1; id <= 4; ++id) submit(driver, spec_of(id, 10, 20));
+  for (std::uint64_t id = 1; id <= 4; ++id) driver.submit(spec_of(id, 10, 20));
   for (int i = 0; i < 15; ++i) driver.step();
   BOOST_REQUIRE(driver.begin());
   driver.model.forget();
   driver.core.invalidate_kv();
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
   driver.run();
-  for (std::uint64_t id = 1; id <= 4; ++id) require_complete(driver, spec_of(id, 10, 20));
+  for (std::uint64_t id = 1; id <= 4; ++id) driver.require_complete(spec_of(id, 10, 20));
 }
 
 BOOST_AUTO_TEST_CASE(an_abandoned_step_is_planned_again) {
   ConductorDriver driver(small_limits());
-  submit(driver, spec_of(1, 20, 9));
+  driver.submit(spec_of(1, 20, 9));
   for (int i = 0; i < 60; ++i) {
     if (!driver.begin()) break;
     if (i % 2 == 0) {
@@ -258,7 +239,7 @@ BOOST_AUTO_TEST_CASE(an_abandoned_step_is_planned_again) {
     }
   }
   driver.run();
-  require_complete(driver, spec_of(1, 20, 9));
+  driver.require_complete(spec_of(1, 20, 9));
 }
 
 BOOST_AUTO_TEST_CASE(a_history_is_prompt_and_all_tokens_so_far) {
@@ -266,7 +247,7 @@ BOOST_AUTO_TEST_CASE(a_history_is_prompt_and_all_tokens_so_far) {
   SequenceSpec spec = spec_of(1, 5, 20);
   const auto reference = driver.model.reference(spec, 96);
   spec.delivered = tokens_of(reference, 3);
-  submit(driver, spec);
+  driver.submit(spec);
   driver.received[spec.key].tokens.assign(reference.tokens.begin(), reference.tokens.begin() + 3);
   for (int i = 0; i < 4; ++i) driver.step();
   const auto view = driver.core.find(spec.key);
@@ -283,12 +264,12 @@ BOOST_AUTO_TEST_CASE(alternatives_come_beside_tokens_and_scores_also_when_they_a
   SequenceSpec spec = spec_of(1, 5, 6);
   spec.score_prompt = true;
   spec.alternatives = 3;
-  submit(driver, spec);
+  driver.submit(spec);
   driver.step();
   driver.step();
   driver.step();
   driver.core.detach(spec.key);
-  submit(driver, spec);  // its frontend lost everything
+  driver.submit(spec);  // its frontend lost everything
   const std::vector<SequenceUpdate> again = driver.core.take_updates();
   const HashModel::Reference reference = driver.model.reference(spec, driver.core.limits().context_length);
   BOOST_REQUIRE(!again.empty() && again[0].scores.size() == 4 && !again[0].tokens.empty());
@@ -307,7 +288,7 @@ BOOST_AUTO_TEST_CASE(too_many_alternatives_are_refused_and_others_make_another_r
   BOOST_REQUIRE(!many);
   BOOST_TEST(many.error().message == "21 alternatives of a token: ask for at most 20");
   spec.alternatives = 20;
-  submit(driver, spec);
+  driver.submit(spec);
   spec.alternatives = 19;
   const auto other = driver.core.submit(spec);
   BOOST_REQUIRE(!other);

@@ -50,6 +50,28 @@ class ConductorDriver {
   void run(int steps_max = 100000) {
     for (int i = 0; step(); ++i) BOOST_REQUIRE_MESSAGE(i < steps_max, "the core does not come to an end");
   }
+  void submit(const SequenceSpec& spec) {
+    const auto result = core.submit(spec);
+    BOOST_REQUIRE_MESSAGE(result, result.error().message);
+  }
+  /// The frontend of `spec` has what the stream would be alone.
+  void require_complete(const SequenceSpec& spec) const {
+    const HashModel::Reference reference = model.reference(spec, core.limits().context_length);
+    const auto found = received.find(spec.key);
+    BOOST_REQUIRE(found != received.end() && found->second.finished);
+    const Received& stream = found->second;
+    BOOST_REQUIRE_EQUAL(static_cast<int>(*stream.finished), static_cast<int>(reference.finished));
+    BOOST_REQUIRE_EQUAL(stream.tokens.size(), reference.tokens.size());
+    for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
+      BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
+      BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
+      BOOST_REQUIRE((stream.tokens[i].alternatives == reference.tokens[i].alternatives));
+    }
+    BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
+    for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
+    for (const auto& [index, best] : stream.score_alternatives)
+      BOOST_REQUIRE((best == reference.score_alternatives.at(index - 1)));
+  }
   void take() {
     for (const SequenceUpdate& update : core.take_updates()) {
       Received& stream = received[update.key];

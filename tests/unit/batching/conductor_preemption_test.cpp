@@ -31,24 +31,6 @@ SequenceSpec spec_of(std::uint64_t id, std::uint32_t prompt, std::uint32_t token
   return spec;
 }
 
-void submit(ConductorDriver& driver, const SequenceSpec& spec) {
-  const auto result = driver.core.submit(spec);
-  BOOST_REQUIRE_MESSAGE(result, result.error().message);
-}
-
-void require_complete(const ConductorDriver& driver, const SequenceSpec& spec) {
-  const auto reference = driver.model.reference(spec, driver.core.limits().context_length);
-  const Received& stream = driver.received.at(spec.key);
-  BOOST_REQUIRE(stream.finished.has_value());
-  BOOST_REQUIRE_EQUAL(stream.tokens.size(), reference.tokens.size());
-  for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
-  }
-  BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
-  for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
-}
-
 /// The ids that the next step serves.
 std::set<std::uint64_t> step_ids(ConductorDriver& driver) {
   std::set<std::uint64_t> ids;
@@ -67,11 +49,11 @@ BOOST_AUTO_TEST_CASE(more_run_than_their_worst_cases_allow_and_all_are_right) {
   std::vector<SequenceSpec> specs;
   for (std::uint64_t id = 1; id <= 4; ++id) {
     specs.push_back(spec_of(id, 3, 6 * page));
-    submit(driver, specs.back());
+    driver.submit(specs.back());
   }
   BOOST_CHECK(step_ids(driver) == (std::set<std::uint64_t>{1, 2, 3, 4}));
   driver.run();
-  for (const SequenceSpec& spec : specs) require_complete(driver, spec);
+  for (const SequenceSpec& spec : specs) driver.require_complete(spec);
   BOOST_CHECK_GT(driver.core.load().preempted, 0u);
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
 }
@@ -81,7 +63,7 @@ BOOST_AUTO_TEST_CASE(requests_that_stay_short_are_not_preempted) {
   for (std::uint64_t id = 1; id <= 4; ++id) {
     SequenceSpec spec = spec_of(id, 3, 7 * page);  // 28 pages in the worst case
     spec.end_tokens = {driver.model.reference(spec, 8 * page).tokens.at(20).token};
-    submit(driver, spec);
+    driver.submit(spec);
   }
   BOOST_CHECK(step_ids(driver) == (std::set<std::uint64_t>{1, 2, 3, 4}));
   driver.run();
@@ -91,7 +73,7 @@ BOOST_AUTO_TEST_CASE(requests_that_stay_short_are_not_preempted) {
 BOOST_AUTO_TEST_CASE(who_was_admitted_first_is_in_every_step_and_the_last_one_loses_its_pages) {
   ConductorDriver driver(limits_of(6));
   const SequenceSpec first = spec_of(1, 3, 5 * page), second = spec_of(2, 3, 5 * page), third = spec_of(3, 3, 5 * page);
-  for (const SequenceSpec& spec : {first, second, third}) submit(driver, spec);
+  for (const SequenceSpec& spec : {first, second, third}) driver.submit(spec);
   std::vector<std::set<std::uint64_t>> phases;
   while (!driver.received[third.key].finished) {
     const std::set<std::uint64_t> ids = step_ids(driver);
@@ -101,16 +83,16 @@ BOOST_AUTO_TEST_CASE(who_was_admitted_first_is_in_every_step_and_the_last_one_lo
   // Six pages are two for each of three, three for each of two; who comes back wants those it had and one more.
   const std::vector<std::set<std::uint64_t>> expected = {{1, 2, 3}, {1, 2}, {1}, {2}, {3}};
   BOOST_CHECK(phases == expected);
-  for (const SequenceSpec& spec : {first, second, third}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {first, second, third}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(who_was_preempted_goes_before_those_who_came_later) {
   ConductorDriver driver(limits_of(6));
   const SequenceSpec first = spec_of(1, 3, 4 * page), second = spec_of(2, 3, 4 * page), late = spec_of(3, 3, 2);
-  submit(driver, first);
-  submit(driver, second);
+  driver.submit(first);
+  driver.submit(second);
   while (driver.core.load().preempted == 0) driver.step();
-  submit(driver, late);
+  driver.submit(late);
   BOOST_CHECK(step_ids(driver) == (std::set<std::uint64_t>{1}));
   BOOST_CHECK_EQUAL(driver.core.load().waiting, 2u);
   BOOST_CHECK(driver.core.waiting() == std::vector<SequenceKey>{late.key});
@@ -120,13 +102,13 @@ BOOST_AUTO_TEST_CASE(who_was_preempted_goes_before_those_who_came_later) {
   }
   BOOST_CHECK(!driver.received[second.key].finished);
   driver.run();
-  for (const SequenceSpec& spec : {first, second, late}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {first, second, late}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(detached_sequences_lose_their_pages_before_any_that_runs) {
   ConductorDriver driver(limits_of(6));
   const SequenceSpec away = spec_of(1, 3, 80), one = spec_of(2, 3, 80), two = spec_of(3, 3, 80);
-  for (const SequenceSpec& spec : {away, one, two}) submit(driver, spec);
+  for (const SequenceSpec& spec : {away, one, two}) driver.submit(spec);
   for (int i = 0; i < 5; ++i) driver.step();
   driver.core.detach(away.key);
   while (!driver.received[two.key].finished) BOOST_CHECK(step_ids(driver) == (std::set<std::uint64_t>{2, 3}));
@@ -134,23 +116,23 @@ BOOST_AUTO_TEST_CASE(detached_sequences_lose_their_pages_before_any_that_runs) {
   BOOST_CHECK(driver.core.detached() == std::vector<SequenceKey>{away.key});
   SequenceSpec back = away;
   for (const LogitsResult& token : driver.received[away.key].tokens) back.delivered.push_back(token.token);
-  submit(driver, back);
+  driver.submit(back);
   driver.run();
-  for (const SequenceSpec& spec : {away, one, two}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {away, one, two}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(a_preempted_sequence_finds_again_what_nobody_has_overwritten) {
   ConductorDriver driver(limits_of(7));
   const SequenceSpec first = spec_of(1, 3, 2 * page), second = spec_of(2, 3 * page + 5, 90);
-  submit(driver, first);
-  submit(driver, second);
+  driver.submit(first);
+  driver.submit(second);
   while (driver.core.load().preempted == 0) BOOST_REQUIRE(driver.step());
   driver.core.cancel(first.key);
   BOOST_REQUIRE(driver.begin());
   for (const PlannedRow& row : driver.plan->rows) BOOST_CHECK_GE(row.position, 3 * page);
   driver.finish();
   driver.run();
-  require_complete(driver, second);
+  driver.require_complete(second);
 }
 
 BOOST_AUTO_TEST_CASE(scores_that_are_known_are_not_computed_again) {
@@ -159,19 +141,19 @@ BOOST_AUTO_TEST_CASE(scores_that_are_known_are_not_computed_again) {
   ConductorDriver driver(limits);
   SequenceSpec first = spec_of(1, 20, 3 * page), scored = spec_of(2, 4 * page - 8, 2);
   scored.score_prompt = true;
-  submit(driver, first);
+  driver.submit(first);
   for (int i = 0; i < 2; ++i) driver.step();
-  submit(driver, scored);
+  driver.submit(scored);
   driver.run();
   BOOST_CHECK_GT(driver.core.load().preempted, 0u);
-  for (const SequenceSpec& spec : {first, scored}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {first, scored}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(a_preempted_sequence_is_handed_over_without_pages) {
   ConductorDriver from(limits_of(6)), to(limits_of(12));
   const SequenceSpec first = spec_of(1, 3, 4 * page), second = spec_of(2, 3, 4 * page);
-  submit(from, first);
-  submit(from, second);
+  from.submit(first);
+  from.submit(second);
   while (from.core.load().preempted == 0) from.step();
   std::vector<SequenceState> states = from.core.export_sequences();
   BOOST_REQUIRE_EQUAL(states.size(), 2u);
@@ -181,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_preempted_sequence_is_handed_over_without_pages) {
   BOOST_REQUIRE(to.core.import_sequences(std::move(states), true, true));
   BOOST_CHECK(step_ids(to) == (std::set<std::uint64_t>{1, 2}));
   to.run();
-  for (const SequenceSpec& spec : {first, second}) require_complete(to, spec);
+  for (const SequenceSpec& spec : {first, second}) to.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -34,24 +34,6 @@ SequenceSpec spec_of(std::uint64_t id, std::uint32_t shared, std::uint32_t own, 
   return spec;
 }
 
-void submit(ConductorDriver& driver, const SequenceSpec& spec) {
-  const auto result = driver.core.submit(spec);
-  BOOST_REQUIRE_MESSAGE(result, result.error().message);
-}
-
-void require_complete(const ConductorDriver& driver, const SequenceSpec& spec) {
-  const auto reference = driver.model.reference(spec, driver.core.limits().context_length);
-  const Received& stream = driver.received.at(spec.key);
-  BOOST_REQUIRE(stream.finished.has_value());
-  BOOST_REQUIRE_EQUAL(stream.tokens.size(), reference.tokens.size());
-  for (std::size_t i = 0; i < stream.tokens.size(); ++i) {
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].token, reference.tokens[i].token);
-    BOOST_REQUIRE_EQUAL(stream.tokens[i].log_probability, reference.tokens[i].log_probability);
-  }
-  BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
-  for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
-}
-
 /// Runs to the end; the rows that were computed.
 std::size_t run_rows(ConductorDriver& driver) {
   std::size_t rows = 0;
@@ -70,13 +52,13 @@ BOOST_AUTO_TEST_SUITE(conductor_prefix)
 BOOST_AUTO_TEST_CASE(a_second_request_computes_only_what_the_first_has_not) {
   ConductorDriver driver(limits_of(20));
   const SequenceSpec first = spec_of(1, 3 * page, 7), second = spec_of(2, 3 * page, 9);
-  submit(driver, first);
+  driver.submit(first);
   BOOST_CHECK_EQUAL(run_rows(driver), 3 * page + 7 + 4);  // the last token is not fed back
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
   BOOST_CHECK_EQUAL(driver.core.load().pages_cached, 3u);
-  submit(driver, second);
+  driver.submit(second);
   BOOST_CHECK_EQUAL(run_rows(driver), 9u + 4);
-  for (const SequenceSpec& spec : {first, second}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {first, second}) driver.require_complete(spec);
   const PrefixCounts counts = driver.core.load().prefix;
   BOOST_CHECK_EQUAL(counts.queried, 3u * page + 6 + 3 * page + 8);
   BOOST_CHECK_EQUAL(counts.hit, 3u * page);
@@ -88,26 +70,26 @@ BOOST_AUTO_TEST_CASE(the_last_token_of_a_prompt_is_always_computed) {
   for (const std::uint32_t length : {1u, page - 1, page, page + 1, 2 * page - 1, 2 * page, 2 * page + 1}) {
     ConductorDriver driver(limits_of(20));
     SequenceSpec first = spec_of(1, length, 0, 1), second = spec_of(2, length, 0, 1);
-    submit(driver, first);
+    driver.submit(first);
     run_rows(driver);
-    submit(driver, second);
+    driver.submit(second);
     BOOST_CHECK_EQUAL(run_rows(driver), length - (length - 1) / page * page);
-    require_complete(driver, second);
+    driver.require_complete(second);
   }
 }
 
 BOOST_AUTO_TEST_CASE(generated_tokens_are_shared_as_those_of_prompts_are) {
   ConductorDriver driver(limits_of(20));
   const SequenceSpec first = spec_of(1, 10, 0, 2 * page);
-  submit(driver, first);
+  driver.submit(first);
   run_rows(driver);
   // The next turn of a conversation.
   SequenceSpec next = spec_of(2, 10, 0, 4);
   for (const LogitsResult& token : driver.received.at(first.key).tokens) next.prompt.push_back(token.token);
   next.prompt.push_back(3);
-  submit(driver, next);
+  driver.submit(next);
   BOOST_CHECK_EQUAL(run_rows(driver), 10u + 1 + 3);  // 74 tokens and one more, of which 64 are known
-  require_complete(driver, next);
+  driver.require_complete(next);
 }
 
 BOOST_AUTO_TEST_CASE(a_prompt_that_is_scored_is_computed_and_helps_others) {
@@ -115,19 +97,19 @@ BOOST_AUTO_TEST_CASE(a_prompt_that_is_scored_is_computed_and_helps_others) {
   SequenceSpec plain = spec_of(1, 2 * page + 5, 0), scored = spec_of(2, 2 * page + 5, 0),
                last = spec_of(3, 2 * page + 5, 0);
   scored.score_prompt = true;
-  submit(driver, plain);
+  driver.submit(plain);
   run_rows(driver);
-  submit(driver, scored);
+  driver.submit(scored);
   BOOST_CHECK_EQUAL(run_rows(driver), 2u * page + 5 + 4);
   BOOST_CHECK_EQUAL(driver.core.load().prefix.hit, 0u);
-  require_complete(driver, scored);
+  driver.require_complete(scored);
 
   ConductorDriver other(limits_of(20));
-  submit(other, scored);
+  other.submit(scored);
   run_rows(other);
-  submit(other, last);
+  other.submit(last);
   BOOST_CHECK_EQUAL(run_rows(other), 5u + 4);
-  require_complete(other, last);
+  other.require_complete(last);
 }
 
 BOOST_AUTO_TEST_CASE(a_replay_behind_known_scores_needs_the_logits_of_the_others_only) {
@@ -136,13 +118,13 @@ BOOST_AUTO_TEST_CASE(a_replay_behind_known_scores_needs_the_logits_of_the_others
   ConductorDriver driver(limits);
   SequenceSpec scored = spec_of(1, 3 * page, 1), plain = spec_of(2, 2 * page, 1);
   scored.score_prompt = true;
-  submit(driver, scored);
+  driver.submit(scored);
   while (driver.received[scored.key].scores.size() < page + page / 2) driver.step();
   driver.model.forget();
   driver.core.invalidate_kv();
-  submit(driver, plain);
+  driver.submit(plain);
   driver.run();
-  for (const SequenceSpec& spec : {scored, plain}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {scored, plain}) driver.require_complete(spec);
   BOOST_CHECK_GE(driver.core.load().prefix.hit, page);  // one page, of whoever was second
 }
 
@@ -151,7 +133,7 @@ BOOST_AUTO_TEST_CASE(choices_that_run_at_the_same_time_compute_their_prompt_once
   std::vector<SequenceSpec> choices;
   for (std::uint64_t id = 1; id <= 4; ++id) {
     choices.push_back(spec_of(id, 5 * page + 3, 0, 2 * page));
-    submit(driver, choices.back());
+    driver.submit(choices.back());
   }
   const std::size_t prompts = (5 * page + 3) + 3 * 3, outputs = 4 * (2 * page - 1);
   std::size_t rows = 0;
@@ -165,7 +147,7 @@ BOOST_AUTO_TEST_CASE(choices_that_run_at_the_same_time_compute_their_prompt_once
   // The hash model gives all choices the same tokens: two more pages are shared once they are full. The first choice is
   // a step ahead, and gone when the others begin their last page.
   BOOST_CHECK_EQUAL(pages_used, 5u + 2 + 3);
-  for (const SequenceSpec& spec : choices) require_complete(driver, spec);
+  for (const SequenceSpec& spec : choices) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(a_sequence_takes_over_what_another_one_computes_beside_it) {
@@ -173,9 +155,9 @@ BOOST_AUTO_TEST_CASE(a_sequence_takes_over_what_another_one_computes_beside_it) 
   limits.rows_max = 8;
   ConductorDriver driver(limits);
   const SequenceSpec first = spec_of(1, 2 * page, 4), second = spec_of(2, 2 * page, 6);
-  submit(driver, first);
+  driver.submit(first);
   for (int i = 0; i < 5; ++i) driver.step();  // 40 positions
-  submit(driver, second);
+  driver.submit(second);
   BOOST_REQUIRE(driver.begin());
   // The first page is known, the second one is left to the other.
   BOOST_REQUIRE_EQUAL(driver.plan->sequences.size(), 1u);
@@ -183,7 +165,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_takes_over_what_another_one_computes_beside_it) 
   BOOST_CHECK_EQUAL(driver.core.find(second.key)->computed, page);
   driver.finish();
   BOOST_CHECK_EQUAL(48u + run_rows(driver), 2u * page + 4 + 4 + 6 + 4);
-  for (const SequenceSpec& spec : {first, second}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {first, second}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(whoever_waits_goes_on_alone_when_the_other_leaves) {
@@ -192,8 +174,8 @@ BOOST_AUTO_TEST_CASE(whoever_waits_goes_on_alone_when_the_other_leaves) {
     limits.rows_max = 8;
     ConductorDriver driver(limits);
     const SequenceSpec first = spec_of(1, 2 * page, 4), second = spec_of(2, 2 * page, 6);
-    submit(driver, first);
-    submit(driver, second);
+    driver.submit(first);
+    driver.submit(second);
     for (int i = 0; i < 6; ++i) driver.step();  // one page and a half
     BOOST_CHECK_EQUAL(driver.core.find(second.key)->computed, page);
     if (detached) {
@@ -202,7 +184,7 @@ BOOST_AUTO_TEST_CASE(whoever_waits_goes_on_alone_when_the_other_leaves) {
       driver.core.cancel(first.key);
     }
     BOOST_CHECK_EQUAL(run_rows(driver), page + 6 + 4);
-    require_complete(driver, second);
+    driver.require_complete(second);
   }
 }
 
@@ -211,19 +193,19 @@ BOOST_AUTO_TEST_CASE(tenants_share_nothing) {
   SequenceSpec mine = spec_of(1, 2 * page, 3), theirs = spec_of(2, 2 * page, 3), beside = spec_of(3, 2 * page, 3);
   mine.tenant_salt = "a";
   theirs.tenant_salt = "b";
-  submit(driver, mine);
+  driver.submit(mine);
   run_rows(driver);
-  submit(driver, theirs);
-  submit(driver, beside);
+  driver.submit(theirs);
+  driver.submit(beside);
   BOOST_CHECK_EQUAL(run_rows(driver), 2 * (2 * page + 3 + 4));
   BOOST_CHECK_EQUAL(driver.core.load().prefix.hit, 0u);
-  for (const SequenceSpec& spec : {mine, theirs, beside}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {mine, theirs, beside}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(another_tenant_cannot_come_back_to_a_stream) {
   ConductorDriver driver(limits_of(20));
   SequenceSpec spec = spec_of(1, 2 * page, 3);
-  submit(driver, spec);
+  driver.submit(spec);
   spec.tenant_salt = "b";
   const auto refused = driver.core.submit(spec);
   BOOST_REQUIRE(!refused);
@@ -234,60 +216,60 @@ BOOST_AUTO_TEST_CASE(what_nobody_used_for_longest_makes_room) {
   ConductorDriver driver(limits_of(8));
   const SequenceSpec old = spec_of(1, 0, 3 * page + 1, 1), young = spec_of(2, 0, 3 * page + 1, 1);
   for (const SequenceSpec& spec : {old, young}) {
-    submit(driver, spec);
+    driver.submit(spec);
     run_rows(driver);
   }
   BOOST_CHECK_EQUAL(driver.core.load().pages_cached, 6u);
   const SequenceSpec third = spec_of(3, 0, 3 * page + 1, 1);
-  submit(driver, third);
+  driver.submit(third);
   run_rows(driver);
   // The last two pages of the old one are gone.
   BOOST_CHECK_EQUAL(driver.core.load().pages_cached, 7u);
   SequenceSpec young_again = young, old_again = old;
   young_again.key = {6, 1};
   old_again.key = {6, 2};
-  submit(driver, young_again);
+  driver.submit(young_again);
   BOOST_CHECK_EQUAL(run_rows(driver), 1u);
-  submit(driver, old_again);
+  driver.submit(old_again);
   BOOST_CHECK_EQUAL(run_rows(driver), 2 * page + 1);
-  for (const SequenceSpec& spec : {old, young, third, young_again, old_again}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {old, young, third, young_again, old_again}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(a_page_that_is_shared_counts_once) {
   // Each needs 5 pages; without sharing only one would fit.
   ConductorDriver driver(limits_of(8));
   const SequenceSpec first = spec_of(1, 4 * page, 2);
-  submit(driver, first);
+  driver.submit(first);
   run_rows(driver);
   std::vector<SequenceSpec> all = {first};
   for (std::uint64_t id = 2; id <= 6; ++id) {
     all.push_back(spec_of(id, 4 * page, 3));
-    submit(driver, all.back());
+    driver.submit(all.back());
   }
   BOOST_REQUIRE(driver.begin());
   BOOST_CHECK_EQUAL(driver.core.load().running, 4u);
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 8u);
   driver.finish();
   driver.run();
-  for (const SequenceSpec& spec : all) require_complete(driver, spec);
+  for (const SequenceSpec& spec : all) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(pages_of_a_detached_sequence_stay_and_are_shared) {
   ConductorDriver driver(limits_of(6));
   const SequenceSpec away = spec_of(1, 2 * page, 3, 20);
-  submit(driver, away);
+  driver.submit(away);
   for (int i = 0; i < 3; ++i) driver.step();
   driver.core.detach(away.key);
   const SequenceSpec other = spec_of(2, 0, 2 * page + 1, 1), alike = spec_of(3, 2 * page, 9);
-  submit(driver, other);
+  driver.submit(other);
   run_rows(driver);
-  submit(driver, alike);
+  driver.submit(alike);
   BOOST_CHECK_EQUAL(run_rows(driver), 9u + 4);
   SequenceSpec back = away;
   for (const LogitsResult& token : driver.received[away.key].tokens) back.delivered.push_back(token.token);
-  submit(driver, back);
+  driver.submit(back);
   driver.run();
-  for (const SequenceSpec& spec : {away, other, alike}) require_complete(driver, spec);
+  for (const SequenceSpec& spec : {away, other, alike}) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(lost_pages_are_shared_no_more_and_what_is_replayed_is) {
@@ -295,7 +277,7 @@ BOOST_AUTO_TEST_CASE(lost_pages_are_shared_no_more_and_what_is_replayed_is) {
   std::vector<SequenceSpec> specs;
   for (std::uint64_t id = 1; id <= 4; ++id) {
     specs.push_back(spec_of(id, 3 * page, 2, 9));
-    submit(driver, specs.back());
+    driver.submit(specs.back());
   }
   while (driver.received[specs.back().key].tokens.size() < 3) driver.step();
   driver.model.forget();
@@ -306,20 +288,20 @@ BOOST_AUTO_TEST_CASE(lost_pages_are_shared_no_more_and_what_is_replayed_is) {
   BOOST_CHECK_EQUAL(driver.plan->sequences.size(), 1u);
   driver.finish();
   driver.run();
-  for (const SequenceSpec& spec : specs) require_complete(driver, spec);
+  for (const SequenceSpec& spec : specs) driver.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_CASE(an_abandoned_step_leaves_nothing_that_is_shared) {
   ConductorDriver driver(limits_of(20));
   const SequenceSpec first = spec_of(1, 2 * page, 3), second = spec_of(2, 2 * page, 5);
-  submit(driver, first);
+  driver.submit(first);
   BOOST_REQUIRE(driver.begin());
   driver.core.step_abandoned();
-  submit(driver, second);
+  driver.submit(second);
   driver.core.cancel(first.key);
   BOOST_CHECK_EQUAL(driver.core.load().pages_cached, 0u);
   BOOST_CHECK_EQUAL(run_rows(driver), 2 * page + 5 + 4);
-  require_complete(driver, second);
+  driver.require_complete(second);
 }
 
 BOOST_AUTO_TEST_CASE(a_sequence_that_is_cancelled_during_a_step_leaves_what_was_full_before) {
@@ -327,7 +309,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_that_is_cancelled_during_a_step_leaves_what_was_
   limits.rows_max = page;
   ConductorDriver driver(limits);
   const SequenceSpec first = spec_of(1, 3 * page, 3), second = spec_of(2, 3 * page, 5);
-  submit(driver, first);
+  driver.submit(first);
   driver.step();
   BOOST_REQUIRE(driver.begin());
   driver.core.cancel(first.key);
@@ -335,9 +317,9 @@ BOOST_AUTO_TEST_CASE(a_sequence_that_is_cancelled_during_a_step_leaves_what_was_
   driver.finish();
   BOOST_CHECK_EQUAL(driver.core.load().pages_used, 0u);
   BOOST_CHECK_EQUAL(driver.core.load().pages_cached, 1u);
-  submit(driver, second);
+  driver.submit(second);
   BOOST_CHECK_EQUAL(run_rows(driver), 2 * page + 5 + 4);
-  require_complete(driver, second);
+  driver.require_complete(second);
 }
 
 BOOST_AUTO_TEST_CASE(shared_pages_are_handed_over_as_what_they_are) {
@@ -345,7 +327,7 @@ BOOST_AUTO_TEST_CASE(shared_pages_are_handed_over_as_what_they_are) {
   std::vector<SequenceSpec> specs;
   for (std::uint64_t id = 1; id <= 3; ++id) {
     specs.push_back(spec_of(id, 4 * page, 2, 9));
-    submit(from, specs.back());
+    from.submit(specs.back());
   }
   while (from.received[specs.back().key].tokens.size() < 3) from.step();
   const std::uint32_t used = from.core.load().pages_used;
@@ -358,13 +340,13 @@ BOOST_AUTO_TEST_CASE(shared_pages_are_handed_over_as_what_they_are) {
   BOOST_REQUIRE(to.core.import_sequences(states, true, true));
   BOOST_CHECK_EQUAL(to.core.load().pages_used, used);
   const SequenceSpec late = spec_of(9, 4 * page, 6);
-  submit(to, late);
+  to.submit(late);
   BOOST_REQUIRE(to.begin());
   for (const PlannedRow& row : to.plan->rows) BOOST_CHECK_GE(row.position, 4 * page);
   to.finish();
   to.run();
   specs.push_back(late);
-  for (const SequenceSpec& spec : specs) require_complete(to, spec);
+  for (const SequenceSpec& spec : specs) to.require_complete(spec);
   BOOST_CHECK_EQUAL(to.core.load().pages_used, 0u);
 
   // A page cannot hold what two sequences say differently, nor what is still to be written.
@@ -389,14 +371,14 @@ BOOST_AUTO_TEST_CASE(a_smaller_cache_keeps_whom_it_can_and_the_others_share_with
   std::vector<SequenceSpec> specs;
   for (std::uint64_t id = 1; id <= 3; ++id) {
     specs.push_back(spec_of(id, 2 * page, 2, 3 * page));
-    submit(from, specs.back());
+    from.submit(specs.back());
   }
   while (from.received[specs.back().key].tokens.size() < 3) from.step();
   to.model = from.model;
   to.received = from.received;
   BOOST_REQUIRE(to.core.import_sequences(from.core.export_sequences(), true, true));
   to.run();
-  for (const SequenceSpec& spec : specs) require_complete(to, spec);
+  for (const SequenceSpec& spec : specs) to.require_complete(spec);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -12,6 +12,7 @@
 #include "gateway/key_file.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/unit/gateway/server_fixture.hpp"
+#include "tests/unit/gateway/socket_client.hpp"
 
 using namespace tessera;
 using namespace tessera::gateway;
@@ -122,6 +123,30 @@ BOOST_AUTO_TEST_CASE(a_line_tells_who_asked_what_and_how_it_ended_but_no_secret_
   BOOST_TEST(gone["end"] == "gone");
   BOOST_TEST(gone["status"] == 200);
   BOOST_TEST(gone["completion_tokens"] == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_web_socket_is_one_line_with_all_that_it_was_told) {
+  const TemporaryFolder folder;
+  GatewayOptions options;
+  options.access_log = folder.file("access");
+  {
+    Server server(options);
+    SocketClient client(server.port(), "/v1/models/story/stream");
+    client.send(R"({"prompt": "x", "max_tokens": 5})");
+    client.send(R"({"prompt": "x", "max_tokens": 2})");
+    for (int ends = 0; ends < 2;) ends += client.message()["type"] == "end" ? 1 : 0;
+    client.send_close(1000);
+    BOOST_TEST(client.read().code() == 1000);
+    BOOST_TEST(client.connection().closed());
+  }
+  const auto lines = lines_of(options.access_log);
+  BOOST_REQUIRE(lines.size() == 1u);
+  const Json line = Json::parse(lines[0]);
+  BOOST_TEST(line["status"] == 101);
+  BOOST_TEST(line["model"] == "story");
+  BOOST_TEST(line["prompt_tokens"] == 4);
+  BOOST_TEST(line["completion_tokens"] == 7);
+  BOOST_TEST(line["end"] == "length");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

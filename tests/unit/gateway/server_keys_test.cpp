@@ -191,6 +191,21 @@ BOOST_AUTO_TEST_CASE(a_key_for_some_models_sees_and_uses_no_other) {
       BOOST_TEST(refused.status == 403);
       BOOST_TEST(error_code(refused) == "permission_denied");
     }
+    // The other families say it in their own words.
+    const std::string named = "/v1/models/" + model, inferred = "/v2/models/" + model;
+    for (const std::string& path : {named + "/versions/1", named + "/metadata", inferred, inferred + "/ready",
+                                    "/api/v1/models/" + model, named + "/stream"}) {
+      const std::string opens = path.ends_with("/stream")
+                                    ? "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                    : "";
+      BOOST_TEST(client.get(path, shown + opens).status == 403, path);
+    }
+    BOOST_TEST(client.post(named + ":predict", R"({"instances": ["x"]})", shown).status == 403);
+    BOOST_TEST(client.post(inferred + "/generate", R"({"text_input": "x"})", shown).status == 403);
+    BOOST_TEST(client.post("/api/v1/predictions", "{\"model\": \"" + model + R"(", "input": "{}"})", shown).status ==
+               403);
+    BOOST_TEST(client.post("/api/v1/models", "{\"model\": \"" + model + "\"}", shown).status == 403);
   }
   BOOST_TEST(client.post(complete, R"({"model": "not-yet-there", "prompt": "x"})", shown).status == 404);
   BOOST_TEST(client.get("/metrics", shown).status == 403);
@@ -340,6 +355,7 @@ BOOST_AUTO_TEST_CASE(each_listener_offers_its_own_routes) {
   GatewayOptions options;
   options.listen[0].sets = *RouteSets::parse("openai");
   options.listen.push_back({"127.0.0.1", 0, *RouteSets::parse("health,metrics")});
+  options.listen.push_back({"127.0.0.1", 0, *RouteSets::parse("tfserving")});
   Server server(options);
   HttpClient main(server.port()), side(server.gateway->port(1));
   BOOST_TEST(server.port() != server.gateway->port(1));
@@ -349,6 +365,12 @@ BOOST_AUTO_TEST_CASE(each_listener_offers_its_own_routes) {
   BOOST_TEST(side.get("/health/live").status == 200);
   BOOST_TEST(side.get("/metrics").status == 200);
   BOOST_TEST(error_code(side.post(complete, hello)) == "unknown_url");
+  // TF Serving's status of a model is part of OpenAI's object, and alone where that is not offered.
+  HttpClient serving(server.gateway->port(2));
+  BOOST_TEST(main.get("/v1/models/story").json()["object"] == "model");
+  BOOST_TEST(serving.get("/v1/models/story").json().size() == 1u);
+  BOOST_TEST(serving.get("/v1/models/story").json()["model_version_status"][0]["state"] == "AVAILABLE");
+  BOOST_TEST(serving.get("/v1/models").status == 404);
   BOOST_TEST(server.gateway->url(1) == "http://127.0.0.1:" + std::to_string(server.gateway->port(1)));
   BOOST_TEST(server.gateway->drain(std::chrono::seconds(20)));
   BOOST_TEST(side.closed());

@@ -60,6 +60,8 @@ BOOST_AUTO_TEST_CASE(it_answers_over_tls_what_it_answers_without) {
   const auto list = events(client->post(complete, hello_stream).body);
   BOOST_TEST(streamed_text(list) == "Hello, world");
   BOOST_TEST(list.back() == "[DONE]");
+  BOOST_TEST(
+      client->get("/api/v1/models/story").json()["message"]["endpoint"].get<std::string>().starts_with("https://"));
 }
 
 BOOST_AUTO_TEST_CASE(large_bodies_pass_in_both_directions) {
