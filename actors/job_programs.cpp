@@ -85,7 +85,7 @@ Result<ModelFacts> read_model_facts(const DeploySpec& spec, const std::string& s
   TESSERA_TRY(const auto source, open_source(uri));
   TESSERA_TRY(const auto checkpoint, Checkpoint::open(source));
   const Manifest& manifest = checkpoint->manifest();
-  return ModelFacts{manifest.shape, manifest.geometry, manifest.dtype,
+  return ModelFacts{manifest.shape, manifest.geometry, manifest.types(),
                     manifest.name,  source->uri(),     checkpoint->content_id()};
 }
 

@@ -24,13 +24,13 @@ namespace tessera::app {
 namespace {
 
 struct ImportCommand {
-  std::string source, destination, dtype;
+  std::string source, destination, dtype, head_dtype;
   std::string tokenizer, name, chat_template;
   bool json = false;
 };
 
 struct SynthCommand {
-  std::string shape, destination, dtype = "q8", format = "tessera";
+  std::string shape, destination, dtype = "q8", head_dtype, format = "tessera";
   std::uint64_t seed = 1;
   bool json = false;
 };
@@ -58,9 +58,11 @@ int print_report(const Result<ImportReport>& report, const std::string& destinat
   return exit_ok;
 }
 
-ImportOptions import_options(const std::string& dtype, const std::string& name, ProgressBar& bar) {
+ImportOptions import_options(const std::string& dtype, const std::string& head_dtype, const std::string& name,
+                             ProgressBar& bar) {
   ImportOptions options;
   options.dtype = parse_dtype(dtype);  // empty: the one of the source
+  options.head_dtype = parse_dtype(head_dtype);
   options.name = name;
   options.progress = [&bar](std::uint64_t done, std::uint64_t total) {
     bar.update(done, total);
@@ -73,7 +75,7 @@ int run_import(const ImportCommand& command) {
   const SystemClock clock;
   const TimePoint start = clock.now();
   ProgressBar bar("importing", clock);
-  ImportOptions options = import_options(command.dtype, command.name, bar);
+  ImportOptions options = import_options(command.dtype, command.head_dtype, command.name, bar);
   options.tokenizer_path = command.tokenizer;
   options.resumable = true;
   options.chat_template_path = command.chat_template;
@@ -87,7 +89,7 @@ Result<ImportReport> synthesise(const SynthCommand& command, ProgressBar& bar) {
   TESSERA_TRY(auto tokenizer_data, synthetic_byte_tokenizer(shape.vocab_size));
   TESSERA_TRY(auto tokenizer, Tokenizer::create(std::move(tokenizer_data), command.shape));
   const std::unique_ptr<WeightSource> source = synthetic_source(shape, command.seed);
-  const ImportOptions options = import_options(command.dtype, command.shape, bar);
+  const ImportOptions options = import_options(command.dtype, command.head_dtype, command.shape, bar);
   if (command.format == "gguf") return write_gguf(*source, command.destination, options);
   return write_checkpoint(*source, command.destination, options, tokenizer.serialize());
 }
@@ -110,6 +112,14 @@ CLI::Option* add_dtype(CLI::App& command, std::string& dtype, const std::string&
       ->check(CLI::IsMember(names));
 }
 
+void add_head_dtype(CLI::App& command, std::string& dtype) {
+  command
+      .add_option("--head-dtype", dtype,
+                  "Storage of the head, or of an embedding that is the head too (default: as the other weights, but q8 "
+                  "beside q4, unless SRC holds it in Q4_0)")
+      ->check(CLI::IsMember({to_string(DType::q4), to_string(DType::q8)}));
+}
+
 void add_import(CLI::App& app, Action& action) {
   auto* const command =
       app.add_subcommand("import", "Turn a GGUF, Hugging Face safetensors or llama2.c .bin model into a checkpoint");
@@ -125,6 +135,7 @@ void add_import(CLI::App& app, Action& action) {
           "Checkpoint to write (.h5); appears only when it is complete. An interrupted import goes on where it stopped")
       ->required();
   add_dtype(*command, options->dtype, " (default: f32; of a GGUF file what is nearest to its own)");
+  add_head_dtype(*command, options->head_dtype);
   command->add_option("--tokenizer", options->tokenizer,
                       "Tokenizer to put inside: tokenizer.json, tokenizer.model, tiktoken "
                       "ranks, GGUF, llama2.c's .bin, or a folder (default: SRC's own)");
@@ -144,6 +155,7 @@ void add_synth(CLI::App& app, Action& action) {
   command->add_option("SHAPE", options->shape, "One of: " + names)->required();
   command->add_option("DST", options->destination, "File to write; appears only when it is complete")->required();
   add_dtype(*command, options->dtype, "")->capture_default_str();
+  add_head_dtype(*command, options->head_dtype);
   command->add_option("--seed", options->seed, "Same seed, same weights")->capture_default_str();
   command->add_option("--format", options->format, "tessera, or gguf with the same weights for other programs")
       ->check(CLI::IsMember({"tessera", "gguf"}))

@@ -81,6 +81,7 @@ nlohmann::json inspect_json(const OpenModel& model, double ready_seconds) {
           {"name", manifest.name},
           {"source_format", manifest.source_format},
           {"dtype", to_string(manifest.dtype)},
+          {"head_dtype", to_string(manifest.types().head)},
           {"kv_dtype", to_string(kv_dtype_for(manifest.dtype))},
           {"parameters", sum.parameters},
           {"weight_bytes", sum.bytes},
@@ -107,7 +108,7 @@ void print_table(const OpenModel& model, double ready_seconds) {
   std::printf("%s\n", model.checkpoint->source().uri().c_str());
   std::printf("  name          %s (from %s)\n", manifest.name.c_str(), manifest.source_format.c_str());
   std::printf("  content id    %s\n", model.checkpoint->content_id().c_str());
-  std::printf("  weights       %s, %.1f M parameters, %s; KV cache in %s\n", to_string(manifest.dtype),
+  std::printf("  weights       %s, %.1f M parameters, %s; KV cache in %s\n", to_string(manifest.types()).c_str(),
               static_cast<double>(sum.parameters) / 1e6, human_bytes(static_cast<double>(sum.bytes)).c_str(),
               to_string(kv_dtype_for(manifest.dtype)));
   std::printf(

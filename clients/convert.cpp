@@ -204,7 +204,7 @@ client::DeploymentStatus to_public(const tessera::DeploymentStatus& deployment) 
   status.model = deployment.facts.name;
   status.uri = deployment.facts.uri.empty() ? deployment.spec.uri : deployment.facts.uri;
   status.content_id = deployment.facts.content_id;
-  status.dtype = tessera::to_string(deployment.facts.dtype);
+  status.dtype = tessera::to_string(deployment.facts.types.layers);
   status.slices = deployment.facts.geometry.slice_count();
   status.context_length = deployment.facts.shape.context_length;
   status.workers = deployment.spec.workers;

@@ -74,6 +74,7 @@ struct ModelFacts {
   name @3 :Text;
   uri @4 :Text;
   contentId @5 :Text;
+  headDtype @6 :Text;  # where it is not dtype
 }
 
 struct DeploySpec {

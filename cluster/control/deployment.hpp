@@ -22,7 +22,7 @@ namespace tessera {
 struct ModelFacts {
   ModelShape shape;
   SliceGeometry geometry;
-  DType dtype = DType::f32;
+  WeightTypes types = DType::f32;
   std::string name;        ///< of the model, from the manifest
   std::string uri;         ///< that every worker opens
   std::string content_id;  ///< that every worker's file must have

@@ -134,7 +134,7 @@ Error does_not_fit(const PlacementTask& task, std::span<const PlacementWorker> w
 
 MemoryModel runtime_memory_model() {
   return [](const ModelFacts& facts, const ShardAssignment& assignment, const ShardMemoryOptions& options) {
-    return shard_memory(facts.shape, facts.geometry, facts.dtype, assignment, options);
+    return shard_memory(facts.shape, facts.geometry, facts.types, assignment, options);
   };
 }
 

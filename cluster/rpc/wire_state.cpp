@@ -136,12 +136,24 @@ SliceGeometry read_geometry(schema::SliceGeometry::Reader in) {
           in.getFfnSlices(),      in.getVocabRows(),       in.getVocabSlices()};
 }
 
+/// `known`: the deployment has facts.
+WeightTypes read_types(schema::ModelFacts::Reader in, bool known) {
+  const std::string layers = read(in.getDtype()), head = in.hasHeadDtype() ? read(in.getHeadDtype()) : layers;
+  const std::optional<DType> of_layers = parse_dtype(layers), of_head = parse_dtype(head);
+  if (!known) return DType::f32;
+  if (!of_layers || !of_head || !WeightTypes(*of_layers, *of_head).supported()) {
+    malformed("the weights' types '" + layers + "' and '" + head + "' are not known here");
+  }
+  return {*of_layers, *of_head};
+}
+
 }  // namespace
 
 void write(schema::ModelFacts::Builder out, const ModelFacts& value) {
   write_shape(out.initShape(), value.shape);
   write_geometry(out.initGeometry(), value.geometry);
-  out.setDtype(to_string(value.dtype));
+  out.setDtype(to_string(value.types.layers));
+  if (value.types.head != value.types.layers) out.setHeadDtype(to_string(value.types.head));
   out.setName(text(value.name));
   out.setUri(text(value.uri));
   out.setContentId(text(value.content_id));
@@ -156,10 +168,7 @@ ModelFacts read(schema::ModelFacts::Reader in) {
     malformed(valid.error().message);
   }
   if (known && facts.geometry != SliceGeometry::of(facts.shape)) malformed("a model's slices do not fit its shape");
-  const std::string dtype = read(in.getDtype());
-  const std::optional<DType> parsed = parse_dtype(dtype);
-  if (known && !parsed) malformed("the weights' type '" + dtype + "' is not known here");
-  facts.dtype = parsed.value_or(DType::f32);
+  facts.types = read_types(in, known);
   facts.name = read(in.getName());
   facts.uri = read(in.getUri());
   facts.content_id = read(in.getContentId());

@@ -88,7 +88,7 @@ Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(const std::st
   manifest.tensors.clear();
   manifest.tokenizer_bytes = 0;
   manifest.tokenizer_crc32c = 0;
-  for (TensorSpec& spec : model_tensors(header.shape, header.geometry, header.dtype)) {
+  for (TensorSpec& spec : model_tensors(header.shape, header.geometry, header.types())) {
     const std::uint32_t units = layout_units(spec.layout);
     manifest.tensors.push_back({std::move(spec), 0, std::vector<std::uint32_t>(units)});
   }

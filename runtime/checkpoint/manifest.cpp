@@ -139,6 +139,11 @@ Result<void> validate_header(const Manifest& manifest, const std::string& where)
   TESSERA_CHECK(validate_label(manifest.source_format, "source_format", where));
   TESSERA_CHECK(validate_text(manifest.chat_template, "chat_template", manifest_chat_template_bytes_max, where));
   if (manifest.pooling) TESSERA_CHECK(validate(*manifest.pooling, where));
+  if (manifest.head_dtype && (*manifest.head_dtype == manifest.dtype || head_matrix(manifest.shape).empty() ||
+                              !manifest.types().supported())) {
+    return Error{ErrorCode::corrupt, where + ": a head in " + to_string(*manifest.head_dtype) + " beside matrices in " +
+                                         to_string(manifest.dtype) + " is not possible; q8 beside q4 is"};
+  }
   const std::uint32_t pairs = manifest.shape.rope_width() / 2;
   TESSERA_CHECK(validate_frequencies(manifest.rope_frequencies, pairs, where));
   return validate_frequencies(manifest.rope_local_frequencies, manifest.shape.plan.local_rope ? pairs : 0, where);
@@ -159,6 +164,7 @@ std::string to_json(const Manifest& manifest) {
       {"tensors", nlohmann::json::array()},
       {"tokenizer", {{"bytes", manifest.tokenizer_bytes}, {"crc32c", hex_of(manifest.tokenizer_crc32c)}}}};
   if (!manifest.rope_local_frequencies.empty()) json["rope_local_frequencies"] = manifest.rope_local_frequencies;
+  if (manifest.head_dtype) json["head_dtype"] = to_string(*manifest.head_dtype);
   if (manifest.pooling) {
     json["pooling"] = {{"kind", to_string(manifest.pooling->pooling)},
                        {"normalised", manifest.pooling->normalised},

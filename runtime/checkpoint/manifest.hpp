@@ -30,7 +30,8 @@ struct TensorEntry {
 struct Manifest {
   ModelShape shape;
   SliceGeometry geometry;
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;                    ///< of the matrices
+  std::optional<DType> head_dtype;             ///< of the head, where it has another one
   std::string name;                            ///< of the model, for people
   std::string source_format;                   ///< "llama2.c", "safetensors", "synthetic"
   std::vector<double> rope_frequencies;        ///< [rope_width / 2]
@@ -41,6 +42,7 @@ struct Manifest {
   std::string chat_template;           ///< empty: none
   std::optional<PoolingPlan> pooling;  ///< where the model's makers say how texts become vectors
 
+  WeightTypes types() const { return {dtype, head_dtype.value_or(dtype)}; }
   const TensorEntry* find(const std::string& tensor_name) const;
 };
 

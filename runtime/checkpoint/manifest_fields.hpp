@@ -7,8 +7,9 @@
 //
 // A model whose blocks are not the plain ones has "plan" in its shape and, for windowed layers that rotate otherwise,
 // "rope_local_frequencies"; one that is made for vectors may have "pooling": {"kind": "mean", "normalised": true,
-// "tokens_max": 0}. Checksums are eight hexadecimal digits; those of the units of a tensor follow each other in
-// one string, so that a parsed manifest is never much larger than its text.
+// "tokens_max": 0}; one whose head is stored otherwise than its other matrices has "head_dtype". Checksums are eight
+// hexadecimal digits; those of the units of a tensor follow each other in one string, so that a parsed manifest is
+// never much larger than its text.
 #pragma once
 
 #include <cstddef>

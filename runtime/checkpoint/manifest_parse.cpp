@@ -244,6 +244,11 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
   const std::optional<DType> dtype = parse_dtype(dtype_name);
   if (!dtype) return root.wrong("dtype", "a type that this build knows (" + dtype_names() + ")");
   manifest.dtype = *dtype;
+  if (document.contains("head_dtype")) {
+    TESSERA_TRY(const std::string head_name, root.text("head_dtype"));
+    manifest.head_dtype = parse_dtype(head_name);
+    if (!manifest.head_dtype) return root.wrong("head_dtype", "a type that this build knows (" + dtype_names() + ")");
+  }
   TESSERA_TRY(manifest.name, root.text("name"));
   TESSERA_TRY(manifest.source_format, root.text("source_format"));
   TESSERA_TRY(manifest.chat_template, root.text("chat_template"));
@@ -255,7 +260,7 @@ Result<Manifest> parse_manifest(const std::string& json_text, const std::string&
   TESSERA_CHECK(parse_pooling_plan(root, manifest));
   TESSERA_CHECK(validate_header(manifest, where + ": manifest"));
 
-  const std::vector<TensorSpec> specs = model_tensors(manifest.shape, manifest.geometry, manifest.dtype);
+  const std::vector<TensorSpec> specs = model_tensors(manifest.shape, manifest.geometry, manifest.types());
   TESSERA_TRY(const json* const tensors, root.array("tensors", specs.size()));
   manifest.tensors.reserve(specs.size());
   for (std::size_t i = 0; i < specs.size(); ++i) {

@@ -30,10 +30,12 @@ constexpr std::size_t piece_values = std::size_t{1} << 18;
 
 bool has_blocks(DType dtype) { return dtype == DType::q8 || dtype == DType::q4; }
 
-Result<std::vector<GgufTensor>> lay_out(const ModelShape& shape, DType dtype, const std::string& destination) {
+Result<std::vector<GgufTensor>> lay_out(const ModelShape& shape, const WeightTypes& types,
+                                        const std::string& destination) {
   std::vector<GgufTensor> tensors;
   std::uint64_t offset = 0;
   for (NamedMatrix& matrix : model_matrices(shape)) {
+    const DType dtype = matrix.name == head_matrix(shape) ? types.head : types.layers;
     const DType own = matrix.is_vector ? DType::f32 : dtype;
     GgufTensor tensor{std::move(matrix), own, offset};
     if (has_blocks(own) && tensor.matrix.size.columns % gguf_block_values != 0) {
@@ -132,8 +134,8 @@ Result<TokenizerData> tokenizer_for(const ImportOptions& options, std::uint32_t 
 Result<ImportReport> write_all(WeightSource& source, const std::string& destination, const ImportOptions& options) {
   TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const TokenizerData tokenizer, tokenizer_for(options, source.shape().vocab_size));
-  TESSERA_TRY(const std::vector<GgufTensor> tensors,
-              lay_out(source.shape(), options.dtype.value_or(DType::f32), destination));
+  TESSERA_TRY(const WeightTypes types, weight_types(source, options));
+  TESSERA_TRY(const std::vector<GgufTensor> tensors, lay_out(source.shape(), types, destination));
   const std::string header = gguf_header(source.shape(), options, tokenizer, tensors);
   ProgressMeter meter(options.progress, header.size() + tensors.back().offset + gguf_aligned(tensors.back().bytes()));
   TESSERA_TRY(OutputFile file, OutputFile::create(destination));

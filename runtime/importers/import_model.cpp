@@ -110,11 +110,13 @@ class TensorPacker {
   PackBuffer buffer_;
 };
 
-Manifest header_of(const WeightSource& source, const ImportOptions& options) {
+Result<Manifest> header_of(const WeightSource& source, const ImportOptions& options) {
+  TESSERA_TRY(const WeightTypes types, weight_types(source, options));
   Manifest header;
   header.shape = source.shape();
   header.geometry = SliceGeometry::of(header.shape);
-  header.dtype = options.dtype.value_or(source.natural_dtype());
+  header.dtype = types.layers;
+  if (types.head != types.layers) header.head_dtype = types.head;
   header.name = options.name;
   header.source_format = source.format();
   RopeTables rope = source.rope();
@@ -127,7 +129,7 @@ Manifest header_of(const WeightSource& source, const ImportOptions& options) {
 /// Everything besides the header that the bytes of tensors depend on; empty: an interrupted import cannot go on.
 Result<std::string> resume_key_of(const WeightSource& source, const ImportOptions& options) {
   // Raised whenever the same source may become other bytes than before.
-  constexpr const char* conversion = "conversion 1";
+  constexpr const char* conversion = "conversion 2";
   if (!options.resumable) return std::string();
   TESSERA_TRY(const std::string identity, source.identity());
   return identity.empty() ? identity : std::string(conversion) + "\n" + identity;
@@ -163,7 +165,7 @@ Result<ImportReport> write_all(WeightSource& source, const std::string& destinat
                                const std::vector<std::byte>& tokenizer_blob, const std::string& chat_template) {
   TESSERA_CHECK(check_tensor_sizes(source));
   TESSERA_TRY(const std::string resume_key, resume_key_of(source, options));
-  Manifest header = header_of(source, options);
+  TESSERA_TRY(Manifest header, header_of(source, options));
   header.chat_template = chat_template;
   TESSERA_TRY(const auto writer, CheckpointWriter::create(destination, header, resume_key));
   std::uint64_t total = tokenizer_blob.size();
@@ -225,6 +227,21 @@ Result<void> refuse_same_file(const std::string& source, const std::string& dest
 }
 
 }  // namespace
+
+Result<WeightTypes> weight_types(const WeightSource& source, const ImportOptions& options) {
+  const DType layers = options.dtype.value_or(source.natural_dtype());
+  const std::string head = head_matrix(source.shape());
+  if (head.empty()) {
+    if (!options.head_dtype || *options.head_dtype == layers) return WeightTypes(layers);
+    return Error{ErrorCode::invalid_argument, "the model has no head whose type could be chosen"};
+  }
+  const bool improves = layers == DType::q4 && !source.has_blocks(head, DType::q4);
+  const WeightTypes types(layers, options.head_dtype.value_or(improves ? DType::q8 : layers));
+  if (types.supported()) return types;
+  return Error{ErrorCode::invalid_argument, std::string("a head in ") + to_string(types.head) +
+                                                " does not go with matrices in " + to_string(layers) +
+                                                "; a head has their type, or q8 where they have q4"};
+}
 
 Result<void> WeightSource::read_blocks(const std::string& name, DType, std::vector<std::byte>&) {
   return Error{ErrorCode::unsupported, describe(name) + " is not stored in blocks"};

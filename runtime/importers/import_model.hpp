@@ -74,6 +74,7 @@ using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
 
 struct ImportOptions {
   std::optional<DType> dtype;          ///< empty: the source's natural_dtype()
+  std::optional<DType> head_dtype;     ///< empty: see weight_types()
   std::string name;                    ///< of the model; empty: from the file name
   std::string tokenizer_path;          ///< file or folder; empty: the source's own, or none inside
   std::string chat_template_path;      ///< empty: the source's own, or none
@@ -84,6 +85,11 @@ struct ImportOptions {
   /// there.
   bool resumable = false;
 };
+
+/// How a source's matrices are stored. A head that nobody chose a type for has that of the other matrices, but q8
+/// beside q4, unless the source holds it in blocks of q4. Errors: invalid_argument, where the types do not go together
+/// or the model has no head.
+Result<WeightTypes> weight_types(const WeightSource& source, const ImportOptions& options);
 
 struct ImportReport {
   std::string content_id;

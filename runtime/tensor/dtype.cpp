@@ -31,6 +31,12 @@ std::string dtype_names() {
   return names;
 }
 
+std::string to_string(const WeightTypes& types) {
+  std::string text = to_string(types.layers);
+  if (types.head != types.layers) text += std::string(", head ") + to_string(types.head);
+  return text;
+}
+
 KvDType kv_dtype_for(DType weights) {
   switch (weights) {
     case DType::f32:

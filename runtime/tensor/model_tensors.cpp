@@ -150,9 +150,20 @@ PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geo
   return PackedLayout{dtype, SplitAxis::rows, shape.vocab_size, shape.dim, geometry.vocab_rows};
 }
 
-std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, DType dtype) {
+std::string head_matrix(const ModelShape& shape) {
+  if (!shape.plan.head) return {};
+  return shape.tied_head ? embedding_name : head_name;
+}
+
+DType embedding_dtype(const ModelShape& shape, const WeightTypes& types) {
+  return head_matrix(shape) == embedding_name ? types.head : types.layers;
+}
+
+std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry,
+                                      const WeightTypes& types) {
+  const DType dtype = types.layers;
   std::vector<TensorSpec> tensors;
-  tensors.push_back({embedding_name, vocabulary_layout(shape, geometry, dtype)});
+  tensors.push_back({embedding_name, vocabulary_layout(shape, geometry, embedding_dtype(shape, types))});
   if (shape.plan.positions == PositionKind::learned) {
     tensors.push_back({positions_name, positions_layout(shape, geometry)});
   }
@@ -178,7 +189,9 @@ std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeomet
     tensors.push_back({final_norm_name, VectorLayout{shape.dim}});
     if (has_norm_bias) tensors.push_back({final_norm_bias_name, VectorLayout{shape.dim}});
   }
-  if (shape.plan.head && !shape.tied_head) tensors.push_back({head_name, vocabulary_layout(shape, geometry, dtype)});
+  if (head_matrix(shape) == head_name) {
+    tensors.push_back({head_name, vocabulary_layout(shape, geometry, types.head)});
+  }
   return tensors;
 }
 

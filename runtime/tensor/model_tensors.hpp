@@ -88,12 +88,16 @@ TensorLayout layer_tensor_layout(const ModelShape& shape, const SliceGeometry& g
 TensorLayout expert_tensor_layout(const ModelShape& shape, DType dtype, ExpertTensor tensor);
 /// Learned positions: a row per position, always f32.
 PackedLayout positions_layout(const ModelShape& shape, const SliceGeometry& geometry);
-/// Embedding and head have the same layout.
+/// Of embedding and head, which differ in nothing but their dtype.
 PackedLayout vocabulary_layout(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
 
 /// Every tensor of the model in file order: embedding, positions, embedding_norm, layers (each with its experts),
 /// final_norm, head (absent when tied).
-std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, DType dtype);
+std::vector<TensorSpec> model_tensors(const ModelShape& shape, const SliceGeometry& geometry, const WeightTypes& types);
+/// The matrix that gives the logits: its head, or its embedding; empty: the model has no head.
+std::string head_matrix(const ModelShape& shape);
+/// An embedding has the head's dtype where it is the head.
+DType embedding_dtype(const ModelShape& shape, const WeightTypes& types);
 
 /// What a checkpoint stores of RoPE.
 struct RopeTables {

@@ -51,9 +51,10 @@ std::uint64_t layer_bytes(const ModelShape& shape, const SliceGeometry& geometry
   return bytes;
 }
 
-std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometry, const WeightTypes& types,
                            const ShardAssignment& assignment) {
-  const TensorLayout vocabulary = vocabulary_layout(shape, geometry, dtype);
+  const TensorLayout embedding = vocabulary_layout(shape, geometry, embedding_dtype(shape, types));
+  const TensorLayout head = vocabulary_layout(shape, geometry, types.head);
   // Layers are of at most two kinds; each is counted once.
   std::array<std::uint64_t, 2> bytes_of_kind{};
   std::array<bool, 2> is_counted{};
@@ -61,16 +62,16 @@ std::uint64_t weight_bytes(const ModelShape& shape, const SliceGeometry& geometr
   for (std::uint32_t layer = assignment.layers.begin; layer < assignment.layers.end; ++layer) {
     const std::size_t kind = shape.plan.has_experts(layer) ? 1 : 0;
     if (!std::exchange(is_counted[kind], true)) {
-      bytes_of_kind[kind] = layer_bytes(shape, geometry, dtype, assignment.slices(), layer);
+      bytes_of_kind[kind] = layer_bytes(shape, geometry, types.layers, assignment.slices(), layer);
     }
     layers += bytes_of_kind[kind];
   }
   const std::uint64_t norms = bytes_of_units(VectorLayout{shape.dim}, final_norm_units(shape, assignment)) +
                               bytes_of_units(VectorLayout{shape.dim}, embedding_norm_units(shape, assignment));
-  return bytes_of_units(vocabulary, embedding_units(shape, geometry, assignment)) +
+  return bytes_of_units(embedding, embedding_units(shape, geometry, assignment)) +
          bytes_of_units(positions_layout(shape, geometry), position_units(shape, geometry, assignment)) +
-         bytes_of_units(vocabulary, head_units(shape, assignment)) +
-         norms * (shape.plan.norm == NormKind::layer ? 2 : 1) + layers;
+         bytes_of_units(head, head_units(shape, assignment)) + norms * (shape.plan.norm == NormKind::layer ? 2 : 1) +
+         layers;
 }
 
 /// Of activations in the form that the weights multiply.
@@ -198,13 +199,13 @@ std::uint64_t kv_page_bytes(const ModelShape& shape, DType weights, std::uint32_
   return std::uint64_t{page_positions} * shape.head_dim * bytes_per_element(kv_dtype_for(weights));
 }
 
-ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, const WeightTypes& types,
                          const ShardAssignment& assignment, const ShardMemoryOptions& options) {
   ShardMemory memory;
-  memory.weight_bytes = weight_bytes(shape, geometry, dtype, assignment);
-  memory.kv_bytes = product({kv_page_bytes(shape, dtype, options.page_positions), options.kv_pages,
+  memory.weight_bytes = weight_bytes(shape, geometry, types, assignment);
+  memory.kv_bytes = product({kv_page_bytes(shape, types.layers, options.page_positions), options.kv_pages,
                              assignment.layers.count(), assignment.slices().kv_heads(shape, geometry).count(), 2});
-  memory.buffer_bytes = buffer_bytes(shape, geometry, dtype, assignment, options);
+  memory.buffer_bytes = buffer_bytes(shape, geometry, types.layers, assignment, options);
   return memory;
 }
 

@@ -68,7 +68,7 @@ struct ShardMemory {
 };
 
 /// For a validated assignment. Sums that do not fit 64 bits come out as the largest number.
-ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, DType dtype,
+ShardMemory shard_memory(const ModelShape& shape, const SliceGeometry& geometry, const WeightTypes& types,
                          const ShardAssignment& assignment, const ShardMemoryOptions& options);
 
 /// Of one (layer, KV head): K or V of one page.

@@ -21,10 +21,11 @@ BOOST_AUTO_TEST_SUITE(manifest)
 namespace {
 
 // A complete manifest with checksums that agree.
-Manifest complete_manifest(const ModelShape& shape, DType dtype) {
-  Manifest manifest = header_of(shape, dtype);
+Manifest complete_manifest(const ModelShape& shape, const WeightTypes& types) {
+  Manifest manifest = header_of(shape, types.layers);
+  if (types.head != types.layers) manifest.head_dtype = types.head;
   std::uint32_t number = 0;
-  for (const TensorSpec& spec : model_tensors(shape, manifest.geometry, dtype)) {
+  for (const TensorSpec& spec : model_tensors(shape, manifest.geometry, types)) {
     TensorEntry entry{spec, 0, {}};
     for (std::uint32_t unit = 0; unit < layout_units(spec.layout); ++unit) {
       const auto bytes = unit_bytes(3, entry, number, unit);
@@ -159,6 +160,24 @@ BOOST_AUTO_TEST_CASE(a_pooling_comes_back_and_is_checked) {
   check("pooling.normalised", [](json& m) { m["pooling"].erase("normalised"); });
   check("pooling.tokens_max", [](json& m) { m["pooling"]["tokens_max"] = -1; });
   check("tokens_max", [](json& m) { m["pooling"]["tokens_max"] = 1u << 31; });
+}
+
+BOOST_AUTO_TEST_CASE(the_type_of_a_head_comes_back_and_is_checked) {
+  BOOST_TEST(!json::parse(to_json(complete_manifest(sliced_shape(), DType::q4))).contains("head_dtype"));
+  const Manifest before = complete_manifest(sliced_shape(), {DType::q4, DType::q8});
+  const json written = json::parse(to_json(before));
+  const auto after = parse_manifest(written.dump(), "some.h5");
+  BOOST_REQUIRE_MESSAGE(after, message_of(after));
+  BOOST_TEST((after->types() == WeightTypes(DType::q4, DType::q8)));
+  BOOST_TEST(to_json(*after) == to_json(before));
+  for (const json& wrong : {json("q4"), json("f32"), json("bf16"), json("q5"), json(8), json(nullptr)}) {
+    json changed = written;
+    changed["head_dtype"] = wrong;
+    check_refused(changed.dump(), "head");
+  }
+  json without = written;
+  without.erase("head_dtype");
+  check_refused(without.dump(), "layout");
 }
 
 BOOST_AUTO_TEST_CASE(the_content_id_is_the_sha256_of_the_text) {

@@ -176,7 +176,7 @@ BOOST_AUTO_TEST_CASE(many_mixed_workers_never_exceed_their_memory_with_the_runti
   facts.shape.ffn_dim = 2048;
   facts.shape.vocab_size = 32000;
   facts.shape.context_length = 1024;
-  facts.dtype = DType::q8;
+  facts.types = DType::q8;
   facts.geometry = SliceGeometry::of(facts.shape);
   const MemoryModel memory = runtime_memory_model();
   std::uint64_t state = 7;

@@ -38,10 +38,11 @@ struct Imported {
   ImportReport report;
 
   explicit Imported(const std::string& bytes, std::optional<DType> dtype = std::nullopt,
-                    const std::string& name = "m.gguf") {
+                    const std::string& name = "m.gguf", std::optional<DType> head_dtype = std::nullopt) {
     write_text(folder.file(name), bytes);
     ImportOptions options;
     options.dtype = dtype;
+    options.head_dtype = head_dtype;
     const auto result = import_model(folder.file(name), folder.file("m.h5"), options);
     BOOST_REQUIRE_MESSAGE(result, message_of(result));
     report = *result;
@@ -100,8 +101,45 @@ BOOST_AUTO_TEST_CASE(a_quantised_file_gives_the_checkpoint_that_was_quantised_he
   // The blocks of these files are those that importing the same model as f32 makes: taken over, nothing may change.
   const ForeignModel model = blocky_model(false, 3);
   for (const auto& [type, dtype] : {std::pair{q8_0, DType::q8}, {q4_0, DType::q4}}) {
-    const Imported floats(gguf_of(model).bytes(), dtype), blocks(gguf_of(model, type).bytes());
+    // The head of a quantised file has what it has there.
+    const Imported floats(gguf_of(model).bytes(), dtype, "m.gguf", dtype), blocks(gguf_of(model, type).bytes());
     check_same_tensors(*floats.checkpoint, *blocks.checkpoint);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_head_has_q8_beside_q4_unless_the_file_holds_it_in_q4) {
+  for (const bool tied : {true, false}) {
+    const ForeignModel model = blocky_model(tied, 5);
+    const std::string head = tied ? "embedding" : "head";
+    const auto types = [](const Imported& imported) { return to_string(imported.checkpoint->manifest().types()); };
+    const auto checksum = [&](const Imported& imported) { return imported.checkpoint->manifest().find(head)->crc32c; };
+    const Imported q8(gguf_of(model).bytes(), DType::q8), q4(gguf_of(model).bytes(), DType::q4);
+    BOOST_TEST(types(q4) == "q4, head q8");
+    BOOST_TEST(checksum(q4) == checksum(q8));
+    const Imported plain(gguf_of(model).bytes(), DType::q4, "m.gguf", DType::q4);
+    BOOST_TEST(types(plain) == "q4");
+    BOOST_TEST(types(Imported(gguf_of(model, q4_0).bytes())) == "q4");
+    // A head that is better than the rest, as quantised files often have it, stays so.
+    GgufBytes mixed = gguf_of(model, q4_0), better_file = gguf_of(model, q8_0);
+    const std::string name = gguf_tensor_name(head);
+    tensor_of(mixed, name) = tensor_of(better_file, name);
+    const Imported better(mixed.bytes());
+    BOOST_TEST(types(better) == "q4, head q8");
+    check_same_tensors(*better.checkpoint, *q4.checkpoint);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_head_of_a_type_that_does_not_go_with_the_others_is_refused) {
+  TemporaryFolder folder;
+  write_text(folder.file("m.gguf"), gguf_of(blocky_model()).bytes());
+  for (const auto& [dtype, head] :
+       {std::pair{DType::q8, DType::q4}, {DType::f32, DType::q8}, {DType::q4, DType::f32}}) {
+    ImportOptions options;
+    options.dtype = dtype;
+    options.head_dtype = head;
+    const auto report = import_model(folder.file("m.gguf"), folder.file("m.h5"), options);
+    BOOST_TEST(fails_with(report, ErrorCode::invalid_argument, "a head in "), message_of(report));
+    BOOST_TEST(!std::filesystem::exists(folder.file("m.h5")));
   }
 }
 

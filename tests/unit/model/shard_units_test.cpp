@@ -120,7 +120,7 @@ void check_memory(const std::shared_ptr<const Checkpoint>& checkpoint, double sl
       const ModelShard& shard = replica->shard(i);
       const ShardMemoryOptions options{shard.kv().shape().pages, kv_page_positions, rows, 2};
       const ShardMemory memory =
-          shard_memory(manifest.shape, manifest.geometry, manifest.dtype, shard.assignment(), options);
+          shard_memory(manifest.shape, manifest.geometry, manifest.types(), shard.assignment(), options);
       BOOST_TEST(memory.weight_bytes == shard.weights().bytes());
       BOOST_TEST(memory.kv_bytes == shard.kv().bytes());
       BOOST_TEST(memory.buffer_bytes >= shard.buffer_bytes());

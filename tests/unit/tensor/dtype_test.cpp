@@ -18,4 +18,15 @@ BOOST_AUTO_TEST_CASE(only_f32_models_keep_keys_and_values_in_f32) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_head_may_have_q8_above_q4_and_nothing_else_of_its_own) {
+  for (const DType layers : all_dtypes) {
+    BOOST_TEST(to_string(WeightTypes(layers)) == to_string(layers));
+    for (const DType head : all_dtypes) {
+      BOOST_TEST(WeightTypes(layers, head).supported() ==
+                 (layers == head || (layers == DType::q4 && head == DType::q8)));
+    }
+  }
+  BOOST_TEST(to_string(WeightTypes(DType::q4, DType::q8)) == "q4, head q8");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

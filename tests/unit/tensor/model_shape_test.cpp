@@ -131,3 +131,21 @@ BOOST_AUTO_TEST_CASE(the_tensor_list_follows_the_file_order) {
   untied.tied_head = false;
   BOOST_TEST(model_tensors(untied, SliceGeometry::of(untied), DType::q8).back().name == "head");
 }
+
+BOOST_AUTO_TEST_CASE(only_the_matrix_that_gives_the_logits_has_the_type_of_the_head) {
+  const auto name_of_q8 = [](const ModelShape& shape) {
+    std::string names;
+    for (const TensorSpec& spec : model_tensors(shape, SliceGeometry::of(shape), {DType::q4, DType::q8})) {
+      const auto* const packed = std::get_if<PackedLayout>(&spec.layout);
+      if (packed && packed->dtype == DType::q8) names += spec.name + " ";
+    }
+    return names;
+  };
+  ModelShape shape = stories260k();
+  shape.tied_head = true;
+  BOOST_TEST(name_of_q8(shape) == "embedding ");
+  shape.tied_head = false;
+  BOOST_TEST(name_of_q8(shape) == "head ");
+  shape.plan.head = false;
+  BOOST_TEST(name_of_q8(shape) == "");
+}
