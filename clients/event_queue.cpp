@@ -32,6 +32,11 @@ void EventQueue::set_summary(const client::GenerateSummary& summary) {
   summary_ = summary;
 }
 
+void EventQueue::set_phases(const client::StreamPhases& phases) {
+  const std::lock_guard lock(mutex_);
+  phases_ = phases;
+}
+
 void EventQueue::set_job(std::uint64_t job) {
   const std::lock_guard lock(mutex_);
   job_ = job;
@@ -65,6 +70,11 @@ std::optional<client::Error> EventQueue::error() const {
 client::GenerateSummary EventQueue::summary() const {
   const std::lock_guard lock(mutex_);
   return summary_;
+}
+
+std::optional<client::StreamPhases> EventQueue::phases() const {
+  const std::lock_guard lock(mutex_);
+  return phases_;
 }
 
 std::uint64_t EventQueue::job() const {

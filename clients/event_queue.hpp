@@ -24,6 +24,8 @@ class EventQueue {
   void fail(client::Error error);
   /// Once the summary says how it ended; before the `finished` event is pushed.
   void set_summary(const client::GenerateSummary& summary);
+  /// So far.
+  void set_phases(const client::StreamPhases& phases);
   void set_job(std::uint64_t job);
   /// Calls `changed` whenever there is something new to pop, on whatever thread it comes, also for what came before.
   /// It must not block, nor call this queue. Once, for readers that must not wait.
@@ -35,6 +37,8 @@ class EventQueue {
   bool drained() const;
   std::optional<client::Error> error() const;
   client::GenerateSummary summary() const;
+  /// Nothing before the first token.
+  std::optional<client::StreamPhases> phases() const;
   std::uint64_t job() const;
 
  private:
@@ -48,6 +52,7 @@ class EventQueue {
   std::deque<client::GenerateEvent> events_;
   std::optional<client::Error> error_;
   client::GenerateSummary summary_;
+  std::optional<client::StreamPhases> phases_;
   std::uint64_t job_ = 0;
   bool finished_taken_ = false;
 };

@@ -97,6 +97,11 @@ void LiveStream::step(StreamInput::Any input) {
     event.node = node_;
     queue_->push(std::move(event));
   }
+  if (const auto phases = frontend_.phases()) {
+    // Before the tokens that it came with.
+    summary_.phases = {phases->queue_seconds, phases->prefill_seconds, phases->decode_seconds, phases->steps};
+    queue_->set_phases(summary_.phases);
+  }
   for (StreamOutput::Any& output : outputs) {
     std::visit([this](auto& each) { on(each); }, output);
   }

@@ -35,6 +35,7 @@ class ClusterStream final : public TokenStream {
   std::optional<client::Error> error() const override { return queue_->error(); }
   std::vector<PromptScore> scores() const override { return *scores_; }
   std::uint32_t cached_tokens() const override { return queue_->summary().cached_tokens; }
+  std::optional<client::StreamPhases> phases() const override { return queue_->phases(); }
 
  private:
   const std::weak_ptr<frontend::ClientCore> core_;

@@ -26,6 +26,8 @@ class GenerationRun {
   ~GenerationRun() {
     const std::string& model = plan().choices.front().spec.model;
     metrics_.generated(model, outcome_, plan().prompt_tokens, tokens(), seconds_between(sink_->asked(), clock_.now()));
+    for (const auto& stream : started_.streams)
+      if (const auto phases = stream->phases()) metrics_.phases(model, *phases);
     CallRecord& record = sink_->record();
     record.model = model;
     record.prompt_tokens += plan().prompt_tokens;

@@ -99,6 +99,12 @@ struct Metrics::State {
       histogram(registry, "tessera_inter_token_seconds", "Between two tokens of a choice, as the gateway sends them.");
   prometheus::Family<prometheus::Histogram>& end_to_end =
       histogram(registry, "tessera_generation_seconds", "From a request's head to its last token.");
+  prometheus::Family<prometheus::Histogram>& queue =
+      histogram(registry, "tessera_queue_seconds", "From a stream's submission to its conductor's admitting it.");
+  prometheus::Family<prometheus::Histogram>& prefill =
+      histogram(registry, "tessera_prefill_seconds", "From a stream's admission to its first token.");
+  prometheus::Family<prometheus::Histogram>& decode =
+      histogram(registry, "tessera_decode_seconds", "From a stream's first token to its last one.");
   prometheus::Family<prometheus::Counter>& generations =
       counter(registry, "tessera_generations_total", "Requests for completions, by how they ended.");
   prometheus::Family<prometheus::Counter>& prompt_tokens =
@@ -134,6 +140,13 @@ void Metrics::first_token(const std::string& model, double seconds) {
 
 void Metrics::next_token(const std::string& model, double seconds) {
   state_->next_token.Add({{"model", state_->label(model)}}, next_token_buckets).Observe(seconds);
+}
+
+void Metrics::phases(const std::string& model, const client::StreamPhases& phases) {
+  const prometheus::Labels labels{{"model", state_->label(model)}};
+  state_->queue.Add(labels, request_buckets).Observe(phases.queue_seconds);
+  state_->prefill.Add(labels, request_buckets).Observe(phases.prefill_seconds);
+  state_->decode.Add(labels, request_buckets).Observe(phases.decode_seconds);
 }
 
 void Metrics::generated(const std::string& model, GenerationEnd outcome, std::uint64_t prompt_tokens,

@@ -28,6 +28,8 @@ class Metrics {
   /// From the request's arrival.
   void first_token(const std::string& model, double seconds);
   void next_token(const std::string& model, double seconds);
+  /// Of one stream, however it ended, as its conductors measured it.
+  void phases(const std::string& model, const client::StreamPhases& phases);
   void generated(const std::string& model, GenerationEnd outcome, std::uint64_t prompt_tokens, std::uint64_t tokens,
                  double seconds);
 

@@ -63,6 +63,8 @@ class TokenStream {
   virtual std::vector<PromptScore> scores() const = 0;
   /// Of the prompt, those that earlier streams had computed; known once it is done.
   virtual std::uint32_t cached_tokens() const = 0;
+  /// Where its time went, so far; nothing before its first token.
+  virtual std::optional<client::StreamPhases> phases() const = 0;
 };
 
 /// A node's load, as its last heartbeat had it.

@@ -23,6 +23,7 @@ class CountedStream final : public TokenStream {
   std::optional<client::Error> error() const override { return stream_->error(); }
   std::vector<PromptScore> scores() const override { return stream_->scores(); }
   std::uint32_t cached_tokens() const override { return stream_->cached_tokens(); }
+  std::optional<client::StreamPhases> phases() const override { return stream_->phases(); }
 
  private:
   const std::unique_ptr<TokenStream> stream_;

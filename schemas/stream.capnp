@@ -51,6 +51,15 @@ struct StreamUpdate {
   end @5 :End;
   error @6 :Values.Failure;  # with end = failed
   cachedTokens @7 :UInt32;   # of the prompt, that need not be computed at this conductor; comes with tokens
+  phases @8 :Phases;         # so far, at this conductor; comes with tokens and with an end that is no failure
+
+  struct Phases {
+    # Where the stream's time went. Durations, since nobody else reads this conductor's clock.
+    queueSeconds @0 :Float64;    # from its submission until it was admitted
+    prefillSeconds @1 :Float64;  # from then to its first token
+    decodeSeconds @2 :Float64;   # from then to its last token
+    steps @3 :UInt32;            # that computed something of it
+  }
 
   struct Token {
     index @0 :UInt32;

@@ -46,16 +46,31 @@ struct PromptScore {
   TokenAlternatives alternatives = {};
 };
 
+/// Where the time of a stream went at one conductor, as that measured it.
+struct StreamPhases {
+  double queue_seconds = 0;    ///< from its submission until it was admitted
+  double prefill_seconds = 0;  ///< from then to its first token, or to its end when it has none
+  double decode_seconds = 0;   ///< from then to its last token so far, with whatever came between
+  std::uint32_t steps = 0;     ///< that computed something of it
+  bool operator==(const StreamPhases&) const = default;
+};
+/// Of a stream that went from one conductor to the next.
+inline StreamPhases operator+(const StreamPhases& a, const StreamPhases& b) {
+  return {a.queue_seconds + b.queue_seconds, a.prefill_seconds + b.prefill_seconds, a.decode_seconds + b.decode_seconds,
+          a.steps + b.steps};
+}
+
 /// What a conductor sends for one stream after a step.
 struct StreamUpdate {
   StreamId id;
   ConductorIncarnation incarnation;
   std::vector<StreamToken> tokens;
   std::vector<PromptScore> scores;
-  std::optional<FinishReason> finished;  ///< the last update of the stream
-  std::optional<Error> failed;           ///< the stream cannot go on, anywhere
-  bool moved = false;                    ///< this conductor ends: locate the new one and resume
-  std::uint32_t cached_tokens = 0;       ///< of the prompt, that need not be computed here; comes with tokens
+  std::optional<FinishReason> finished;     ///< the last update of the stream
+  std::optional<Error> failed;              ///< the stream cannot go on, anywhere
+  bool moved = false;                       ///< this conductor ends: locate the new one and resume
+  std::uint32_t cached_tokens = 0;          ///< of the prompt, that need not be computed here; comes with tokens
+  std::optional<StreamPhases> phases = {};  ///< so far; comes with tokens and with `finished`
 };
 
 }  // namespace tessera

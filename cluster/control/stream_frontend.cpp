@@ -103,6 +103,7 @@ void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out)
     backoff_ = timeouts_.backoff_first;
     if (!cached_) cached_ = update.cached_tokens;
   }
+  if (update.phases) phases_ = update.phases;
   if (update.failed) {
     close(out, false);
     return fail(std::move(*update.failed), out);
@@ -141,6 +142,8 @@ void StreamFrontend::locate(TimePoint now, Outputs& out) {
 
 void StreamFrontend::relocate(TimePoint now, Outputs& out) {
   close(out, false);
+  earlier_phases_ = phases();
+  phases_.reset();
   phase_ = Phase::backing_off;
   due_ = now + backoff_;
   backoff_ = std::min(backoff_ * 2, timeouts_.backoff_max);
@@ -153,6 +156,11 @@ void StreamFrontend::close(Outputs& out, bool cancel) {
 void StreamFrontend::fail(Error error, Outputs& out) {
   phase_ = Phase::ended;
   put(out, StreamOutput::Failed{std::move(error)});
+}
+
+std::optional<StreamPhases> StreamFrontend::phases() const {
+  if (!phases_) return earlier_phases_;
+  return earlier_phases_ ? *earlier_phases_ + *phases_ : *phases_;
 }
 
 bool StreamFrontend::take_tokens(const StreamUpdate& update, Outputs& out) {

@@ -119,6 +119,8 @@ class StreamFrontend {
   const StreamRequest& request() const { return request_; }
   /// Times that the stream was opened again, for figures.
   std::uint64_t resumptions() const { return opens_ > 0 ? opens_ - 1 : 0; }
+  /// Where its time went, so far, at all of its conductors together; nothing before the first of them said so.
+  std::optional<StreamPhases> phases() const;
   /// Of the prompt, those that the first conductor need not compute; known with the first token.
   std::uint32_t cached_tokens() const { return cached_.value_or(0); }
 
@@ -153,6 +155,8 @@ class StreamFrontend {
   std::optional<StreamLocation> location_;
   std::uint32_t scores_ = 0;  ///< prompt scores 1 .. scores_ were delivered
   std::optional<std::uint32_t> cached_;
+  std::optional<StreamPhases> phases_;          ///< at the conductor where it is open
+  std::optional<StreamPhases> earlier_phases_;  ///< at those before
   std::chrono::milliseconds backoff_;
   TimePoint due_;  ///< of the phase
   std::optional<TimePoint> deadline_;

@@ -20,7 +20,7 @@ std::chrono::nanoseconds duration(double seconds) {
 Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max)
     : ops_(ops), detached_seconds_max_(detached_seconds_max), waiting_seconds_max_(waiting_seconds_max) {}
 
-Result<void> Conductor::submit(StreamRequest request) {
+Result<void> Conductor::submit(StreamRequest request, TimePoint now) {
   const std::lock_guard lock(mutex_);
   if (!core_) {
     return Error{ErrorCode::unavailable,
@@ -31,6 +31,7 @@ Result<void> Conductor::submit(StreamRequest request) {
   SequenceSpec spec = spec_of(std::move(request));
   const SequenceKey key = spec.key;
   TESSERA_CHECK(core_->submit(std::move(spec)));
+  phases_.submitted(key, now);
   detached_since_.erase(key);
   last_update_.try_emplace(key, TimePoint{});  // an early sign of life: the stream was accepted
   return {};
@@ -137,13 +138,18 @@ std::vector<StreamUpdate> Conductor::end() {
   detached_since_.clear();
   waiting_since_.clear();
   last_update_.clear();
+  phases_ = {};
   return updates;
 }
 
-std::optional<StepPlan> Conductor::plan_step() {
+std::optional<StepPlan> Conductor::plan_step(TimePoint now) {
   const std::lock_guard lock(mutex_);
   if (!core_) return std::nullopt;
   std::optional<StepPlan> plan = core_->plan_step();
+  phases_.admit(now, [this](SequenceKey key) {
+    const auto view = core_->find(key);
+    return view && view->running;
+  });
   if (plan) results_.assign(plan->logits.size(), {});
   return plan;
 }
@@ -191,6 +197,7 @@ void Conductor::step_done(const StepPlan& plan) {
   const std::lock_guard lock(mutex_);
   TESSERA_ENSURE(results_.size() == plan.logits.size());
   core_->step_done(results_);
+  for (const PlannedSequence& sequence : plan.sequences) phases_.stepped(sequence.key);
   for (auto entry = samplers_.begin(); entry != samplers_.end();) {
     entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
   }
@@ -257,6 +264,7 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
     update.finished = from.finished;
     update.failed = std::move(from.failed);
     update.cached_tokens = from.cached_tokens;
+    if (update.finished || !update.tokens.empty()) update.phases = phases_.told(from.key, now);
     if (update.finished || update.failed) {
       last_update_.erase(from.key);
     } else if (const auto last = last_update_.find(from.key); last != last_update_.end()) {
@@ -264,6 +272,7 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
     }
     updates.push_back(std::move(update));
   }
+  phases_.forget_unless([this](SequenceKey key) { return core_->find(key).has_value(); });
   for (auto& [key, last] : last_update_) {
     if (last != TimePoint{} && seconds_between(last, now) < life_sign_seconds) continue;
     last = now;

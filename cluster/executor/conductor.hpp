@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cluster/control/stream.hpp"
+#include "cluster/executor/phase_times.hpp"
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/clock.hpp"
 #include "runtime/batching/conductor_core.hpp"
@@ -31,7 +32,7 @@ class Conductor {
   // Any thread.
 
   /// See ReplicaExecutor::submit.
-  Result<void> submit(StreamRequest request);
+  Result<void> submit(StreamRequest request, TimePoint now);
   void cancel(StreamId id);
   void detach(StreamId id, TimePoint now);
   bool conducts() const;
@@ -52,7 +53,7 @@ class Conductor {
   /// Every stream gets `moved`; afterwards it does not conduct.
   std::vector<StreamUpdate> end();
 
-  std::optional<StepPlan> plan_step();
+  std::optional<StepPlan> plan_step(TimePoint now);
   /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each.
   void take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits);
   /// All logits were taken.
@@ -96,6 +97,7 @@ class Conductor {
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet
   std::map<SequenceKey, TimePoint> last_update_;    ///< of attached streams
+  PhaseTimes phases_;
 
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;

@@ -68,7 +68,7 @@ bool ExecutorLoop::step() {
   LiveEpoch* const epoch = conducting_.value == 0 ? nullptr : find(conducting_);
   if (epoch == nullptr || epoch->phase != Phase::running) return false;
   if (!pending_) {
-    std::optional<StepPlan> plan = conductor_.plan_step();
+    std::optional<StepPlan> plan = conductor_.plan_step(parts_.clock->now());
     if (!plan) return false;
     pending_ = PendingStep{std::move(*plan), ++last_ticket_, 0, parts_.clock->now()};
     if (const Result<void> asked = request_lease(*epoch); !asked) {

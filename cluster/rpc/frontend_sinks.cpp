@@ -20,6 +20,7 @@ void append(StreamUpdate& to, StreamUpdate update) {
   to.failed = std::move(update.failed);
   to.moved = update.moved;
   to.cached_tokens = std::max(to.cached_tokens, update.cached_tokens);
+  if (update.phases) to.phases = update.phases;
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ namespace tessera::wire {
 /// Ends the reading of a message that makes no sense; `what` names the field and the bound.
 [[noreturn]] void malformed(const std::string& what);
 
+/// `value`, unless it is infinite or no number.
+double finite(double value, const char* field);
+
 /// Limits for messages of at most `bytes`.
 capnp::ReaderOptions reader_options(std::size_t bytes);
 

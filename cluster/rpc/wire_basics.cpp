@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <kj/debug.h>
 
@@ -10,6 +11,11 @@ namespace tessera::wire {
 void malformed(const std::string& what) {
   kj::throwFatalException(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(text(what))));
   KJ_UNREACHABLE;
+}
+
+double finite(double value, const char* field) {
+  if (!std::isfinite(value)) malformed(std::string(field) + " is not a finite number");
+  return value;
 }
 
 capnp::ReaderOptions reader_options(std::size_t bytes) {

@@ -107,6 +107,19 @@ TokenAlternatives read_alternatives(capnp::List<schema::StreamUpdate::Alternativ
   return values;
 }
 
+void write_phases(schema::StreamUpdate::Phases::Builder out, const StreamPhases& value) {
+  out.setQueueSeconds(value.queue_seconds);
+  out.setPrefillSeconds(value.prefill_seconds);
+  out.setDecodeSeconds(value.decode_seconds);
+  out.setSteps(value.steps);
+}
+
+StreamPhases read_phases(schema::StreamUpdate::Phases::Reader in) {
+  return {finite(in.getQueueSeconds(), "a stream's time in the queue"),
+          finite(in.getPrefillSeconds(), "a stream's time of prefill"),
+          finite(in.getDecodeSeconds(), "a stream's time of decoding"), in.getSteps()};
+}
+
 }  // namespace
 
 void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
@@ -164,6 +177,7 @@ void write(schema::StreamUpdate::Builder out, const StreamUpdate& value) {
   }
   out.setEnd(end_of(value));
   out.setCachedTokens(value.cached_tokens);
+  if (value.phases) write_phases(out.initPhases(), *value.phases);
   if (value.failed) write(out.initError(), *value.failed);
 }
 
@@ -184,6 +198,7 @@ StreamUpdate read(schema::StreamUpdate::Reader in) {
   }
   read_end(in, update);
   update.cached_tokens = in.getCachedTokens();
+  if (in.hasPhases()) update.phases = read_phases(in.getPhases());
   return update;
 }
 

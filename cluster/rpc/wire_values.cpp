@@ -1,18 +1,9 @@
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 #include "cluster/rpc/wire.hpp"
 
 namespace tessera::wire {
-namespace {
-
-double finite(double value, const char* field) {
-  if (!std::isfinite(value)) malformed(std::string(field) + " is not a finite number");
-  return value;
-}
-
-}  // namespace
 
 void write(schema::Endpoint::Builder out, const Endpoint& value) {
   out.setHost(text(value.host));

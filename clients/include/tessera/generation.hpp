@@ -87,6 +87,14 @@ struct GenerateEvent {
   FinishReason reason = FinishReason::length;       ///< finished
 };
 
+/// Where the time of a stream went, as its conductor measured it; of one that was resumed, at all of them together.
+struct StreamPhases {
+  double queue_seconds = 0;    ///< until it was admitted to a batch
+  double prefill_seconds = 0;  ///< from then to the first token
+  double decode_seconds = 0;   ///< from the first token to the last, with whatever came between
+  std::uint32_t steps = 0;     ///< of the model that computed something of it
+};
+
 /// What a stream came to.
 struct GenerateSummary {
   FinishReason reason = FinishReason::length;
@@ -97,6 +105,7 @@ struct GenerateSummary {
   double seconds = 0;                ///< from generate() to the end
   double decode_seconds = 0;         ///< from the first to the last token
   double longest_pause_seconds = 0;  ///< between two tokens
+  StreamPhases phases = {};          ///< all 0 before the first token
 };
 
 /// A stream that runs. Its tokens are queued as they come, up to tokens_max: a slow reader delays nobody.

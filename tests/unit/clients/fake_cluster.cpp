@@ -69,6 +69,7 @@ void FakeConductor::compute(Open& open) {
     update.tokens.push_back({open.sent, tokens[open.sent], expected_log_probability(open.sent),
                              TokenAlternatives(request.alternatives, {7, expected_score(open.sent)})});
   if (open.sent >= request.tokens_max) update.finished = FinishReason::length;
+  if (!update.tokens.empty()) update.phases = StreamPhases{0.5, 0.25, 0.125, open.sent};
   open.sink.send(std::move(update));
 }
 

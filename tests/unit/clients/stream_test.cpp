@@ -79,6 +79,10 @@ BOOST_AUTO_TEST_CASE(a_stream_delivers_every_token_its_text_and_the_end) {
   for (const TokenId token : delivered.ids) text += static_cast<char>(token - 3);
   BOOST_TEST(delivered.text == text);
   BOOST_TEST(generation.summary().tokens == 20u);
+  BOOST_TEST(generation.summary().phases.queue_seconds == 0.5);
+  BOOST_TEST(generation.summary().phases.prefill_seconds == 0.25);
+  BOOST_TEST(generation.summary().phases.decode_seconds == 0.125);
+  BOOST_TEST(generation.summary().phases.steps == 20u);
   BOOST_TEST(!generation.error());
 }
 

@@ -150,6 +150,27 @@ BOOST_AUTO_TEST_CASE(after_moved_disconnected_or_silence_it_resumes_behind_the_d
   }
 }
 
+BOOST_AUTO_TEST_CASE(times_at_one_conductor_after_the_other_are_added_up) {
+  Stream stream;
+  stream.start();
+  BOOST_CHECK(!stream.frontend.phases());
+  StreamUpdate update = stream.update({{0, 10}});
+  update.phases = StreamPhases{1, 2, 0, 3};
+  stream.feed(StreamInput::Update{stream.attempt, update});
+  update = stream.update({{1, 11}});
+  update.phases = StreamPhases{1, 2, 4, 4};
+  stream.feed(StreamInput::Update{stream.attempt, update});
+  BOOST_CHECK((stream.frontend.phases() == StreamPhases{1, 2, 4, 4}));
+  stream.feed(StreamInput::Disconnected{stream.attempt});
+  BOOST_CHECK((stream.frontend.phases() == StreamPhases{1, 2, 4, 4}));
+  stream.wake();
+  stream.open_at(second);
+  update = stream.update({{2, 12}}, second);
+  update.phases = StreamPhases{8, 16, 32, 5};
+  stream.feed(StreamInput::Update{stream.attempt, update});
+  BOOST_CHECK((stream.frontend.phases() == StreamPhases{9, 18, 36, 9}));
+}
+
 BOOST_AUTO_TEST_CASE(tokens_of_an_old_attempt_or_another_conductor_are_dropped) {
   Stream stream;
   stream.start();

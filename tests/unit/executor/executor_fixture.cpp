@@ -127,6 +127,7 @@ void Frontends::take(const std::vector<StreamUpdate>& updates) {
     if (update.tokens.empty() && update.scores.empty() && !update.finished && !update.failed && !update.moved)
       ++record.signs_of_life;
     record.cached_tokens = std::max(record.cached_tokens, update.cached_tokens);
+    if (update.phases) record.phases = update.phases;
     if (update.finished) record.finished = update.finished;
     if (update.failed) record.failed = update.failed;
     if (update.moved) {

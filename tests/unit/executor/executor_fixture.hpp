@@ -34,6 +34,7 @@ struct StreamRecord {
   bool gap = false;      ///< a token came whose predecessor did not
   bool changed = false;  ///< a token came twice, with different bits
   std::uint32_t cached_tokens = 0;
+  std::optional<StreamPhases> phases;  ///< as told last
   bool ended() const { return finished || failed; }
 };
 bool same(const StreamRecord& a, const StreamRecord& b);

@@ -37,6 +37,23 @@ BOOST_FIXTURE_TEST_CASE(a_cancelled_stream_frees_its_pages_and_leaves_the_others
   BOOST_TEST(cluster.root(plan).executor->load().pages_used == 0u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_stream_is_told_where_its_time_went, Small) {
+  const EpochPlan plan = cluster.plan({{{1}}});
+  BOOST_REQUIRE(cluster.start(plan));
+  const StreamRequest request = make_request(1, 40, 10, 1100);
+  const TimePoint before = cluster.node_clock().now();
+  BOOST_REQUIRE(cluster.submit(plan, request));
+  BOOST_REQUIRE(cluster.frontends().wait({request.id}, has_ended));
+  const double elapsed = seconds_between(before, cluster.node_clock().now());
+  const auto phases = cluster.frontends().record(request.id).phases;
+  BOOST_REQUIRE(phases.has_value());
+  BOOST_TEST(phases->queue_seconds >= 0);
+  BOOST_TEST(phases->prefill_seconds > 0);
+  BOOST_TEST(phases->decode_seconds > 0);
+  BOOST_TEST(phases->queue_seconds + phases->prefill_seconds + phases->decode_seconds <= elapsed);
+  BOOST_TEST(phases->steps == 10u);  // the prompt fits in one
+}
+
 BOOST_FIXTURE_TEST_CASE(a_detached_stream_waits_for_its_frontend_and_goes_on_behind_what_it_has, Small) {
   const EpochPlan plan = cluster.plan({{{1}}});
   BOOST_REQUIRE(cluster.start(plan));

@@ -55,6 +55,10 @@ class FakeModels::Stream final : public gateway::TokenStream {
   bool done() const override { return done_ || error_; }
   std::optional<client::Error> error() const override { return error_; }
   std::uint32_t cached_tokens() const override { return static_cast<std::uint32_t>(spec_.prompt.size()) / 2; }
+  std::optional<client::StreamPhases> phases() const override {
+    if (next_ == 0) return {};
+    return client::StreamPhases{0.25, 0.5, 0.125 * static_cast<double>(next_ - 1), static_cast<std::uint32_t>(next_)};
+  }
   std::vector<PromptScore> scores() const override {
     std::vector<PromptScore> scores;
     for (std::uint32_t i = 1; i < spec_.prompt.size(); ++i)

@@ -87,6 +87,7 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
     if (i % 100 == 0) update.scores = {{i, 1.5f, {{7, 0.5f}}}};
     if (i == tokens - 1) update.finished = FinishReason::end_token;
     update.cached_tokens = 64;
+    update.phases = StreamPhases{0.5, 0.25, i / 8.0, i};
     sink.send(std::move(update));
   }
   sink.send(token_update(request, tokens));  // behind the end: dropped
@@ -96,6 +97,8 @@ BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
     BOOST_TEST((update.id == request.id));
     BOOST_TEST((update.incarnation == ConductorIncarnation{4}));
     BOOST_TEST(update.cached_tokens == 64u);
+    const std::uint32_t newest = update.tokens.back().index;
+    BOOST_TEST((update.phases == StreamPhases{0.5, 0.25, newest / 8.0, newest}));
     for (const StreamToken& token : update.tokens) {
       BOOST_REQUIRE(token.index == next);
       BOOST_REQUIRE(token.token == static_cast<TokenId>(next * 10));
