@@ -27,6 +27,12 @@ struct MonitorState {
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< also of replicas that are gone
 };
 
+ReplicaLoad load_of(ReplicaId replica, const ExecutorLoad& load) {
+  return {replica,       load.streams_running,       load.streams_waiting,   load.pages_used,
+          load.pages,    load.prefix_tokens_queried, load.prefix_tokens_hit, load.preempted,
+          load.step_rows};
+}
+
 NodeLoad sample(MonitorState& state) {
   const ProcessLoad process = state.sampler->sample();
   NodeLoad load;
@@ -36,6 +42,8 @@ NodeLoad sample(MonitorState& state) {
     const ExecutorLoad one = replica->executor().load();
     load.weight_bytes += one.weight_bytes;
     load.kv_bytes_used += one.kv_bytes_used;
+    load.kv_bytes += one.kv_bytes;
+    if (one.pages > 0 || one.step_rows.rows > 0) load.replicas.push_back(load_of(id, one));
     load.shards += one.shards;
     load.streams_running += one.streams_running;
     load.streams_waiting += one.streams_waiting;

@@ -87,7 +87,14 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
     cluster_.nodes.push_back({node.info.name, node.load.streams_running, node.load.streams_waiting,
                               node.load.kv_bytes_used, node.load.resident_bytes, node.load.cpu_share,
                               node.load.step_seconds_median, node.load.wait_share, node.load.kv_pages_cached,
-                              node.load.prefix_tokens_queried, node.load.prefix_tokens_hit});
+                              node.load.kv_bytes});
+    for (const ReplicaLoad& load : node.load.replicas) {
+      const auto conducted =
+          std::ranges::find(status->deployments, load.replica,
+                            [](const DeploymentStatus& deployment) { return deployment.replica.replica; });
+      if (conducted != status->deployments.end())
+        cluster_.conductors.push_back({node.info.name, conducted->spec.name, load});
+    }
   }
   std::erase_if(first_seen_, [&](const auto& seen) {
     return std::ranges::none_of(

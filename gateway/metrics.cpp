@@ -1,5 +1,6 @@
 #include "gateway/metrics.hpp"
 
+#include <map>
 #include <mutex>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -8,6 +9,8 @@
 #include <prometheus/text_serializer.h>
 #include <set>
 #include <vector>
+
+#include "gateway/compatible_metrics.hpp"
 
 namespace tessera::gateway {
 
@@ -21,6 +24,7 @@ constexpr std::size_t models_max = 256;
 const Buckets first_token_buckets{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
 const Buckets next_token_buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
 const Buckets request_buckets{0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200};
+const Buckets token_buckets{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
 prometheus::Family<prometheus::Counter>& counter(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -33,6 +37,52 @@ prometheus::Family<prometheus::Histogram>& histogram(prometheus::Registry& regis
 
 prometheus::Family<prometheus::Gauge>& gauge(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+/// Of one model, wherever it is conducted.
+struct ModelSums {
+  double running = 0, waiting = 0, pages_used = 0, pages = 0;
+};
+
+void add_models(prometheus::Registry& registry, const std::vector<ConductorFacts>& conductors) {
+  std::map<std::string, ModelSums> models;
+  for (const ConductorFacts& each : conductors) {
+    ModelSums& sums = models[each.model];
+    sums.running += each.load.streams_running;
+    sums.waiting += each.load.streams_waiting;
+    sums.pages_used += each.load.kv_pages_used;
+    sums.pages += each.load.kv_pages;
+  }
+  auto& running = gauge(registry, "tessera_model_streams_running", "Streams of a model that are computed.");
+  auto& waiting = gauge(registry, "tessera_model_streams_waiting", "Streams of a model that wait for a place.");
+  auto& used = gauge(registry, "tessera_model_kv_used_ratio", "Share of a model's KV pages that streams use.");
+  for (const auto& [model, sums] : models) {
+    running.Add({{"model", model}}).Set(sums.running);
+    waiting.Add({{"model", model}}).Set(sums.waiting);
+    used.Add({{"model", model}}).Set(sums.pages > 0 ? sums.pages_used / sums.pages : 0);
+  }
+}
+
+void add_conductors(prometheus::Registry& registry, const std::vector<ConductorFacts>& conductors) {
+  add_models(registry, conductors);
+  const auto count = [&](const char* name, const char* help, auto value_of) {
+    auto& family = counter(registry, name, help);
+    for (const ConductorFacts& each : conductors)
+      family.Add({{"node", each.node}, {"model", each.model}}).Increment(static_cast<double>(value_of(each.load)));
+  };
+  count("tessera_prefix_cache_queried_tokens_total",
+        "Tokens of admitted streams that need not be computed where all prefixes are known.",
+        [](const ReplicaLoad& load) { return load.prefix_tokens_queried; });
+  count("tessera_prefix_cache_hit_tokens_total", "Of these, the ones that were not computed.",
+        [](const ReplicaLoad& load) { return load.prefix_tokens_hit; });
+  count("tessera_preemptions_total", "Streams that lost their KV pages to others, and are computed again.",
+        [](const ReplicaLoad& load) { return load.preempted; });
+  auto& rows = histogram(registry, "tessera_step_rows", "Rows of a conductor's steps: tokens of all streams together.");
+  for (const ConductorFacts& each : conductors) {
+    const StepRows& counted = each.load.step_rows;
+    rows.Add({{"node", each.node}, {"model", each.model}}, Buckets(StepRows::bounds.begin(), StepRows::bounds.end()))
+        .ObserveMultiple({counted.steps.begin(), counted.steps.end()}, static_cast<double>(counted.rows));
+  }
 }
 
 /// The cluster as it is now: nodes come and go, so nothing is kept from one scrape to the next.
@@ -57,16 +107,9 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
       [](const NodeLoadFacts& node) { return node.wait_share; });
   add("tessera_prefix_cache_pages", "KV pages of a node's conductors that hold prefixes and that no stream uses.",
       [](const NodeLoadFacts& node) { return static_cast<double>(node.kv_pages_cached); });
-  const auto count = [&](const char* name, const char* help, auto value_of) {
-    auto& family = counter(registry, name, help);
-    for (const NodeLoadFacts& node : load.nodes)
-      family.Add({{"node", node.name}}).Increment(static_cast<double>(value_of(node)));
-  };
-  count("tessera_prefix_cache_queried_tokens_total",
-        "Tokens of admitted streams that need not be computed where all prefixes are known.",
-        [](const NodeLoadFacts& node) { return node.prefix_tokens_queried; });
-  count("tessera_prefix_cache_hit_tokens_total", "Of these, the ones that were not computed.",
-        [](const NodeLoadFacts& node) { return node.prefix_tokens_hit; });
+  add("tessera_node_kv_bytes", "KV caches of a node, used or not.",
+      [](const NodeLoadFacts& node) { return static_cast<double>(node.kv_bytes); });
+  add_conductors(registry, load.conductors);
   auto& serving = gauge(registry, "tessera_model_serving", "1: streams of the model make progress now.");
   for (const ServedModel& model : load.models) serving.Add({{"model", model.name}}).Set(model.serves ? 1 : 0);
 }
@@ -112,8 +155,26 @@ struct Metrics::State {
   prometheus::Family<prometheus::Counter>& tokens =
       counter(registry, "tessera_generated_tokens_total", "Tokens that were generated.");
 
+  prometheus::Family<prometheus::Histogram>& request_prompt =
+      histogram(registry, "tessera_request_prompt_tokens", "Tokens of a request's prompts.");
+  prometheus::Family<prometheus::Histogram>& request_generated =
+      histogram(registry, "tessera_request_generated_tokens", "Tokens that were generated for a request.");
+
   std::mutex mutex;  ///< guards models
   std::set<std::string> models;
+
+  std::vector<prometheus::MetricFamily> families(const Moment& moment) const {
+    prometheus::Registry now;
+    gauge(now, "tessera_streams_running", "Choices that this gateway's requests wait for.")
+        .Add({})
+        .Set(static_cast<double>(moment.streams));
+    gauge(now, "tessera_http_connections", "Open connections.").Add({}).Set(static_cast<double>(moment.connections));
+    gauge(now, "tessera_cluster_reachable", "1: the cluster's coordinator answers.").Add({}).Set(moment.load ? 1 : 0);
+    if (moment.load) add_load(now, *moment.load);
+    std::vector<prometheus::MetricFamily> all = registry.Collect();
+    for (prometheus::MetricFamily& family : now.Collect()) all.push_back(std::move(family));
+    return all;
+  }
 
   /// The model's name, or "other" when there are too many.
   std::string label(const std::string& model) {
@@ -156,19 +217,16 @@ void Metrics::generated(const std::string& model, GenerationEnd outcome, std::ui
   state_->end_to_end.Add({{"model", label}}, request_buckets).Observe(seconds);
   state_->prompt_tokens.Add({{"model", label}}).Increment(static_cast<double>(prompt_tokens));
   state_->tokens.Add({{"model", label}}).Increment(static_cast<double>(tokens));
+  state_->request_prompt.Add({{"model", label}}, token_buckets).Observe(static_cast<double>(prompt_tokens));
+  state_->request_generated.Add({{"model", label}}, token_buckets).Observe(static_cast<double>(tokens));
 }
 
-std::string Metrics::text(std::size_t streams, std::size_t connections, const Result<ClusterLoad>& load) const {
-  prometheus::Registry now;
-  gauge(now, "tessera_streams_running", "Choices that this gateway's requests wait for.")
-      .Add({})
-      .Set(static_cast<double>(streams));
-  gauge(now, "tessera_http_connections", "Open connections.").Add({}).Set(static_cast<double>(connections));
-  gauge(now, "tessera_cluster_reachable", "1: the cluster's coordinator answers.").Add({}).Set(load ? 1 : 0);
-  if (load) add_load(now, *load);
-  std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
-  for (prometheus::MetricFamily& family : now.Collect()) families.push_back(std::move(family));
-  return prometheus::TextSerializer().Serialize(families);
+std::string Metrics::text(const Moment& now) const {
+  return prometheus::TextSerializer().Serialize(state_->families(now));
+}
+
+std::string Metrics::compatible_text(const Moment& now) const {
+  return prometheus::TextSerializer().Serialize(compatible_families(state_->families(now)));
 }
 
 }  // namespace tessera::gateway

@@ -15,6 +15,12 @@ enum class GenerationEnd { stop, length, error, gone };
 /// "stop" …
 const char* to_label(GenerationEnd outcome);
 
+/// What is not counted but looked at when somebody asks.
+struct Moment {
+  std::size_t streams = 0, connections = 0;
+  Result<ClusterLoad> load;  ///< of the cluster, or why it is not known
+};
+
 /// Any thread; prometheus-cpp has locks of its own. Owned by the gateway.
 class Metrics {
  public:
@@ -33,8 +39,10 @@ class Metrics {
   void generated(const std::string& model, GenerationEnd outcome, std::uint64_t prompt_tokens, std::uint64_t tokens,
                  double seconds);
 
-  /// Everything in Prometheus's text format. `load`: of the cluster now, or why it is not known.
-  std::string text(std::size_t streams, std::size_t connections, const Result<ClusterLoad>& load) const;
+  /// Everything in Prometheus's text format.
+  std::string text(const Moment& now) const;
+  /// What has a name in compatible_metrics.hpp, by that name.
+  std::string compatible_text(const Moment& now) const;
 
  private:
   struct State;

@@ -11,6 +11,7 @@
 
 #include <tessera/generation.hpp>
 
+#include "cluster/control/node_info.hpp"
 #include "cluster/control/stream.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/batching/generation_types.hpp"
@@ -76,11 +77,18 @@ struct NodeLoadFacts {
   double step_seconds_median = 0;
   double wait_share = 0;  ///< of a step, 0 to 1
   std::uint32_t kv_pages_cached = 0;
-  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< since the node started
+  std::uint64_t kv_bytes = 0;  ///< of its KV caches, used or not
+};
+
+/// A node that conducts a model, or has.
+struct ConductorFacts {
+  std::string node, model;
+  ReplicaLoad load;
 };
 
 struct ClusterLoad {
   std::vector<NodeLoadFacts> nodes;
+  std::vector<ConductorFacts> conductors;
   std::vector<ServedModel> models;
 };
 

@@ -7,7 +7,7 @@
 namespace tessera::gateway {
 
 void add_health_routes(Router& router, Services& services);             // /health/live, /health/ready
-void add_metrics_routes(Router& router, Services& services);            // /metrics
+void add_metrics_routes(Router& router, Services& services);            // /metrics, /metrics/compat
 void add_page_routes(Router& router);                                   // /, /chat.css, /chat.js, /openapi.json
 void add_openai_model_routes(Router& router, Services& services);       // /v1/models, /v1/models/{}
 void add_openai_completion_routes(Router& router, Services& services);  // /v1/completions, /v1/chat/completions

@@ -130,6 +130,22 @@ struct NodeLoad {
   prefixTokensQueried @12 :UInt64;    # of streams that its conductors admitted since the process started: those that
                                       # need not be computed where all prefixes are known,
   prefixTokensHit @13 :UInt64;        # and those that were not
+  kvBytes @14 :UInt64;                # of its KV caches, used or not
+  replicas @15 :List(ReplicaLoad);    # that it conducts, or has conducted
+}
+
+struct ReplicaLoad {
+  # What a node's conductor of one replica does now, and has done since the node got its shard.
+  replica @0 :UInt64;
+  streamsRunning @1 :UInt32;
+  streamsWaiting @2 :UInt32;
+  kvPagesUsed @3 :UInt32;
+  kvPages @4 :UInt32;  # 0 where it does not conduct now
+  prefixTokensQueried @5 :UInt64;
+  prefixTokensHit @6 :UInt64;
+  preempted @7 :UInt64;       # streams that lost their pages to others
+  steps @8 :List(UInt64);     # by their rows: at most 1, 2, 4 … 512, more
+  stepRows @9 :UInt64;        # of all steps
 }
 
 struct ReplicaMetrics {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cluster/control/plan.hpp"
+#include "cluster/control/step_rows.hpp"
 
 namespace tessera {
 
@@ -33,6 +34,16 @@ struct HeldEpoch {
   ConductorIncarnation incarnation;  ///< of the conductor, where it conducts
 };
 
+/// What a node's conductor of one replica does now, and has done since the node got its shard; counts only rise.
+struct ReplicaLoad {
+  ReplicaId replica;
+  std::uint32_t streams_running = 0, streams_waiting = 0;
+  std::uint32_t kv_pages_used = 0, kv_pages = 0;                   ///< both 0 where it does not conduct now
+  std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< as those of NodeLoad
+  std::uint64_t preempted = 0;                                     ///< streams that lost their pages to others
+  StepRows step_rows;
+};
+
 /// One sample of a node's load, with every heartbeat.
 struct NodeLoad {
   double cpu_share = 0;  ///< of its cores, 0 to 1
@@ -50,6 +61,8 @@ struct NodeLoad {
   /// Tokens of streams that its conductors admitted since the process started: which need not be computed where all
   /// prefixes are known, and which were not.
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
+  std::uint64_t kv_bytes = 0;              ///< of its KV caches, used or not
+  std::vector<ReplicaLoad> replicas = {};  ///< that it conducts, or has conducted
 };
 
 /// What a replica's conductor measured since its last report, about a second.

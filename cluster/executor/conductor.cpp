@@ -70,13 +70,15 @@ ConductorLoad Conductor::load() const {
   ConductorLoad load = core_ ? core_->load() : ConductorLoad{};
   load.prefix.queried += prefix_.queried;
   load.prefix.hit += prefix_.hit;
+  load.preempted += preempted_;
   return load;
 }
 
 void Conductor::keep_counts() {
-  const PrefixCounts counted = core_->load().prefix;
-  prefix_.queried += counted.queried;
-  prefix_.hit += counted.hit;
+  const ConductorLoad counted = core_->load();
+  prefix_.queried += counted.prefix.queried;
+  prefix_.hit += counted.prefix.hit;
+  preempted_ += counted.preempted;
 }
 
 void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {

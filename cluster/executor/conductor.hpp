@@ -93,6 +93,7 @@ class Conductor {
   std::optional<ConductorCore> core_;
   std::vector<SequenceUpdate> untaken_;  ///< of the core before the last rebuild
   PrefixCounts prefix_;                  ///< of all cores before this one
+  std::uint64_t preempted_ = 0;          ///< likewise
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet

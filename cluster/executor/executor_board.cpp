@@ -81,6 +81,14 @@ std::shared_ptr<OpenCheckpoint> ExecutorBoard::open_checkpoint(const std::string
   return nullptr;
 }
 
+std::uint64_t ExecutorBoard::kv_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const auto& [number, entry] : epochs_)
+    if (!entry.preparing) sum += entry.shard->plan().kv_pages * entry.shard->kv_page_bytes();
+  return sum;
+}
+
 std::uint64_t ExecutorBoard::weight_bytes() const {
   const std::lock_guard lock(mutex_);
   std::uint64_t sum = 0;

@@ -62,6 +62,7 @@ class ExecutorBoard {
   /// The checkpoint of a content id, when an epoch here has it open.
   std::shared_ptr<OpenCheckpoint> open_checkpoint(const std::string& content_id) const;
   std::uint64_t weight_bytes() const;
+  std::uint64_t kv_bytes() const;
   std::uint32_t shards() const;
 
   // Where this node conducts; written by the executor's thread.

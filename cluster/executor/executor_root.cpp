@@ -142,6 +142,7 @@ void ExecutorLoop::run_step(LiveEpoch& epoch, PendingStep pending) {
   statistics.lease_seconds = seconds_between(pending.since, start);
   record_.add(end, statistics.seconds, statistics.wait_seconds, statistics.tokens,
               conductor_.load().pages_used * epoch.shard->kv_page_bytes());
+  record_.conducted(statistics.rows);
   parts_.events->stepped(statistics);
 }
 

@@ -94,9 +94,12 @@ class ReplicaExecutor::Impl {
     load.pages_cached = streams.pages_cached;
     load.prefix_tokens_queried = streams.prefix.queried;
     load.prefix_tokens_hit = streams.prefix.hit;
+    load.preempted = streams.preempted;
+    load.kv_bytes = board_.kv_bytes();
     const TimePoint now = parts_.clock->now();
-    record_.read([&](const StepMeter& meter, std::uint64_t kv_bytes) {
+    record_.read([&](const StepMeter& meter, std::uint64_t kv_bytes, const StepRows& step_rows) {
       load.kv_bytes_used = kv_bytes;
+      load.step_rows = step_rows;
       load.step_seconds_median = meter.median_seconds();
       load.wait_share = meter.wait_share();
       load.tokens_per_second = meter.tokens_per_second(now);

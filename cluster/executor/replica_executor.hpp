@@ -91,6 +91,9 @@ struct ExecutorLoad {
   double tokens_per_second = 0;    ///< sampled, over the last 5 seconds; 0 where it does not conduct
   std::uint32_t pages_cached = 0;  ///< that no stream uses and that hold prefixes
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< PrefixCounts, since the executor was made
+  std::uint64_t preempted = 0;                                     ///< of its conductors, since then
+  StepRows step_rows;                                              ///< of the steps that were planned here, since then
+  std::uint64_t kv_bytes = 0;                                      ///< of the KV caches of all live epochs
 };
 
 /// What one executor is made of. Everything pointed to outlives it.

@@ -86,6 +86,8 @@ void write(schema::NodeInfo::Builder out, const NodeInfo& value);
 NodeInfo read(schema::NodeInfo::Reader in);
 void write(schema::HeldEpoch::Builder out, const HeldEpoch& value);
 HeldEpoch read(schema::HeldEpoch::Reader in);
+void write(schema::ReplicaLoad::Builder out, const ReplicaLoad& value);
+ReplicaLoad read(schema::ReplicaLoad::Reader in);
 void write(schema::NodeLoad::Builder out, const NodeLoad& value);
 NodeLoad read(schema::NodeLoad::Reader in);
 

@@ -162,6 +162,37 @@ HeldEpoch read(schema::HeldEpoch::Reader in) {
   return held;
 }
 
+void write(schema::ReplicaLoad::Builder out, const ReplicaLoad& value) {
+  out.setReplica(value.replica.value);
+  out.setStreamsRunning(value.streams_running);
+  out.setStreamsWaiting(value.streams_waiting);
+  out.setKvPagesUsed(value.kv_pages_used);
+  out.setKvPages(value.kv_pages);
+  out.setPrefixTokensQueried(value.prefix_tokens_queried);
+  out.setPrefixTokensHit(value.prefix_tokens_hit);
+  out.setPreempted(value.preempted);
+  auto steps = out.initSteps(length(value.step_rows.steps.size()));
+  for (unsigned i = 0; i < steps.size(); ++i) steps.set(i, value.step_rows.steps[i]);
+  out.setStepRows(value.step_rows.rows);
+}
+
+ReplicaLoad read(schema::ReplicaLoad::Reader in) {
+  ReplicaLoad load;
+  load.replica = {in.getReplica()};
+  load.streams_running = in.getStreamsRunning();
+  load.streams_waiting = in.getStreamsWaiting();
+  load.kv_pages_used = in.getKvPagesUsed();
+  load.kv_pages = in.getKvPages();
+  load.prefix_tokens_queried = in.getPrefixTokensQueried();
+  load.prefix_tokens_hit = in.getPrefixTokensHit();
+  load.preempted = in.getPreempted();
+  const auto steps = in.getSteps();
+  if (steps.size() > load.step_rows.steps.size()) malformed("a replica's steps are counted by too many sizes");
+  for (unsigned i = 0; i < steps.size(); ++i) load.step_rows.steps[i] = steps[i];
+  load.step_rows.rows = in.getStepRows();
+  return load;
+}
+
 void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   out.setCpuShare(value.cpu_share);
   out.setResidentBytes(value.resident_bytes);
@@ -177,6 +208,8 @@ void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   out.setKvPagesCached(value.kv_pages_cached);
   out.setPrefixTokensQueried(value.prefix_tokens_queried);
   out.setPrefixTokensHit(value.prefix_tokens_hit);
+  out.setKvBytes(value.kv_bytes);
+  write_list(out.initReplicas(length(value.replicas.size())), value.replicas);
 }
 
 NodeLoad read(schema::NodeLoad::Reader in) {
@@ -195,6 +228,8 @@ NodeLoad read(schema::NodeLoad::Reader in) {
   load.kv_pages_cached = in.getKvPagesCached();
   load.prefix_tokens_queried = in.getPrefixTokensQueried();
   load.prefix_tokens_hit = in.getPrefixTokensHit();
+  load.kv_bytes = in.getKvBytes();
+  load.replicas = read_list(in.getReplicas());
   return load;
 }
 

@@ -66,7 +66,8 @@ class MetricsTest(BinaryTest):
         config = self.path("prometheus.yml")
         with open(config, "w", encoding="utf-8") as file:
             json.dump({"global": {"scrape_interval": "1s"},
-                       "scrape_configs": [{"job_name": "tessera", "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}]}]}, file)
+                       "scrape_configs": [{"job_name": name, "metrics_path": path, "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}]}
+                                          for name, path in (("tessera", "/metrics"), ("compatible", "/metrics/compat"))]}, file)
         with open(self.path("prometheus.log"), "w+", encoding="utf-8") as log:
             process = subprocess.Popen([prometheus, f"--config.file={config}", f"--storage.tsdb.path={self.path('tsdb')}",
                                         "--web.listen-address=127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -74,7 +75,21 @@ class MetricsTest(BinaryTest):
             self.addCleanup(process.terminate)
             port = self.wait_for(process, log, lambda: self.listening_port(log))
             value = self.wait_for(process, log, lambda: self.query(port, 'sum(tessera_generated_tokens_total)'))
+            compatible = self.wait_for(process, log, lambda: self.query(port, 'sum({__name__="vllm:generation_tokens_total"})'))
         self.assertGreater(float(value), 0)
+        self.assertEqual(compatible, value)
+
+    def test_a_streams_time_goes_into_the_histograms_and_a_conductors_steps_are_counted(self):
+        server = self.used_server()
+        text = server.request("GET", "/metrics")[2].decode()
+        for name in ("queue", "prefill", "decode", "time_to_first_token", "generation"):
+            self.assertIn(f'tessera_{name}_seconds_count{{model="{server.name}"}} 1\n', text)
+        self.assertGreater(float(re.search(r"^tessera_prefill_seconds_sum{.*} (\S+)$", text, re.MULTILINE)[1]), 0)
+        # With a heartbeat.
+        server.wait_for(lambda: re.search(r'^tessera_step_rows_count{.*} 8$', server.request("GET", "/metrics")[2].decode(), re.MULTILINE))
+        text = server.request("GET", "/metrics")[2].decode()
+        self.assertRegex(text, r'(?m)^tessera_preemptions_total{model="tiny-f32",node="\S+"} 0$')
+        self.assertRegex(text, r'(?m)^tessera_node_kv_bytes{node="\S+"} [1-9]')
 
     def wait_for(self, process, log, ask):
         limit = time.monotonic() + WAIT_S

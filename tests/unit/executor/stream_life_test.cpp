@@ -52,6 +52,12 @@ BOOST_FIXTURE_TEST_CASE(a_stream_is_told_where_its_time_went, Small) {
   BOOST_TEST(phases->decode_seconds > 0);
   BOOST_TEST(phases->queue_seconds + phases->prefill_seconds + phases->decode_seconds <= elapsed);
   BOOST_TEST(phases->steps == 10u);  // the prompt fits in one
+  const ExecutorLoad load = cluster.root(plan).executor->load();
+  BOOST_TEST(load.step_rows.steps[0] == 9u);
+  BOOST_TEST(load.step_rows.steps[6] == 1u);  // of up to 64 rows
+  BOOST_TEST(load.step_rows.rows == 49u);
+  BOOST_TEST(load.kv_bytes > 0u);
+  BOOST_TEST(load.kv_bytes % cluster.kv_pages == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_detached_stream_waits_for_its_frontend_and_goes_on_behind_what_it_has, Small) {

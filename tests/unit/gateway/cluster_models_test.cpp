@@ -27,8 +27,9 @@ struct ClusterFixture : FakeCluster {
       node.info.name = "a";
       node.load.streams_waiting = 3;
       node.load.kv_pages_cached = 4;
-      node.load.prefix_tokens_queried = 6;
-      node.load.prefix_tokens_hit = 5;
+      node.load.kv_bytes = 6;
+      node.load.replicas = {{{7}, 2, 3, 4, 5, 6, 5, 1, {}}, {{8}, 2, 3, 4, 5, 6, 5, 1, {}}};
+      coordinator.cluster.deployments.back().replica.replica = {7};
       coordinator.cluster.nodes.push_back(node);
     }
     auto connected = ClusterModels::connect(options(Role::gateway));
@@ -148,8 +149,11 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_REQUIRE(load->nodes.size() == 1u);
   BOOST_TEST(load->nodes[0].streams_waiting == 3u);
   BOOST_TEST(load->nodes[0].kv_pages_cached == 4u);
-  BOOST_TEST(load->nodes[0].prefix_tokens_queried == 6u);
-  BOOST_TEST(load->nodes[0].prefix_tokens_hit == 5u);
+  BOOST_TEST(load->nodes[0].kv_bytes == 6u);
+  BOOST_REQUIRE(load->conductors.size() == 1u);  // what is deployed no more is nobody's
+  BOOST_TEST(load->conductors[0].node == "a");
+  BOOST_TEST(load->conductors[0].model == "story");
+  BOOST_TEST(load->conductors[0].load.prefix_tokens_hit == 5u);
   BOOST_TEST(load->models.size() == 1u);
 }
 

@@ -246,12 +246,66 @@ BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
                                  "tessera_node_kv_used_bytes{node=\"w1\"} 4096\n",
                                  "tessera_model_serving{model=\"story\"} 1\n",
                                  "tessera_prefix_cache_pages{node=\"w1\"} 12\n",
-                                 "tessera_prefix_cache_queried_tokens_total{node=\"w1\"} 640\n",
-                                 "tessera_prefix_cache_hit_tokens_total{node=\"w1\"} 320\n",
+                                 "tessera_node_kv_bytes{node=\"w1\"} 16384\n",
+                                 "tessera_prefix_cache_queried_tokens_total{model=\"story\",node=\"w1\"} 640\n",
+                                 "tessera_prefix_cache_hit_tokens_total{model=\"story\",node=\"w1\"} 320\n",
+                                 "tessera_preemptions_total{model=\"story\",node=\"w1\"} 5\n",
+                                 "tessera_model_streams_running{model=\"story\"} 2\n",
+                                 "tessera_model_streams_waiting{model=\"story\"} 1\n",
+                                 "tessera_model_kv_used_ratio{model=\"story\"} 0.25\n",
+                                 "tessera_step_rows_bucket{model=\"story\",node=\"w1\",le=\"1\"} 1\n",
+                                 "tessera_step_rows_bucket{model=\"story\",node=\"w1\",le=\"512\"} 2\n",
+                                 "tessera_step_rows_count{model=\"story\",node=\"w1\"} 3\n",
+                                 "tessera_step_rows_sum{model=\"story\",node=\"w1\"} 604\n",
+                                 "tessera_request_generated_tokens_sum{model=\"story\"} 15\n",
                                  "tessera_cluster_reachable 1\n"}) {
     BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
   }
   BOOST_TEST(answer.body.find("nobody") == std::string::npos);
+}
+
+/// A sample with the same value: "name{labels} value".
+std::string value_of(const std::string& text, const std::string& series) {
+  const std::size_t at = text.find("\n" + series + " ");
+  BOOST_REQUIRE_MESSAGE(at != std::string::npos, series << " is not in " << text);
+  const std::size_t begin = at + series.size() + 2;
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_measured_has_the_names_of_others_too) {
+  Server server;
+  HttpClient client(server.port());
+  client.post(complete, hello);
+  client.post(complete, R"({"model": "story", "prompt": "x", "max_tokens": 3})");
+  const std::string own = client.get("/metrics").body, theirs = client.get("/metrics/compat").body;
+  const std::pair<const char*, const char*> same[] = {
+      {"tessera_model_streams_running{model=", "vllm:num_requests_running{model_name="},
+      {"tessera_model_streams_waiting{model=", "vllm:num_requests_waiting{model_name="},
+      {"tessera_model_kv_used_ratio{model=", "vllm:kv_cache_usage_perc{model_name="},
+      {"tessera_prompt_tokens_total{model=", "vllm:prompt_tokens_total{model_name="},
+      {"tessera_generated_tokens_total{model=", "vllm:generation_tokens_total{model_name="},
+      {"tessera_time_to_first_token_seconds_sum{model=", "vllm:time_to_first_token_seconds_sum{model_name="},
+      {"tessera_inter_token_seconds_sum{model=", "vllm:inter_token_latency_seconds_sum{model_name="},
+      {"tessera_generation_seconds_sum{model=", "vllm:e2e_request_latency_seconds_sum{model_name="},
+      {"tessera_queue_seconds_sum{model=", "vllm:request_queue_time_seconds_sum{model_name="},
+      {"tessera_prefill_seconds_sum{model=", "vllm:request_prefill_time_seconds_sum{model_name="},
+      {"tessera_decode_seconds_sum{model=", "vllm:request_decode_time_seconds_sum{model_name="},
+      {"tessera_request_prompt_tokens_sum{model=", "vllm:request_prompt_tokens_sum{model_name="},
+      {"tessera_request_generated_tokens_sum{model=", "vllm:request_generation_tokens_sum{model_name="}};
+  for (const auto& pair : same) {
+    const std::string story = "\"story\"}";
+    BOOST_TEST(value_of(own, pair.first + story) == value_of(theirs, pair.second + story), pair.second);
+  }
+  const std::string conductor = "{model_name=\"story\",engine=\"w1\"}";
+  BOOST_TEST(value_of(theirs, "vllm:num_preemptions_total" + conductor) == "5");
+  BOOST_TEST(value_of(theirs, "vllm:prefix_cache_queries_total" + conductor) == "640");
+  BOOST_TEST(value_of(theirs, "vllm:prefix_cache_hits_total" + conductor) == "320");
+  BOOST_TEST(value_of(theirs, "vllm:iteration_tokens_total_count" + conductor) == "3");
+  for (const char* const reason : {"stop", "length"}) {
+    BOOST_TEST(value_of(theirs, std::string("vllm:request_success_total{model_name=\"story\",finished_reason=\"") +
+                                    reason + "\"}") == "1");
+  }
+  BOOST_TEST(theirs.find("tessera") == std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(every_metric_is_explained_and_counters_are_totals) {

@@ -30,7 +30,9 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST((seen[0].incarnation == ConductorIncarnation{3}));
   BOOST_TEST((seen[1].replica == ReplicaId{4} && !seen[1].active));
 
-  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8};
+  ReplicaLoad conducted{{4}, 5, 6, 7, 8, 9, 10, 11, {}};
+  for (const std::uint32_t rows : {1u, 30u, 5000u}) conducted.step_rows.add(rows);
+  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8, 12, {conducted}};
   BOOST_TEST(succeeded(ask<void>([&](auto reply) { client.heartbeat(load, long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "heartbeat");
   BOOST_TEST(coordinator.last_load.cpu_share == 0.5);
@@ -41,6 +43,12 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST(coordinator.last_load.kv_pages_cached == 7u);
   BOOST_TEST(coordinator.last_load.prefix_tokens_queried == 9u);
   BOOST_TEST(coordinator.last_load.prefix_tokens_hit == 8u);
+  BOOST_TEST(coordinator.last_load.kv_bytes == 12u);
+  BOOST_REQUIRE(coordinator.last_load.replicas.size() == 1u);
+  const ReplicaLoad& told = coordinator.last_load.replicas[0];
+  BOOST_TEST((told.replica == ReplicaId{4} && told.streams_running == 5 && told.streams_waiting == 6));
+  BOOST_TEST((told.kv_pages_used == 7 && told.kv_pages == 8 && told.prefix_tokens_queried == 9));
+  BOOST_TEST((told.prefix_tokens_hit == 10 && told.preempted == 11 && told.step_rows == conducted.step_rows));
 
   BOOST_TEST(succeeded(
       ask<void>([&](auto reply) { client.epoch_activated({1}, {2}, {3}, long_deadline, std::move(reply)); })));
