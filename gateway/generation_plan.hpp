@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,9 @@ struct GenerationPlan {
   std::unique_ptr<GenerationReply> reply;
   std::vector<PlannedChoice> choices;  ///< prompt by prompt
   bool stream = false;
-  std::uint64_t prompt_tokens = 0;  ///< of all prompts, each counted once
-  std::uint64_t seed = 0;           ///< in use, given or drawn
+  std::uint64_t prompt_tokens = 0;                  ///< of all prompts, each counted once
+  std::uint64_t seed = 0;                           ///< in use, given or drawn
+  std::optional<double> tokenization_seconds = {};  ///< that making it took, where somebody measured it
 };
 
 /// What an answer is called, and when it was asked for.

@@ -12,6 +12,7 @@ class HttpSink final : public GenerationSink {
   HttpSink(HttpCall& call, std::uint64_t seed) : call_(call), headers_{{"X-Tessera-Seed", std::to_string(seed)}} {}
 
   TimePoint asked() const override { return call_.arrived(); }
+  bool wants_trace() const override { return call_.request().wants_trace; }
   CallRecord& record() override { return call_.record; }
   kj::Promise<void> whole(const Json& answer) override { return call_.send_json(200, to_text(answer), headers_); }
   kj::Promise<void> tell(const std::vector<Json>& events) override { return write(text_of(events)); }
@@ -45,8 +46,10 @@ class HttpSink final : public GenerationSink {
 
 /// On a worker.
 Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& text) {
+  const TimePoint before = services.clock.now();
   TESSERA_TRY(const Json body, parse_body(text));
   TESSERA_TRY(GenerationPlan plan, make_plan(services, body));
+  plan.tokenization_seconds = seconds_between(before, services.clock.now());
   return start_generation(services.models, services.budget, std::move(plan));
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "clients/convert.hpp"
+#include "gateway/generation_trace.hpp"
 #include "gateway/http_call.hpp"
 
 namespace tessera::gateway {
@@ -95,6 +96,7 @@ class GenerationRun {
       metrics_.next_token(model, seconds_between(*last, now));
     } else {
       metrics_.first_token(model, seconds_between(sink_->asked(), now));
+      if (!first_token_) first_token_ = now;
     }
     last = now;
   }
@@ -152,11 +154,23 @@ class GenerationRun {
     GenerationReply& reply = *plan().reply;
     if (plan().stream) {
       reply.tell_end(usage, events);
+      if (sink_->wants_trace() && !events.empty()) events.back()["tessera_trace"] = trace();
       return sink_->end(events, reply.end_mark());
     }
     std::vector<FinishedChoice> whole;
     for (Choice& choice : choices_) whole.push_back(std::move(choice.whole));
-    return sink_->whole(reply.whole(whole, usage));
+    Json answer = reply.whole(whole, usage);
+    if (sink_->wants_trace() && answer.is_object()) answer["tessera_trace"] = trace();
+    return sink_->whole(answer);
+  }
+
+  Json trace() const {
+    GenerationTrace trace;
+    trace.total_seconds = seconds_between(sink_->asked(), clock_.now());
+    trace.tokenization_seconds = plan().tokenization_seconds;
+    if (first_token_) trace.first_token_seconds = seconds_between(sink_->asked(), *first_token_);
+    for (const auto& stream : started_.streams) trace.choices.push_back({stream->phases(), stream->cached_tokens()});
+    return to_json(trace);
   }
 
   kj::Own<GenerationSink> sink_;
@@ -164,6 +178,7 @@ class GenerationRun {
   Metrics& metrics_;
   const Clock& clock_;
   std::vector<Choice> choices_;
+  std::optional<TimePoint> first_token_;  ///< of any choice
   std::optional<ApiError> error_;
   GenerationEnd outcome_ = GenerationEnd::gone;  ///< until it ends otherwise
 };

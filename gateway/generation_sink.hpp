@@ -22,6 +22,8 @@ class GenerationSink {
 
   /// When the request came.
   virtual TimePoint asked() const = 0;
+  /// Whether its client wants to be told where the time went.
+  virtual bool wants_trace() const = 0;
   /// What is logged of the connection's request.
   virtual CallRecord& record() = 0;
   /// The answer in one piece.

@@ -30,6 +30,7 @@ struct HttpRequestFacts {
   std::string request_id;                   ///< the client's, or drawn
   std::size_t header_bytes = 0;
   bool opens_web_socket = false;  ///< by a whole handshake
+  bool wants_trace = false;       ///< see generation_trace.hpp
 };
 
 /// What is remembered of a call, for the access log.

@@ -100,6 +100,7 @@ ServerLoop::ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entr
       api_key_(table_builder_.add("X-Api-Key")),
       asked_method_(table_builder_.add("Access-Control-Request-Method")),
       asked_headers_(table_builder_.add("Access-Control-Request-Headers")),
+      trace_(table_builder_.add("X-Tessera-Trace")),
       table_(table_builder_.build()),
       tls_(gateway.tls == nullptr ? nullptr : server_tls(*gateway.tls)),
       server_(
@@ -170,6 +171,7 @@ HttpRequestFacts ServerLoop::facts(kj::HttpMethod method, kj::StringPtr url, con
   facts.request_id = text_of(headers.get(request_id_));
   if (!is_request_id(facts.request_id)) facts.request_id = draw_request_id();
   facts.opens_web_socket = opens_web_socket(method, headers);
+  facts.wants_trace = text_of(headers.get(trace_)) == "1";
   facts.header_bytes = url.size();
   headers.forEach(
       [&](kj::StringPtr name, kj::StringPtr value) { facts.header_bytes += name.size() + value.size() + 4; });

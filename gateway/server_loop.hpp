@@ -56,7 +56,7 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
   kj::AsyncIoContext& io_;
   const HttpShared gateway_;
   kj::HttpHeaderTable::Builder table_builder_;
-  const kj::HttpHeaderId request_id_, origin_, authorization_, api_key_, asked_method_, asked_headers_;
+  const kj::HttpHeaderId request_id_, origin_, authorization_, api_key_, asked_method_, asked_headers_, trace_;
   const kj::Own<kj::HttpHeaderTable> table_;
   const std::unique_ptr<kj::TlsContext> tls_;  ///< none: plain HTTP
   kj::Own<kj::HttpService> arriving_;          ///< of the connection that the server is being given

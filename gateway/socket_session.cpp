@@ -24,6 +24,7 @@ class SocketSink final : public GenerationSink {
   SocketSink(SocketSession& session, TimePoint asked) : session_(session), asked_(asked) {}
 
   TimePoint asked() const override { return asked_; }
+  bool wants_trace() const override { return session_.call().request().wants_trace; }
   CallRecord& record() override { return session_.call().record; }
   kj::Promise<void> whole(const Json& answer) override { return session_.send(answer); }
   kj::Promise<void> tell(const std::vector<Json>& events) override {
@@ -50,12 +51,14 @@ struct Begun {
 
 Outcome<StartedGeneration> start(Services& services, const std::string& model_name, const std::string& text,
                                  std::optional<std::string>& id) {
+  const TimePoint before = services.clock.now();
   TESSERA_TRY(const SocketRequest request, parse_socket_request(text, id));
   if (auto error = check_draining(services)) return *std::move(error);
   TESSERA_TRY(const ModelWithText model, find_model(services.models, model_name));
   TESSERA_TRY(GenerationPlan plan, plan_rows(services, model, {request.row}, {}));
   plan.stream = true;
   plan.reply = make_socket_reply(request.id, plan.seed);
+  plan.tokenization_seconds = seconds_between(before, services.clock.now());
   return start_generation(services.models, services.budget, std::move(plan));
 }
 

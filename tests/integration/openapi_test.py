@@ -68,13 +68,13 @@ class OpenApiTest(BinaryTest):
     def filled(self, path, model=None):
         return re.sub(r"{(\w+)}", lambda found: {"model": model or self.server.name, **SEGMENTS}[found[1]], path)
 
-    def answer(self, path, method, operation, body=None, model=None):
+    def answer(self, path, method, operation, body=None, model=None, headers=None):
         """Makes the request and holds the answer to the description."""
-        status, headers, text = self.server.request(method.upper(), self.filled(path, model), None if body is None else json.dumps(body),
-                                                    {"Content-Type": "application/json"})
+        status, answered, text = self.server.request(method.upper(), self.filled(path, model), None if body is None else json.dumps(body),
+                                                     {"Content-Type": "application/json", **(headers or {})})
         described = operation["responses"].get(str(status))
         self.assertIsNotNone(described, f"{method} {path}: {status} {text}")
-        kind = headers["content-type"].split(";")[0]
+        kind = answered["content-type"].split(";")[0]
         self.assertIn(kind, described["content"], path)
         if kind == "application/json":
             self.check(json.loads(text), described["content"][kind]["schema"], f"{method} {path}")
@@ -133,6 +133,25 @@ class OpenApiTest(BinaryTest):
                 self.assertTrue(lines)
                 for line in lines:
                     self.check(json.loads(line), events["schema"], path)
+
+    def test_whoever_asks_is_told_where_the_time_went(self):
+        tried = 0
+        for path, method, operation in self.operations():
+            # A deployment that is there already is not tried.
+            if method != "post" or {"$ref": "#/components/parameters/Trace"} not in operation.get("parameters", ()) or path == "/api/v1/models":
+                continue
+            with self.subTest(path=path):
+                status, kind, text = self.answer(path, method, operation, self.smallest(path), headers={"X-Tessera-Trace": "1"})
+                if status != 200:
+                    self.assertEqual(status, next(code for part, code in REFUSED.items() if part in path))
+                    continue
+                streams = kind == "text/event-stream"
+                last = text.decode().strip().splitlines()[-1][len("data: "):] if streams else text
+                trace = json.loads(last)["tessera_trace"]
+                self.assertGreater(trace["total_ms"], 0)
+                self.assertGreater(trace["choices"][0]["steps"], 0)
+                tried += 1
+        self.assertGreater(tried, 8)
 
     def test_every_example_of_a_field_is_taken(self):
         tried = 0
