@@ -25,10 +25,8 @@ bool Access::needs_key(const RouteMatch& match) const {
   return match.set != RouteSet::metrics || !options_.open_metrics;
 }
 
-Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown,
-                                               const ExtraHeaders& cors) const {
-  TESSERA_TRY(const std::string secret, shown_key(shown.authorization, shown.api_key));
-  TESSERA_TRY(std::shared_ptr<Caller> caller, keys_->find(secret));
+std::optional<ApiError> Access::admit(HttpCall& call, const RouteMatch& match, const std::shared_ptr<Caller>& caller,
+                                      const ExtraHeaders& cors) {
   call.record.key = caller->key().name;
   // They tell of every model.
   if (match.set == RouteSet::metrics && !caller->key().models.empty()) {
@@ -43,9 +41,10 @@ Outcome<std::shared_ptr<Caller>> Access::admit(HttpCall& call, const RouteMatch&
     headers.insert(headers.end(), cors.begin(), cors.end());
     return headers;
   };
-  TESSERA_TRY(KeyUsage::Permit permit, caller->usage()->begin());
-  call.held = std::make_shared<const Admission>(Admission{caller, std::move(permit)});
-  return caller;
+  auto permit = caller->usage()->begin();
+  if (!permit) return permit.error();
+  call.held = std::make_shared<const Admission>(Admission{caller, *std::move(permit)});
+  return {};
 }
 
 kj::Promise<void> Access::answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const {
@@ -67,9 +66,14 @@ kj::Promise<void> Access::answer(HttpCall& call, const ListenOptions& entrance, 
   if (is_welcome_page && request.method == "OPTIONS" && !request.asked_method.empty())
     return call.send(204, {}, {}, preflight_headers(request.asked_headers));
   if (!needs_key(match)) return router_.answer(call, match);
-  const auto caller = admit(call, match, shown, cors);
-  if (!caller) return call.send_error(caller.error());
-  return (*caller)->router().answer(call, match);
+  const auto secret = shown_key(shown.authorization, shown.api_key);
+  if (!secret) return call.send_error(secret.error());
+  return pool_.run<std::shared_ptr<Caller>>([keys = keys_, secret = *secret] { return keys->find(secret); })
+      .then([&call, match, cors](Outcome<std::shared_ptr<Caller>> caller) {
+        if (!caller) return call.send_error(caller.error());
+        if (const auto error = admit(call, match, *caller, cors)) return call.send_error(*error);
+        return (*caller)->router().answer(call, match);
+      });
 }
 
 }  // namespace tessera::gateway

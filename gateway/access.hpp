@@ -7,12 +7,14 @@
 
 #include <kj/async.h>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "gateway/http_call.hpp"
 #include "gateway/key_ring.hpp"
 #include "gateway/options.hpp"
 #include "gateway/router.hpp"
+#include "gateway/worker_pool.hpp"
 
 namespace tessera::gateway {
 
@@ -24,9 +26,9 @@ struct KeyHeaders {
 /// Owned by the gateway; what it is given outlives it. Any thread.
 class Access {
  public:
-  /// `router`: for whoever needs no key. `keys`: nullptr where there are none.
-  Access(const GatewayOptions& options, const Router& router, KeyRing* keys)
-      : options_(options), router_(router), keys_(keys) {}
+  /// `router`: for whoever needs no key. `keys`: nullptr where there are none; they are looked up on `pool`.
+  Access(const GatewayOptions& options, const Router& router, KeyRing* keys, WorkerPool& pool)
+      : options_(options), router_(router), keys_(keys), pool_(pool) {}
 
   /// Answers a call that came in at `entrance`, or says why not. On the call's loop.
   kj::Promise<void> answer(HttpCall& call, const ListenOptions& entrance, const KeyHeaders& shown) const;
@@ -34,14 +36,15 @@ class Access {
  private:
   const char* scheme() const;
   bool needs_key(const RouteMatch& match) const;
-  /// Lets the call in, and keeps what it holds until it is over. `cors`: headers of its answer in any case. Errors:
-  /// 401, 403, 429, 503.
-  Outcome<std::shared_ptr<Caller>> admit(HttpCall& call, const RouteMatch& match, const KeyHeaders& shown,
-                                         const ExtraHeaders& cors) const;
+  /// Lets the call of a good key in, and keeps what it holds until it is over. `cors`: headers of its answer in any
+  /// case. Errors: 403, 429.
+  static std::optional<ApiError> admit(HttpCall& call, const RouteMatch& match, const std::shared_ptr<Caller>& caller,
+                                       const ExtraHeaders& cors);
 
   const GatewayOptions& options_;
   const Router& router_;
   KeyRing* const keys_;
+  WorkerPool& pool_;
 };
 
 }  // namespace tessera::gateway

@@ -55,8 +55,9 @@ struct Gateway::State {
 
   Result<void> open() {
     if (!options.key_file.empty()) {
-      TESSERA_TRY(keys, KeyRing::open(options.key_file, calendar,
-                                      [this](const ApiKey& key) { return Caller::make(key, services, worker, fill); }));
+      TESSERA_TRY(keys, KeyRing::open(options.key_file, calendar, [this](const ApiKey& key) {
+                    return Caller::make(key, services, worker, fill, [this, key] { return keys->check(key); });
+                  }));
     }
     if (!options.tls_certificate.empty()) {
       TESSERA_TRY(tls, load_server_credentials(options.tls_certificate, options.tls_key, calendar.now()));
@@ -64,7 +65,7 @@ struct Gateway::State {
     if (!options.access_log.empty()) {
       TESSERA_TRY(access_log, AccessLog::open(options.access_log, options.reopen_access_log));
     }
-    access = std::make_unique<Access>(options, router, keys.get());
+    access = std::make_unique<Access>(options, router, keys.get(), pool);
     for (const ListenOptions& each : options.listen) {
       TESSERA_TRY(ListenSocket listener, ListenSocket::open(each));
       listeners.push_back(std::move(listener));

@@ -1,5 +1,6 @@
 #include "gateway/generation_route.hpp"
 
+#include "gateway/key_watch.hpp"
 #include "gateway/sse.hpp"
 
 namespace tessera::gateway {
@@ -72,7 +73,8 @@ Outcome<GenerationPlan> plan_rows(Services& services, const ModelWithText& model
 
 kj::Promise<void> answer_generation(HttpCall& call, Services& services, StartedGeneration started) {
   auto sink = kj::heap<HttpSink>(call, started.plan.seed);
-  return run_generation(kj::mv(sink), std::move(started), services.metrics, services.clock);
+  return run_generation(kj::mv(sink), std::move(started), services.metrics, services.clock,
+                        key_ends(services, call.timer()));
 }
 
 kj::Promise<void> generate(HttpCall& call, Services& services, MakePlan make_plan) {

@@ -14,8 +14,18 @@ namespace {
 
 class GenerationRun {
  public:
-  GenerationRun(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics, const Clock& clock)
-      : sink_(kj::mv(sink)), started_(std::move(started)), metrics_(metrics), clock_(clock) {
+  GenerationRun(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics, const Clock& clock,
+                kj::Promise<ApiError> key_ends)
+      : sink_(kj::mv(sink)),
+        started_(std::move(started)),
+        metrics_(metrics),
+        clock_(clock),
+        watching_(key_ends
+                      .then([this](ApiError error) {
+                        error_ = std::move(error);
+                        started_.changed->notify();
+                      })
+                      .eagerlyEvaluate(nullptr)) {
     for (const PlannedChoice& planned : plan().choices) {
       choices_.emplace_back(planned);
       choices_.back().whole.text = planned.echo;
@@ -37,6 +47,7 @@ class GenerationRun {
   }
 
   kj::Promise<void> run() {
+    if (error_) return fail(*error_);
     std::vector<Json> events;
     bool ended = true;
     for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -181,6 +192,7 @@ class GenerationRun {
   std::optional<TimePoint> first_token_;  ///< of any choice
   std::optional<ApiError> error_;
   GenerationEnd outcome_ = GenerationEnd::gone;  ///< until it ends otherwise
+  kj::Promise<void> watching_;                   ///< the key
 };
 
 }  // namespace
@@ -202,8 +214,8 @@ Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& b
 }
 
 kj::Promise<void> run_generation(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics,
-                                 const Clock& clock) {
-  auto run = kj::heap<GenerationRun>(kj::mv(sink), std::move(started), metrics, clock);
+                                 const Clock& clock, kj::Promise<ApiError> key_ends) {
+  auto run = kj::heap<GenerationRun>(kj::mv(sink), std::move(started), metrics, clock, kj::mv(key_ends));
   auto promise = run->run();
   return promise.attach(kj::mv(run));
 }

@@ -27,8 +27,9 @@ struct StartedGeneration {
 /// streams run.
 Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan);
 
-/// On the loop of the sink, which ends with the promise.
+/// On the loop of the sink, which ends with the promise. `key_ends`: fulfilled with the error that the generation ends
+/// with when whoever asked for it may not go on; maybe never.
 kj::Promise<void> run_generation(kj::Own<GenerationSink> sink, StartedGeneration started, Metrics& metrics,
-                                 const Clock& clock);
+                                 const Clock& clock, kj::Promise<ApiError> key_ends);
 
 }  // namespace tessera::gateway

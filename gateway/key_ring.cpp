@@ -31,16 +31,29 @@ void KeyRing::refresh() {
   book_ = Result<KeyBook>(std::move(book));
 }
 
+std::optional<ApiError> KeyRing::check_book() const {
+  if (book_) return {};
+  return ApiError{503, "server_error",     "this server cannot read its API keys; its log says why",
+                  {},  "keys_unavailable", std::uint32_t{1}};
+}
+
+std::optional<ApiError> KeyRing::check(const ApiKey& key) {
+  const std::lock_guard lock(mutex_);
+  refresh();
+  if (auto error = check_book()) return error;
+  if (std::ranges::find(book_->keys(), key) == book_->keys().end())
+    return invalid_api_key("this API key was revoked or changed");
+  if (has_expired(key)) return invalid_api_key("this API key has expired");
+  return {};
+}
+
 Outcome<std::shared_ptr<Caller>> KeyRing::find(const std::string& secret) {
   const std::lock_guard lock(mutex_);
   refresh();
-  if (!book_) {
-    return ApiError{503, "server_error",     "this server cannot read its API keys; its log says why",
-                    {},  "keys_unavailable", std::uint32_t{1}};
-  }
+  if (auto error = check_book()) return *std::move(error);
   const ApiKey* const key = book_->find(secret);
   if (key == nullptr) return invalid_api_key("Incorrect API key provided: this server does not know it, or no longer");
-  if (key->expires && calendar_.now() >= *key->expires) return invalid_api_key("this API key has expired");
+  if (has_expired(*key)) return invalid_api_key("this API key has expired");
   std::shared_ptr<Caller>& caller = callers_[key->name];
   if (!caller) caller = make_(*key);
   return caller;

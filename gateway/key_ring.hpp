@@ -23,13 +23,17 @@ class KeyRing {
   /// Errors: those of read_key_file().
   static Result<std::unique_ptr<KeyRing>> open(const std::string& file, const WallClock& calendar, MakeCaller make);
 
-  /// Who asks with this secret. Errors: 401; 503 while there is no good file. Looks at the file, which a local file
-  /// system answers from memory.
+  /// Who asks with this secret. Errors: 401; 503 while there is no good file. Looks at the file: not on an event loop.
   Outcome<std::shared_ptr<Caller>> find(const std::string& secret);
+  /// Why a key that was found is good no more, if so. Errors: those of find().
+  std::optional<ApiError> check(const ApiKey& key);
 
  private:
   KeyRing(std::string file, const WallClock& calendar, MakeCaller make)
       : file_(std::move(file)), calendar_(calendar), make_(std::move(make)) {}
+  /// 503 while there is no good file.
+  std::optional<ApiError> check_book() const;
+  bool has_expired(const ApiKey& key) const { return key.expires && calendar_.now() >= *key.expires; }
   /// Reads the file, if it is another one. Keys that stayed as they were keep their callers, and what they have used.
   void refresh();
 

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <optional>
 #include <string>
 
+#include "gateway/api_error.hpp"
 #include "gateway/drain_signal.hpp"
 #include "gateway/http_counters.hpp"
 #include "gateway/metrics.hpp"
@@ -27,6 +30,9 @@ struct Services {
   const HttpCounters& counters;
   const std::atomic<bool>& draining;  ///< no longer ready
   DrainSignal& ending;                ///< told after `draining` is set
+  /// Why the key by which these services are used is good no more, if so; empty where there are no keys. Looks at a
+  /// file: not on an event loop.
+  std::function<std::optional<ApiError>()> check_key = {};
 };
 
 /// 32 random hexadecimal digits.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/generation_route.hpp"
+#include "gateway/key_watch.hpp"
 #include "gateway/socket_message.hpp"
 #include "gateway/sse.hpp"
 
@@ -14,7 +15,7 @@ namespace {
 
 // RFC 6455, section 7.4.1.
 constexpr std::uint16_t code_normal = 1000, code_going_away = 1001, code_protocol_error = 1002, code_not_text = 1003,
-                        code_no_code = 1005, code_too_large = 1009;
+                        code_no_code = 1005, code_policy = 1008, code_too_large = 1009;
 /// That a client has to answer a close.
 constexpr kj::Duration close_patience = 5 * kj::SECONDS;
 
@@ -53,6 +54,9 @@ Outcome<StartedGeneration> start(Services& services, const std::string& model_na
                                  std::optional<std::string>& id) {
   const TimePoint before = services.clock.now();
   TESSERA_TRY(const SocketRequest request, parse_socket_request(text, id));
+  if (services.check_key) {
+    if (auto error = services.check_key()) return *std::move(error);
+  }
   if (auto error = check_draining(services)) return *std::move(error);
   TESSERA_TRY(const ModelWithText model, find_model(services.models, model_name));
   TESSERA_TRY(GenerationPlan plan, plan_rows(services, model, {request.row}, {}));
@@ -71,11 +75,19 @@ SocketSession::SocketSession(HttpCall& call, Services& services, std::string mod
       socket_(kj::mv(socket)),
       sent_(kj::Promise<void>(kj::READY_NOW).fork()),
       reading_(kj::Promise<void>(kj::READY_NOW).fork()),
-      watching_(nullptr) {}
+      key_ends_(key_ends(services, call.timer()).fork()),
+      watching_(nullptr),
+      watching_key_(nullptr) {}
 
 kj::Promise<void> SocketSession::run() {
   services_.ending.listen(gateway_ends_);
   watching_ = gateway_ends_->wait().then([this] { wake(); }).eagerlyEvaluate(nullptr);
+  watching_key_ = key_ends_.addBranch()
+                      .then([this](ApiError&&) {
+                        key_ended_ = true;
+                        wake();
+                      })
+                      .eagerlyEvaluate(nullptr);
   reading_ = read().catch_([this](kj::Exception&& failure) { reading_failed(failure); }).fork();
   return work();
 }
@@ -131,6 +143,7 @@ void SocketSession::reading_failed(const kj::Exception& failure) {
 kj::Promise<void> SocketSession::work() {
   if (client_closed_) return close(client_code_ == code_no_code ? code_no_code : code_normal, "");
   if (failure_code_) return close(*failure_code_, "messages are JSON texts within the limit of a body");
+  if (key_ended_) return close(code_policy, "the API key is good no more");
   if (services_.draining) return close(code_going_away, "the server ends");
   if (requests_.empty()) return wait();
   Request request = std::move(requests_.front());
@@ -159,9 +172,12 @@ kj::Promise<void> SocketSession::answer(Request request) {
       .then([this, came = request.came](Outcome<Begun> begun) {
         if (!begun) return send(socket_error_json({}, begun.error()));
         id_ = begun->id;
-        if (!begun->started) return send(socket_error_json(id_, begun->started.error()));
+        if (!begun->started) {
+          key_ended_ = key_ended_ || ends_key(begun->started.error());
+          return send(socket_error_json(id_, begun->started.error()));
+        }
         return run_generation(kj::heap<SocketSink>(*this, came), *std::move(begun->started), services_.metrics,
-                              services_.clock);
+                              services_.clock, key_ends_.addBranch());
       });
 }
 

@@ -30,8 +30,8 @@ class SocketSession {
   SocketSession(HttpCall& call, Services& services, std::string model, kj::Own<kj::WebSocket> socket);
   KJ_DISALLOW_COPY(SocketSession);
 
-  /// Until the client closes the socket, does nothing for idle_timeout, or the gateway ends. Dropping the promise
-  /// cancels what runs.
+  /// Until the client closes the socket, does nothing for idle_timeout, or the gateway or its key ends. Dropping the
+  /// promise cancels what runs.
   kj::Promise<void> run();
   /// One message after the other; it is sent whether the promise is kept or not.
   kj::Promise<void> send(const Json& message);
@@ -71,6 +71,7 @@ class SocketSession {
   std::optional<std::string> id_;  ///< of the request that is answered
   bool client_closed_ = false;
   std::uint16_t client_code_ = 0;
+  bool key_ended_ = false;                          ///< good no more
   std::optional<std::uint16_t> failure_code_ = {};  ///< with which a socket ends that cannot be read any more
 
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> news_;  ///< work() waits
@@ -79,7 +80,8 @@ class SocketSession {
 
   kj::ForkedPromise<void> sent_;
   kj::ForkedPromise<void> reading_;
-  kj::Promise<void> watching_;
+  kj::ForkedPromise<ApiError> key_ends_;
+  kj::Promise<void> watching_, watching_key_;
 };
 
 }  // namespace tessera::gateway

@@ -11,6 +11,7 @@ import subprocess
 
 from binary import BAD_INPUT, FAILURE, OK, USAGE, BinaryTest, tessera
 from serve_test import WAIT_S, Server
+from websocket import CLOSE, WebSocket
 
 COMPLETION = {"prompt": "Once", "max_tokens": 6, "temperature": 0}
 
@@ -128,6 +129,15 @@ class ServeKeysTest(BinaryTest):
         self.assertEqual(self.ask(key)[0], 200)
         self.assertEqual(tessera("keys", "revoke", "brief", "--keys", self.keys).returncode, OK)
         self.assertEqual(self.ask(key)[0], 401)
+
+    def test_a_revoked_key_closes_its_socket(self):
+        key = self.create("socket")
+        with WebSocket(self.server.port, f"/v1/models/{self.server.name}/stream", WAIT_S, [f"Authorization: Bearer {key}"]) as client:
+            client.send(prompt="Once", max_tokens=4)
+            self.assertEqual(client.read_all()[1]["type"], "end")
+            self.assertEqual(tessera("keys", "revoke", "socket", "--keys", self.keys).returncode, OK)
+            opcode, payload = client.read_frame()
+        self.assertEqual((opcode, int.from_bytes(payload[:2], "big")), (CLOSE, 1008))
 
     def test_a_keys_models_and_limits_hold(self):
         key = self.create("scoped", "--model", "another", "--requests-per-minute", 2)

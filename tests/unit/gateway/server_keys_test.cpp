@@ -8,9 +8,12 @@
 #include <boost/test/unit_test.hpp>
 
 #include "gateway/key_file.hpp"
+#include "gateway/key_watch.hpp"
+#include "gateway/shown_key.hpp"
 #include "runtime/base/clock.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/unit/gateway/server_fixture.hpp"
+#include "tests/unit/gateway/socket_client.hpp"
 
 using namespace tessera;
 using namespace tessera::gateway;
@@ -322,6 +325,68 @@ BOOST_AUTO_TEST_CASE(other_names_and_pages_are_no_matter_to_whoever_shows_a_key)
   }
   client.send("GET /health/live HTTP/1.1\r\nHost: 10.0.0.7:8080\r\n\r\n");
   BOOST_TEST(client.read().status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_ends_with_an_error_when_its_key_is_revoked) {
+  KeyServer keys;
+  keys.server->models.allow(2);
+  const std::string shown = bearer(keys.add(named("leaver")));
+  HttpClient client(keys.port()), other(keys.port());
+  client.send(post_bytes(complete, hello_stream, shown));
+  client.read_until("He");
+  other.send(post_bytes(complete, hello_stream, bearer(keys.secret)));
+  other.read_until("He");
+  BOOST_REQUIRE(static_cast<bool>(remove_key(keys.file, "leaver")));
+  const std::string last = client.read_until("0\r\n\r\n");
+  BOOST_TEST(last.find("\"code\":\"invalid_api_key\"") != std::string::npos, last);
+  BOOST_TEST(last.find("[DONE]") == std::string::npos);
+  BOOST_TEST(keys.server->models.wait_running(1));
+  keys.server->models.allow(100);
+  BOOST_TEST(other.read_until("0\r\n\r\n").find("[DONE]") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_ends_when_its_key_is_revoked_and_a_stream_of_it_with_an_error) {
+  KeyServer keys;
+  keys.server->models.allow(2);
+  const std::string shown = bearer(keys.add(named("leaver")));
+  const std::string path = "/v1/models/story/stream";
+  SocketClient busy(keys.port(), path, shown), quiet(keys.port(), path, shown), asks(keys.port(), path, shown);
+  busy.send(R"({"id": "a", "prompt": "x"})");
+  BOOST_TEST(busy.message()["text"] == "He");
+  BOOST_REQUIRE(static_cast<bool>(remove_key(keys.file, "leaver")));
+  asks.send(R"({"id": "b", "prompt": "x"})");
+  const Json ended = busy.message();
+  BOOST_TEST(ended["type"] == "error");
+  BOOST_TEST(ended["id"] == "a");
+  BOOST_TEST(ended["error"]["code"] == "invalid_api_key");
+  BOOST_TEST(busy.read().code() == 1008);
+  BOOST_TEST(quiet.read().code() == 1008);
+  // Whichever comes first: the look at its message, or at its key.
+  SocketFrame frame = asks.read();
+  if (frame.opcode == 1) {
+    const Json refused = Json::parse(frame.payload);
+    BOOST_TEST(refused["error"]["code"] == "invalid_api_key");
+    frame = asks.read();
+  }
+  BOOST_TEST(frame.code() == 1008);
+  BOOST_TEST(keys.server->models.wait_running(0));
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_ends_when_its_key_expires) {
+  KeyServer keys;
+  ApiKey key = named("short");
+  key.expires = SystemWallClock().now() + std::chrono::seconds(3);
+  SocketClient client(keys.port(), "/v1/models/story/stream", bearer(keys.add(key)));
+  client.send(R"({"prompt": "x", "max_tokens": 1})");
+  BOOST_TEST(client.message()["text"] == "H");
+  BOOST_TEST(client.message()["type"] == "end");
+  BOOST_TEST(client.read().code() == 1008);
+}
+
+BOOST_AUTO_TEST_CASE(what_runs_outlives_that_its_keys_cannot_be_read) {
+  BOOST_TEST(ends_key(invalid_api_key("revoked")));
+  BOOST_TEST(!ends_key({503, "server_error", "its keys cannot be read", {}, "keys_unavailable"}));
+  BOOST_TEST(!ends_key(overloaded("too much to do")));
 }
 
 BOOST_AUTO_TEST_CASE(metrics_are_open_where_that_was_asked_for) {
