@@ -76,6 +76,9 @@ class Browser:
     def open(self, url):
         self._ask("url", {"url": url})
 
+    def reload(self):
+        self._ask("refresh")
+
     def run(self, script, *arguments):
         """What the body of a function returns in the page."""
         return self._ask("execute/sync", {"script": script, "args": list(arguments)})

@@ -46,6 +46,21 @@ await run({
     assert.ok(usage.completion_tokens > 0);
   },
 
+  async traced_streams(facts) {
+    const traced = client(facts, { defaultHeaders: { "X-Tessera-Trace": "1" } });
+    const requests = [traced.completions.create({ ...greedy(facts), stream: true }), traced.chat.completions.create({ ...chat(facts), stream: true })];
+    for (const [request, expected] of [[requests[0], facts.text], [requests[1], facts.chat_text]]) {
+      let text = "";
+      let last = null;
+      for await (const chunk of await request) {
+        text += chunk.choices[0]?.text ?? chunk.choices[0]?.delta?.content ?? "";
+        last = chunk;
+      }
+      assert.equal(text, expected);
+      assert.ok(last.tessera_trace.choices[0].steps > 0);
+    }
+  },
+
   async chat_completion(facts) {
     const answer = await client(facts).chat.completions.create({ ...chat(facts), logprobs: true, top_logprobs: 2 });
     assert.deepEqual(answer.choices[0].message, { role: "assistant", content: facts.chat_text, refusal: null });
