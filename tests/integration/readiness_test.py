@@ -1,5 +1,5 @@
-"""/health/ready while a worker that holds a shard of the only deployment is frozen: it says so in time, and only a model that can
-produce a token again is ready again."""
+"""/health/ready while a worker that holds a shard of the only deployment, or the coordinator, is frozen: it says so in time, and only a
+model that can produce a token again is ready again."""
 
 import os
 import shutil
@@ -76,6 +76,15 @@ class ReadinessTest(unittest.TestCase):
             if event != "[DONE]":
                 ids += event["choices"][0].get("token_ids", [])
         self.assertEqual(ids, expected)
+
+    def test_the_coordinator_is_frozen(self):
+        cluster, server = self.start(workers=1)
+        expected = self.ids(server, 8)
+        self.assert_soon_unready(server, self.freeze(cluster, "c"))
+        self.assertEqual(server.request("GET", "/health/live")[0], 200)
+        cluster.kill("c", signal.SIGCONT)
+        server.wait_for(lambda: self.ready(server) == 200)
+        self.assertEqual(self.ids(server, 8), expected)
 
     def test_whoever_is_ready_again_without_the_frozen_worker_produces_tokens(self):
         cluster, server = self.start(workers=2)
