@@ -11,6 +11,7 @@ import unittest
 from binary import TIME_FACTOR
 from cluster import Cluster, synth
 from serve_test import Server
+from unittest_junit import full_only
 
 UNREADY_S = 5 * TIME_FACTOR
 PROMPT = [1, 5, 9]
@@ -77,6 +78,7 @@ class ReadinessTest(unittest.TestCase):
                 ids += event["choices"][0].get("token_ids", [])
         self.assertEqual(ids, expected)
 
+    @full_only
     def test_the_coordinator_is_frozen(self):
         cluster, server = self.start(workers=1)
         expected = self.ids(server, 8)
@@ -86,6 +88,7 @@ class ReadinessTest(unittest.TestCase):
         server.wait_for(lambda: self.ready(server) == 200)
         self.assertEqual(self.ids(server, 8), expected)
 
+    @full_only
     def test_whoever_is_ready_again_without_the_frozen_worker_produces_tokens(self):
         cluster, server = self.start(workers=2)
         expected = self.ids(server, 8)

@@ -60,6 +60,18 @@ BOOST_FIXTURE_TEST_CASE(a_stream_is_told_where_its_time_went, Small) {
   BOOST_TEST(load.kv_bytes % cluster.kv_pages == 0u);
 }
 
+BOOST_FIXTURE_TEST_CASE(preemptions_are_counted_and_delay_a_stream_only, Small) {
+  cluster.kv_pages = 5;  // each of the two wants four in the end
+  const EpochPlan plan = cluster.plan({{{1}}});
+  BOOST_REQUIRE(cluster.start(plan));
+  const std::vector<StreamRequest> requests{make_request(1, 20, 80, 1100), make_request(2, 21, 80, 1100)};
+  for (const StreamRequest& request : requests) BOOST_REQUIRE(cluster.submit(plan, request));
+  BOOST_REQUIRE(cluster.frontends().wait(ids_of(requests), has_ended));
+  for (const StreamRequest& request : requests)
+    BOOST_TEST(same(cluster.frontends().record(request.id), undisturbed(checkpoint, request)));
+  BOOST_TEST(cluster.root(plan).executor->load().preempted > 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_detached_stream_waits_for_its_frontend_and_goes_on_behind_what_it_has, Small) {
   const EpochPlan plan = cluster.plan({{{1}}});
   BOOST_REQUIRE(cluster.start(plan));
