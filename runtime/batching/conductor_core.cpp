@@ -50,6 +50,7 @@ ConductorCore::ConductorCore(const ConductorLimits& limits) : limits_(limits), p
   TESSERA_ENSURE(limits.context_length > 0 && limits.vocab_size > 0 && limits.pages > 0);
   TESSERA_ENSURE(limits.running_max > 0);
   TESSERA_ENSURE(limits.running_max <= limits.rows_max && limits.running_max <= limits.logits_rows_max);
+  TESSERA_ENSURE(limits.drafts_max < 256);
 }
 
 /// The last token is never fed back, and none at position context_length can be.
@@ -280,7 +281,7 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < limits_.pages; });
     const bool valid = kv_valid && here && !state.pages.empty();
     const State place = attached && !state.detached ? State::waiting : State::detached;
-    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0};
+    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0, {}, {}};
     ++next_;
     if (valid && !claim(sequence)) return undo("a page is named twice, for different tokens");
     const std::uint32_t reserved =
@@ -359,7 +360,8 @@ ConductorLoad ConductorCore::load() const {
           pages_.idle(),
           limits_.pages,
           prefix_,
-          preempted_};
+          preempted_,
+          speculation_};
 }
 
 }  // namespace tessera

@@ -64,7 +64,7 @@ void ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan
   TESSERA_ENSURE(position > begin);
   grow(sequence, position);
   plan.sequences.push_back({key, sequence.pages});
-  flight_->parts.push_back({key, sequence.serial, position});
+  flight_->parts.push_back({key, sequence.serial, position, 0, {}});
 }
 
 /// Equal shares of what is left of the step. Those that can use least come first, and what they leave goes to the
@@ -92,15 +92,13 @@ std::optional<StepPlan> ConductorCore::plan_step() {
   admit();
   StepPlan plan;
   flight_ = Flight{};
-  std::vector<Sequences::iterator> prefills;
+  std::vector<Sequences::iterator> decodes, prefills;
   for (const auto it : admitted()) {
     share(it->second);
-    if (feed_end(it->second) - it->second.computed == 1) {
-      add_rows(it->second, it->first, plan, 1, 1);
-    } else {
-      prefills.push_back(it);
-    }
+    const bool decode = feed_end(it->second) - it->second.computed == 1;
+    (decode ? decodes : prefills).push_back(it);
   }
+  add_decodes(decodes, prefills, plan);
   add_chunks(std::move(prefills), plan);
   if (plan.rows.empty()) {
     flight_.reset();
@@ -127,6 +125,38 @@ void ConductorCore::append(const PlannedLogits& wanted, const LogitsResult& resu
   if (update != nullptr) update->tokens.push_back({index, result.token, result.log_probability, result.alternatives});
 }
 
+/// Of one sequence: the tokens and scores, and the positions that are computed with them.
+void ConductorCore::take_results(Sequences::iterator it, const Flight::Part& part,
+                                 std::span<const PlannedLogits> logits, std::span<const LogitsResult> results) {
+  Sequence& sequence = it->second;
+  // A detached sequence keeps its news until its frontend is back.
+  SequenceUpdate* const update = !logits.empty() && sequence.state != State::detached ? &update_of(it->first) : nullptr;
+  if (update != nullptr) update->cached_tokens = sequence.cached;
+  const std::uint32_t full_before = sequence.computed / kv_page_positions;
+  sequence.computed = part.computed;
+  sequence.waited = 0;
+  const auto drafted =
+      static_cast<std::uint32_t>(std::count_if(logits.begin(), logits.end(), [](auto& one) { return one.draft; }));
+  std::uint32_t accepted = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i].draft) {
+      if (results[i - 1].token != *logits[i].draft || finish_of(sequence)) break;
+      ++accepted;
+    }
+    append(logits[i], results[i], sequence, update);
+  }
+  sequence.computed += accepted;
+  speculation_.drafted += drafted;
+  speculation_.accepted += accepted;
+  if (drafted > 0 || !part.guess) {
+    sequence.drafts.add(drafted, accepted);
+  } else {
+    sequence.drafts.add(1, results.back().token == *part.guess ? 1 : 0);
+  }
+  name_pages(sequence, full_before);
+  finish(it);
+}
+
 void ConductorCore::step_done(std::span<const LogitsResult> results) {
   TESSERA_ENSURE(flight_ && results.size() == flight_->logits.size());
   const std::vector<Flight::Part> parts = flight_->parts;
@@ -134,26 +164,20 @@ void ConductorCore::step_done(std::span<const LogitsResult> results) {
   end_flight();
   std::size_t next = 0;
   for (std::uint32_t index = 0; index < parts.size(); ++index) {
+    const std::size_t first = next;
+    while (next < logits.size() && logits[next].sequence == index) ++next;
     const auto it = sequences_.find(parts[index].key);
-    const bool here = it != sequences_.end() && it->second.serial == parts[index].serial;
-    if (here) {
-      const std::uint32_t full_before = it->second.computed / kv_page_positions;
-      it->second.computed = parts[index].computed;
-      it->second.waited = 0;
-      name_pages(it->second, full_before);
-    }
-    // A detached sequence keeps its news until its frontend is back.
-    const bool wants = next < logits.size() && logits[next].sequence == index;
-    SequenceUpdate* update = here && wants && it->second.state != State::detached ? &update_of(it->first) : nullptr;
-    if (update != nullptr) update->cached_tokens = it->second.cached;
-    for (; next < logits.size() && logits[next].sequence == index; ++next)
-      if (here) append(logits[next], results[next], it->second, update);
-    if (here) finish(it);
+    if (it != sequences_.end() && it->second.serial == parts[index].serial)
+      take_results(it, parts[index], std::span(logits).subspan(first, next - first),
+                   results.subspan(first, next - first));
+    give_back(parts[index]);
   }
 }
 
 void ConductorCore::step_abandoned() {
-  if (flight_) end_flight();
+  if (!flight_) return;
+  for (const Flight::Part& part : flight_->parts) give_back(part);
+  end_flight();
 }
 
 /// Nobody writes the pages any more that left during the step.
