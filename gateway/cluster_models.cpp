@@ -86,7 +86,8 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
     cluster_.nodes.push_back({node.info.name, node.load.streams_running, node.load.streams_waiting,
                               node.load.kv_bytes_used, node.load.resident_bytes, node.load.cpu_share,
                               node.load.step_seconds_median, node.load.wait_share, node.load.kv_pages_cached,
-                              node.load.prefix_tokens_queried, node.load.prefix_tokens_hit});
+                              node.load.prefix_tokens_queried, node.load.prefix_tokens_hit, node.load.draft_tokens,
+                              node.load.draft_tokens_accepted});
   }
   std::erase_if(first_seen_, [&](const auto& seen) {
     return std::ranges::none_of(

@@ -67,6 +67,10 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
         [](const NodeLoadFacts& node) { return node.prefix_tokens_queried; });
   count("tessera_prefix_cache_hit_tokens_total", "Of these, the ones that were not computed.",
         [](const NodeLoadFacts& node) { return node.prefix_tokens_hit; });
+  count("tessera_speculation_draft_tokens_total", "Tokens that were guessed and computed ahead.",
+        [](const NodeLoadFacts& node) { return node.draft_tokens; });
+  count("tessera_speculation_accepted_tokens_total", "Of these, the ones that were right.",
+        [](const NodeLoadFacts& node) { return node.draft_tokens_accepted; });
   auto& serving = gauge(registry, "tessera_model_serving", "1: streams of the model make progress now.");
   for (const ServedModel& model : load.models) serving.Add({{"model", model.name}}).Set(model.serves ? 1 : 0);
 }

@@ -75,6 +75,7 @@ struct NodeLoadFacts {
   double wait_share = 0;  ///< of a step, 0 to 1
   std::uint32_t kv_pages_cached = 0;
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< since the node started
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;       ///< likewise
 };
 
 struct ClusterLoad {

@@ -50,6 +50,8 @@ struct NodeLoad {
   /// Tokens of streams that its conductors admitted since the process started: which need not be computed where all
   /// prefixes are known, and which were not.
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
+  /// Tokens that its conductors guessed and computed since the process started, and those of them that were right.
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;
 };
 
 /// What a replica's conductor measured since its last report, about a second.

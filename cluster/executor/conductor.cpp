@@ -69,13 +69,17 @@ ConductorLoad Conductor::load() const {
   ConductorLoad load = core_ ? core_->load() : ConductorLoad{};
   load.prefix.queried += prefix_.queried;
   load.prefix.hit += prefix_.hit;
+  load.speculation.drafted += speculation_.drafted;
+  load.speculation.accepted += speculation_.accepted;
   return load;
 }
 
 void Conductor::keep_counts() {
-  const PrefixCounts counted = core_->load().prefix;
-  prefix_.queried += counted.queried;
-  prefix_.hit += counted.hit;
+  const ConductorLoad counted = core_->load();
+  prefix_.queried += counted.prefix.queried;
+  prefix_.hit += counted.prefix.hit;
+  speculation_.drafted += counted.speculation.drafted;
+  speculation_.accepted += counted.speculation.accepted;
 }
 
 void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {
@@ -144,7 +148,10 @@ std::optional<StepPlan> Conductor::plan_step() {
   const std::lock_guard lock(mutex_);
   if (!core_) return std::nullopt;
   std::optional<StepPlan> plan = core_->plan_step();
-  if (plan) results_.assign(plan->logits.size(), {});
+  if (plan) {
+    results_.assign(plan->logits.size(), {});
+    sampled_.assign(plan->logits.size(), false);
+  }
   return plan;
 }
 
@@ -162,6 +169,28 @@ Sampler* Conductor::sampler_of(SequenceKey key) {
   return &samplers_.emplace(key, StreamSampler{std::move(sampler), view->generated.size()}).first->second.sampler;
 }
 
+Sampler* Conductor::sampler_behind_draft(SequenceKey key) {
+  const auto known = samplers_.find(key);
+  return known == samplers_.end() ? nullptr : &known->second.sampler;
+}
+
+/// What was sampled before a draft is in the sampler's history, and is the draft, or else the row is void: so the
+/// history is the one that the stream has without drafts.
+void Conductor::sample(const StepPlan& plan, std::size_t index, std::span<const float> logits) {
+  const PlannedLogits& planned = plan.logits[index];
+  const SequenceKey key = plan.sequences[planned.sequence].key;
+  if (planned.draft && (!sampled_[index - 1] || results_[index - 1].token != *planned.draft)) return;
+  Sampler* const sampler = planned.draft ? sampler_behind_draft(key) : sampler_of(key);
+  if (sampler == nullptr) return;  // cancelled while the step computed
+  const LogProbabilities log_probabilities(ops_, logits);
+  LogitsResult& result = results_[index];
+  result.alternatives = log_probabilities.best(planned.alternatives);
+  result.token = sampler->sample(logits, planned.position);
+  result.log_probability = log_probabilities.of(result.token);
+  ++samplers_.at(key).generated;
+  sampled_[index] = true;
+}
+
 void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits) {
   const std::size_t vocab = [&] {
     const std::lock_guard lock(mutex_);
@@ -171,29 +200,25 @@ void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span
   for (std::size_t i = 0; i < logits.size() / vocab; ++i) {
     const PlannedLogits& planned = plan.logits[first + i];
     const std::span<const float> row = logits.subspan(i * vocab, vocab);
-    const LogProbabilities log_probabilities(ops_, row);
-    LogitsResult& result = results_[first + i];
-    result.alternatives = log_probabilities.best(planned.alternatives);
-    if (planned.scores) {
-      result.log_probability = log_probabilities.of(planned.scored_token);
+    if (!planned.scores) {
+      sample(plan, first + i, row);
       continue;
     }
-    const SequenceKey key = plan.sequences[planned.sequence].key;
-    Sampler* const sampler = sampler_of(key);
-    if (sampler == nullptr) continue;  // cancelled while the step computed
-    result.token = sampler->sample(row, planned.position);
-    result.log_probability = log_probabilities.of(result.token);
-    ++samplers_.at(key).generated;
+    const LogProbabilities log_probabilities(ops_, row);
+    results_[first + i].alternatives = log_probabilities.best(planned.alternatives);
+    results_[first + i].log_probability = log_probabilities.of(planned.scored_token);
   }
 }
 
-void Conductor::step_done(const StepPlan& plan) {
+std::uint32_t Conductor::step_done(const StepPlan& plan, double seconds) {
   const std::lock_guard lock(mutex_);
   TESSERA_ENSURE(results_.size() == plan.logits.size());
   core_->step_done(results_);
+  if (plan.rows.size() == plan.logits.size()) core_->learn_cost(static_cast<std::uint32_t>(plan.rows.size()), seconds);
   for (auto entry = samplers_.begin(); entry != samplers_.end();) {
     entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
   }
+  return static_cast<std::uint32_t>(std::count(sampled_.begin(), sampled_.end(), true));
 }
 
 void Conductor::step_failed() {

@@ -53,10 +53,10 @@ class Conductor {
   std::vector<StreamUpdate> end();
 
   std::optional<StepPlan> plan_step();
-  /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each.
+  /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each, but for those that are void.
   void take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits);
-  /// All logits were taken.
-  void step_done(const StepPlan& plan);
+  /// All logits were taken; the step took `seconds`. Returns the number of tokens that it gave.
+  std::uint32_t step_done(const StepPlan& plan, double seconds);
   /// The step was planned and not taken: it is planned again.
   void step_abandoned();
   /// The step did not complete; its epoch is broken, so no page is trusted.
@@ -77,6 +77,10 @@ class Conductor {
   };
   /// The sampler, with the sequence's whole history in it; nullptr when the sequence is gone.
   Sampler* sampler_of(SequenceKey key);
+  /// The sampler behind a token that was sampled in this step; nullptr when the sequence was gone then.
+  Sampler* sampler_behind_draft(SequenceKey key);
+  /// Samples at plan.logits[index], unless it is void or its sequence is gone.
+  void sample(const StepPlan& plan, std::size_t index, std::span<const float> logits);
   void drop_detached(TimePoint now);
   void fail_waiting(TimePoint now);
 
@@ -92,6 +96,7 @@ class Conductor {
   std::optional<ConductorCore> core_;
   std::vector<SequenceUpdate> untaken_;  ///< of the core before the last rebuild
   PrefixCounts prefix_;                  ///< of all cores before this one
+  SpeculationCounts speculation_;        ///< likewise
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet
@@ -99,6 +104,7 @@ class Conductor {
 
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;
+  std::vector<bool> sampled_;  ///< of each of results_: it is a token, not a score, and not void
 };
 
 }  // namespace tessera

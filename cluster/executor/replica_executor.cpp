@@ -94,6 +94,8 @@ class ReplicaExecutor::Impl {
     load.pages_cached = streams.pages_cached;
     load.prefix_tokens_queried = streams.prefix.queried;
     load.prefix_tokens_hit = streams.prefix.hit;
+    load.draft_tokens = streams.speculation.drafted;
+    load.draft_tokens_accepted = streams.speculation.accepted;
     const TimePoint now = parts_.clock->now();
     record_.read([&](const StepMeter& meter, std::uint64_t kv_bytes) {
       load.kv_bytes_used = kv_bytes;

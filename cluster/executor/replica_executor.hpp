@@ -91,6 +91,7 @@ struct ExecutorLoad {
   double tokens_per_second = 0;    ///< sampled, over the last 5 seconds; 0 where it does not conduct
   std::uint32_t pages_cached = 0;  ///< that no stream uses and that hold prefixes
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< PrefixCounts, since the executor was made
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;       ///< SpeculationCounts, likewise
 };
 
 /// What one executor is made of. Everything pointed to outlives it.
