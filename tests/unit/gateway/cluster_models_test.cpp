@@ -29,6 +29,8 @@ struct ClusterFixture : FakeCluster {
       node.load.kv_pages_cached = 4;
       node.load.prefix_tokens_queried = 6;
       node.load.prefix_tokens_hit = 5;
+      node.load.draft_tokens = 9;
+      node.load.draft_tokens_accepted = 8;
       coordinator.cluster.nodes.push_back(node);
     }
     auto connected = ClusterModels::connect(options(Role::gateway));
@@ -150,6 +152,8 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_TEST(load->nodes[0].kv_pages_cached == 4u);
   BOOST_TEST(load->nodes[0].prefix_tokens_queried == 6u);
   BOOST_TEST(load->nodes[0].prefix_tokens_hit == 5u);
+  BOOST_TEST(load->nodes[0].draft_tokens == 9u);
+  BOOST_TEST(load->nodes[0].draft_tokens_accepted == 8u);
   BOOST_TEST(load->models.size() == 1u);
 }
 

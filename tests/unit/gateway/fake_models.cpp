@@ -97,7 +97,7 @@ Result<std::vector<gateway::ServedModel>> FakeModels::list() {
 
 Result<gateway::ClusterLoad> FakeModels::load() {
   TESSERA_TRY(auto models, list());
-  return gateway::ClusterLoad{{{"w1", 2, 1, 4096, 8192, 0.5, 0.01, 0.25, 12, 640, 320}}, std::move(models)};
+  return gateway::ClusterLoad{{{"w1", 2, 1, 4096, 8192, 0.5, 0.01, 0.25, 12, 640, 320, 50, 40}}, std::move(models)};
 }
 
 Result<gateway::ModelWithText> FakeModels::find(const std::string& name) {

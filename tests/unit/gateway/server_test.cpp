@@ -226,20 +226,27 @@ BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
   BOOST_TEST(server.models.wait_running(0));
   const HttpAnswer answer = client.get("/metrics");
   BOOST_TEST(answer.headers.at("content-type") == "text/plain; version=0.0.4; charset=utf-8");
-  for (const char* const line :
-       {"tessera_http_requests_total{route=\"/v1/completions\",status=\"200\"} 2\n",
-        "tessera_http_requests_total{route=\"/v1/completions\",status=\"404\"} 1\n",
-        "tessera_http_requests_total{route=\"other\",status=\"404\"} 1\n",
-        "tessera_generations_total{model=\"story\",outcome=\"stop\"} 1\n",
-        "tessera_generations_total{model=\"story\",outcome=\"gone\"} 1\n",
-        "tessera_generated_tokens_total{model=\"story\"} 15\n", "tessera_prompt_tokens_total{model=\"story\"} 4\n",
-        "tessera_time_to_first_token_seconds_count{model=\"story\"} 2\n",
-        "tessera_inter_token_seconds_count{model=\"story\"} 13\n",
-        "tessera_generation_seconds_count{model=\"story\"} 2\n", "tessera_streams_running 0\n",
-        "tessera_http_connections 1\n", "tessera_node_streams_waiting{node=\"w1\"} 1\n",
-        "tessera_node_kv_used_bytes{node=\"w1\"} 4096\n", "tessera_model_serving{model=\"story\"} 1\n",
-        "tessera_prefix_cache_pages{node=\"w1\"} 12\n", "tessera_prefix_cache_queried_tokens_total{node=\"w1\"} 640\n",
-        "tessera_prefix_cache_hit_tokens_total{node=\"w1\"} 320\n", "tessera_cluster_reachable 1\n"}) {
+  for (const char* const line : {"tessera_http_requests_total{route=\"/v1/completions\",status=\"200\"} 2\n",
+                                 "tessera_http_requests_total{route=\"/v1/completions\",status=\"404\"} 1\n",
+                                 "tessera_http_requests_total{route=\"other\",status=\"404\"} 1\n",
+                                 "tessera_generations_total{model=\"story\",outcome=\"stop\"} 1\n",
+                                 "tessera_generations_total{model=\"story\",outcome=\"gone\"} 1\n",
+                                 "tessera_generated_tokens_total{model=\"story\"} 15\n",
+                                 "tessera_prompt_tokens_total{model=\"story\"} 4\n",
+                                 "tessera_time_to_first_token_seconds_count{model=\"story\"} 2\n",
+                                 "tessera_inter_token_seconds_count{model=\"story\"} 13\n",
+                                 "tessera_generation_seconds_count{model=\"story\"} 2\n",
+                                 "tessera_streams_running 0\n",
+                                 "tessera_http_connections 1\n",
+                                 "tessera_node_streams_waiting{node=\"w1\"} 1\n",
+                                 "tessera_node_kv_used_bytes{node=\"w1\"} 4096\n",
+                                 "tessera_model_serving{model=\"story\"} 1\n",
+                                 "tessera_prefix_cache_pages{node=\"w1\"} 12\n",
+                                 "tessera_prefix_cache_queried_tokens_total{node=\"w1\"} 640\n",
+                                 "tessera_prefix_cache_hit_tokens_total{node=\"w1\"} 320\n",
+                                 "tessera_speculation_draft_tokens_total{node=\"w1\"} 50\n",
+                                 "tessera_speculation_accepted_tokens_total{node=\"w1\"} 40\n",
+                                 "tessera_cluster_reachable 1\n"}) {
     BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
   }
   BOOST_TEST(answer.body.find("nobody") == std::string::npos);
