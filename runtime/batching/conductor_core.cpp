@@ -126,6 +126,7 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
     return submit(std::move(spec));
   }
   std::erase_if(updates_, [&](const SequenceUpdate& update) { return update.key == it->first; });
+  sequence.spec.priority = spec.priority;
   if (ahead) {
     sequence.generated = spec.delivered;
     sequence.log_probabilities.clear();
@@ -281,7 +282,7 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < limits_.pages; });
     const bool valid = kv_valid && here && !state.pages.empty();
     const State place = attached && !state.detached ? State::waiting : State::detached;
-    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0, {}, {}};
+    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0, 0, {}, {}};
     ++next_;
     if (valid && !claim(sequence)) return undo("a page is named twice, for different tokens");
     const std::uint32_t reserved =

@@ -17,10 +17,15 @@
 // its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
 // those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
 //
+// Priority. Of those that wait, the ones of the earliest priority go first, in the order above among themselves; and of
+// those that run, the ones of the latest priority lose their pages first. Nobody starves: of any passed_max + 1
+// admissions in a row one goes to whoever would be first without priorities; and who lost its pages losses_max times
+// loses them no longer for its priority.
+//
 // Preemption. When a running sequence needs a page more and none is left, others lose theirs, all at once: first those
-// that are detached, longest first, then whoever was admitted last. They are computed again later (what others have not
-// overwritten by then is found by its name, see below), before all that came after them. Who was admitted first never
-// loses its pages, and everybody is first in the end.
+// that are detached, longest first, then whoever was admitted last of the latest priority. They are computed again
+// later (what others have not overwritten by then is found by its name, see below), before all that came after them.
+// Who was admitted first of the earliest priority never loses its pages, and everybody is first in the end.
 //
 // Sharing. Pages that are full have names (page_key.hpp), and a sequence takes over a page whose name is its own next
 // one instead of computing it: when it is admitted, and before every step. So it shares what earlier sequences left
@@ -76,6 +81,8 @@ struct ConductorLimits {
   std::uint32_t waiting_max = 1024;    ///< beyond it a new request is refused with `exhausted`
   std::uint32_t detached_max = 1024;   ///< beyond it the one that is detached longest is dropped
   std::uint32_t end_tokens_max = 64;   ///< of one request
+  std::uint32_t passed_max = 16;       ///< admissions in a row that go by priority and not by turn
+  std::uint32_t losses_max = 4;        ///< times that a sequence loses its pages for its priority
   std::uint32_t drafts_max = 0;        ///< guessed tokens of one sequence in one step, < 256; 0: no speculation
   std::string kv_identity = {};        ///< what K and V depend on beside the tokens (page_key.hpp)
 };
@@ -207,6 +214,7 @@ class ConductorCore {
     std::vector<PageKey> keys;   ///< of its first pages, as far as they were asked for
     std::uint32_t waited = 0;    ///< steps without progress, for a page of another one
     std::uint32_t cached = 0;    ///< positions of the prompt that were taken over since it was admitted
+    std::uint32_t losses = 0;    ///< times that it lost its pages to others
     PromptLookup lookup = {};
     DraftRecord drafts = {};
   };
@@ -237,6 +245,7 @@ class ConductorCore {
   std::uint32_t count(State state) const;
   void limit_detached();
 
+  Sequence* next_to_admit();
   void admit();
   std::vector<Sequences::iterator> admitted();
   void add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max, std::size_t logits_max);
@@ -249,6 +258,7 @@ class ConductorCore {
 
   // conductor_pages.cpp
   std::uint32_t promised() const;
+  std::int64_t claim_of(const Sequence& sequence) const;
   std::uint32_t pages_at_first(const Sequence& sequence) const;
   Sequence& next_victim();
   void preempt(Sequence& sequence);
@@ -280,6 +290,7 @@ class ConductorCore {
   PageCache pages_;
   PrefixCounts prefix_;
   std::uint64_t preempted_ = 0;
+  std::uint32_t passed_ = 0;  ///< admissions since the last that went by turn
   Sequences sequences_;
   std::uint64_t next_ = 1;
   std::optional<Flight> flight_;

@@ -9,30 +9,41 @@
 
 namespace tessera {
 
-/// Those who have their pages go first, then those who lost them to others, as they were admitted before, then replays
-/// from short to long, then new requests, those of the tenant with fewest that run first, as they came.
-void ConductorCore::admit() {
-  std::uint32_t running = count(State::running);
+/// By turn, those who have their pages go first, then those who lost them to others, as they were admitted before, then
+/// replays from short to long, then new requests, those of the tenant with fewest that run first, as they came. By
+/// priority, the earliest go first, by turn among themselves. Null when nobody
+/// waits, or when the pages of who is next do not fit: it holds those behind it back.
+ConductorCore::Sequence* ConductorCore::next_to_admit() {
   std::map<std::string, std::size_t> of_tenant;
   for (const auto& [key, sequence] : sequences_)
     if (sequence.state == State::running) ++of_tenant[sequence.spec.tenant_salt];
-  while (running < limits_.running_max) {
-    const auto rank = [&](const Sequence& sequence) {
-      if (sequence.senior > 0) return std::tuple(sequence.reserved > 0 ? 0 : 1, std::size_t{0}, sequence.senior);
-      if (!sequence.generated.empty())
-        return std::tuple(2, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
-      return std::tuple(3, of_tenant[sequence.spec.tenant_salt], sequence.serial);
-    };
-    Sequence* first = nullptr;
-    for (auto& [key, sequence] : sequences_) {
-      if (sequence.state == State::waiting && (first == nullptr || rank(sequence) < rank(*first))) first = &sequence;
-    }
-    if (first == nullptr) return;
-    if (first->reserved == 0 && !reserve(*first)) return;
-    first->state = State::running;
-    if (first->senior == 0) first->senior = next_++;
-    ++of_tenant[first->spec.tenant_salt];
-    ++running;
+  const auto turn = [&](const Sequence& sequence) {
+    if (sequence.senior > 0) return std::tuple(sequence.reserved > 0 ? 0 : 1, std::size_t{0}, sequence.senior);
+    if (!sequence.generated.empty())
+      return std::tuple(2, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
+    return std::tuple(3, of_tenant[sequence.spec.tenant_salt], sequence.serial);
+  };
+  const auto rank = [&](const Sequence& sequence) {
+    return std::tuple(sequence.reserved == 0, sequence.spec.priority, turn(sequence));
+  };
+  Sequence *by_turn = nullptr, *by_priority = nullptr;
+  for (auto& [key, sequence] : sequences_) {
+    if (sequence.state != State::waiting) continue;
+    if (by_turn == nullptr || turn(sequence) < turn(*by_turn)) by_turn = &sequence;
+    if (by_priority == nullptr || rank(sequence) < rank(*by_priority)) by_priority = &sequence;
+  }
+  Sequence* const next = passed_ < limits_.passed_max ? by_priority : by_turn;
+  if (next != nullptr && next->reserved == 0 && !reserve(*next)) return nullptr;
+  passed_ = next == by_turn ? 0 : passed_ + 1;
+  return next;
+}
+
+void ConductorCore::admit() {
+  for (std::uint32_t running = count(State::running); running < limits_.running_max; ++running) {
+    Sequence* const next = next_to_admit();
+    if (next == nullptr) return;
+    next->state = State::running;
+    if (next->senior == 0) next->senior = next_++;
   }
 }
 

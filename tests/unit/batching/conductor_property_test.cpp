@@ -69,6 +69,7 @@ class RandomLife {
       std::copy(common_.begin(), common_.begin() + shared, spec.prompt.begin());
     }
     if (below(8) == 0) spec.tenant_salt = "another";
+    spec.priority = static_cast<std::int32_t>(below(4)) - 1;
     spec.tokens_max = below(below(2) == 0 ? 120 : 30);
     spec.score_prompt = below(4) == 0;
     spec.alternatives = below(4);
