@@ -159,6 +159,8 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.score_prompt = spec.score_prompt;
   settings.request.alternatives = spec.alternatives;
   settings.request.tenant = spec.tenant;
+  settings.request.priority = spec.priority;
+  settings.timeouts.deadline = spec.timeout;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;
   settings.scores = std::make_shared<std::vector<PromptScore>>();

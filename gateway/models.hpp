@@ -2,6 +2,7 @@
 // source of their own behind it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -45,9 +46,11 @@ struct StreamSpec {
   std::vector<TokenId> end_tokens;
   std::vector<std::string> stop;
   std::shared_ptr<const Tokenizer> tokenizer;
-  bool score_prompt = false;       ///< also the log-probability of every prompt token but the first
-  std::uint32_t alternatives = 0;  ///< beside each token and score; at most alternatives_max
-  std::string tenant = {};         ///< see StreamRequest
+  bool score_prompt = false;             ///< also the log-probability of every prompt token but the first
+  std::uint32_t alternatives = 0;        ///< beside each token and score; at most alternatives_max
+  std::string tenant = {};               ///< see StreamRequest
+  std::int32_t priority = 0;             ///< likewise
+  std::chrono::milliseconds timeout{0};  ///< from its start to its end; 0: no such time
 };
 
 /// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.

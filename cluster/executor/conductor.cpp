@@ -20,7 +20,7 @@ std::chrono::nanoseconds duration(double seconds) {
 Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max)
     : ops_(ops), detached_seconds_max_(detached_seconds_max), waiting_seconds_max_(waiting_seconds_max) {}
 
-Result<void> Conductor::submit(StreamRequest request) {
+Result<void> Conductor::submit(StreamRequest request, TimePoint now) {
   const std::lock_guard lock(mutex_);
   if (!core_) {
     return Error{ErrorCode::unavailable,
@@ -28,9 +28,12 @@ Result<void> Conductor::submit(StreamRequest request) {
                      ": this node is not the conductor of the deployment (any more); locate it again"};
   }
   TESSERA_CHECK(validate(request.sampling, core_->limits().vocab_size));
+  const std::chrono::milliseconds timeout = request.timeout;
   SequenceSpec spec = spec_of(std::move(request));
   const SequenceKey key = spec.key;
   TESSERA_CHECK(core_->submit(std::move(spec)));
+  deadlines_.erase(key);
+  if (timeout.count() > 0) deadlines_.emplace(key, now + timeout);
   detached_since_.erase(key);
   last_update_.try_emplace(key, TimePoint{});  // an early sign of life: the stream was accepted
   return {};
@@ -43,6 +46,7 @@ void Conductor::cancel(StreamId id) {
   core_->cancel(key);
   std::erase_if(untaken_, [&](const SequenceUpdate& update) { return update.key == key; });
   detached_since_.erase(key);
+  deadlines_.erase(key);
   last_update_.erase(key_of(id));
 }
 
@@ -140,6 +144,7 @@ std::vector<StreamUpdate> Conductor::end() {
   untaken_.clear();
   detached_since_.clear();
   waiting_since_.clear();
+  deadlines_.clear();
   last_update_.clear();
   return updates;
 }
@@ -264,12 +269,30 @@ void Conductor::fail_waiting(TimePoint now) {
   waiting_since_ = std::move(since);
 }
 
+/// The frontend counts too: this holds where it is away, or its connection slow.
+void Conductor::fail_overdue(TimePoint now) {
+  for (auto entry = deadlines_.begin(); entry != deadlines_.end();) {
+    const auto view = core_->find(entry->first);
+    if (view && now < entry->second) {
+      ++entry;
+      continue;
+    }
+    if (view) {
+      core_->fail(entry->first, Error{ErrorCode::timed_out,
+                                      "stream " + to_string(stream_of(entry->first)) + ": its time is over after " +
+                                          std::to_string(view->generated.size()) + " tokens; give it more time"});
+    }
+    entry = deadlines_.erase(entry);
+  }
+}
+
 std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
   std::vector<StreamUpdate> updates;
   const std::lock_guard lock(mutex_);
   if (!core_) return updates;
   drop_detached(now);
   fail_waiting(now);
+  fail_overdue(now);
   for (SequenceUpdate& update : core_->take_updates()) untaken_.push_back(std::move(update));
   for (SequenceUpdate& from : std::exchange(untaken_, {})) {
     StreamUpdate update;
@@ -307,6 +330,7 @@ std::optional<TimePoint> Conductor::due() const {
   for (const auto& [key, last] : last_update_) earlier(last + duration(life_sign_seconds));
   for (const auto& [key, since] : detached_since_) earlier(since + duration(detached_seconds_max_));
   for (const auto& [key, since] : waiting_since_) earlier(since + duration(waiting_seconds_max_));
+  for (const auto& [key, deadline] : deadlines_) earlier(deadline);
   return due;
 }
 

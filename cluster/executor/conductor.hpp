@@ -31,7 +31,7 @@ class Conductor {
   // Any thread.
 
   /// See ReplicaExecutor::submit.
-  Result<void> submit(StreamRequest request);
+  Result<void> submit(StreamRequest request, TimePoint now);
   void cancel(StreamId id);
   void detach(StreamId id, TimePoint now);
   bool conducts() const;
@@ -63,7 +63,8 @@ class Conductor {
   void step_failed();
 
   /// What happened since the last call. A stream to which nothing happened for life_sign_seconds gets an empty update;
-  /// one that was detached for too long is dropped, one that waits for too long to be admitted fails with `exhausted`.
+  /// one that was detached for too long is dropped, one that waits for too long to be admitted fails with `exhausted`,
+  /// and one whose own time is over, waiting or running, with `timed_out`.
   std::vector<StreamUpdate> take_updates(TimePoint now);
   /// When take_updates is due at the latest; nothing without streams.
   std::optional<TimePoint> due() const;
@@ -83,6 +84,7 @@ class Conductor {
   void sample(const StepPlan& plan, std::size_t index, std::span<const float> logits);
   void drop_detached(TimePoint now);
   void fail_waiting(TimePoint now);
+  void fail_overdue(TimePoint now);
 
   const tessera_op_table& ops_;
   const double detached_seconds_max_, waiting_seconds_max_;
@@ -100,6 +102,7 @@ class Conductor {
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet
+  std::map<SequenceKey, TimePoint> deadlines_;      ///< of streams that have one
   std::map<SequenceKey, TimePoint> last_update_;    ///< of attached streams
 
   std::map<SequenceKey, StreamSampler> samplers_;

@@ -62,7 +62,7 @@ class ReplicaExecutor::Impl {
   }
 
   Result<void> submit(StreamRequest request) {
-    TESSERA_CHECK(conductor_.submit(std::move(request)));
+    TESSERA_CHECK(conductor_.submit(std::move(request), parts_.clock->now()));
     board_.wake();
     return {};
   }
