@@ -19,7 +19,7 @@ void DraftRecord::add(std::uint32_t guessed, std::uint32_t accepted) {
   next_ = (next_ + 1) % steps;
 }
 
-double DraftRecord::acceptance() const { return (accepted_ + 0.25) / (tried_ + 1.0); }
+double DraftRecord::acceptance() const { return (accepted_ + 0.1) / (tried_ + 1.0); }
 
 void StepCost::add(std::uint32_t rows, double seconds) {
   if (seconds <= 0) return;  // the clock did not see it

@@ -30,7 +30,7 @@ class DraftRecord {
   /// Of so many guessed tokens in a row, the first `accepted` were right.
   void add(std::uint32_t guessed, std::uint32_t accepted);
   /// How likely a guess is right if those before it are. What is behind the first wrong one says nothing. A sequence
-  /// without guesses is given one chance in four.
+  /// without guesses is given one chance in ten.
   double acceptance() const;
 
  private:

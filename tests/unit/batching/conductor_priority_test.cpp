@@ -1,11 +1,12 @@
 // Who goes first, who loses its pages first, and that nobody waits for ever.
 #include <algorithm>
-#include <random>
+#include <map>
 #include <set>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
 
+#include "runtime/base/rng.hpp"
 #include "tests/unit/batching/conductor_driver.hpp"
 
 namespace tessera {
@@ -90,19 +91,18 @@ BOOST_AUTO_TEST_CASE(a_late_priority_waits_for_at_most_sixteen_others) {
 /// The bound, in random lives: by turn is by arrival here.
 BOOST_AUTO_TEST_CASE(of_any_passed_max_and_one_admissions_one_goes_by_turn) {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
-    std::mt19937_64 random(seed);
+    std::uint32_t drawn = 0;
+    const auto below = [&](std::uint32_t bound) { return philox(philox_key(seed), {drawn++, 0, 0, 0})[0] % bound; };
     ConductorLimits limits = limits_of(16, 1);
-    limits.passed_max = static_cast<std::uint32_t>(random() % 6);
+    limits.passed_max = below(6);
     ConductorDriver driver(limits);
     std::map<std::uint64_t, std::int32_t> waiting;
     std::uint64_t next = 1;
     std::uint32_t passed = 0, longest = 0;
     for (int i = 0; i < 200; ++i) {
-      for (std::uint64_t count = random() % 3; (count > 0 || waiting.empty()) && waiting.size() < 500; --count) {
-        waiting[next] = static_cast<std::int32_t>(random() % 5);
+      for (std::uint32_t count = below(4) + (waiting.empty() ? 1 : 0); count > 0; --count, ++next) {
+        waiting[next] = static_cast<std::int32_t>(below(5));
         driver.submit(spec_of(next, waiting[next]));
-        ++next;
-        if (count == 0) break;
       }
       const std::uint64_t id = serve_one(driver);
       const bool by_turn = waiting.begin()->first == id;

@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(a_text_that_does_not_repeat_itself_gets_few_drafts) {
 }
 
 BOOST_AUTO_TEST_CASE(a_text_that_begins_to_repeat_itself_gets_drafts_though_rows_are_dear) {
-  // One chance in four would not be worth half a step: that it is more shows without a draft.
+  // One chance in ten would not be worth half a step: that it is more shows without a draft.
   ConductorDriver driver(limits_of(10), true);
   make_rows_dear(driver.core);
   const SequenceSpec spec = spec_of(1, 40, 200);

@@ -67,17 +67,17 @@ BOOST_AUTO_TEST_SUITE(speculation_policy)
 
 BOOST_AUTO_TEST_CASE(a_record_counts_the_last_64_steps) {
   DraftRecord record;
-  BOOST_CHECK_EQUAL(record.acceptance(), 0.25);
+  BOOST_CHECK_EQUAL(record.acceptance(), 0.1);
   record.add(4, 4);
-  BOOST_CHECK_EQUAL(record.acceptance(), 4.25 / 5);
+  BOOST_CHECK_EQUAL(record.acceptance(), 4.1 / 5);
   record.add(4, 1);  // the two behind the first wrong one say nothing
-  BOOST_CHECK_EQUAL(record.acceptance(), 5.25 / 7);
+  BOOST_CHECK_EQUAL(record.acceptance(), 5.1 / 7);
   for (std::uint32_t i = 0; i < DraftRecord::steps - 2; ++i) record.add(0, 0);
-  BOOST_CHECK_EQUAL(record.acceptance(), 5.25 / 7);
+  BOOST_CHECK_EQUAL(record.acceptance(), 5.1 / 7);
   record.add(0, 0);
-  BOOST_CHECK_EQUAL(record.acceptance(), 1.25 / 3);
+  BOOST_CHECK_EQUAL(record.acceptance(), 1.1 / 3);
   record.add(0, 0);
-  BOOST_CHECK_EQUAL(record.acceptance(), 0.25);
+  BOOST_CHECK_EQUAL(record.acceptance(), 0.1);
 }
 
 BOOST_AUTO_TEST_CASE(costs_are_means_of_what_was_measured_lately) {
