@@ -25,6 +25,7 @@ struct MonitorState {
   std::map<ReplicaId, std::shared_ptr<NodeReplica>> replicas;
   std::map<ReplicaId, ExecutorLoad> last;                          ///< of those replicas
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;  ///< also of replicas that are gone
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;       ///< likewise
 };
 
 ReplicaLoad load_of(ReplicaId replica, const ExecutorLoad& load) {
@@ -52,12 +53,16 @@ NodeLoad sample(MonitorState& state) {
     const ExecutorLoad before = std::exchange(state.last[id], one);
     state.prefix_tokens_queried += one.prefix_tokens_queried - before.prefix_tokens_queried;
     state.prefix_tokens_hit += one.prefix_tokens_hit - before.prefix_tokens_hit;
+    state.draft_tokens += one.draft_tokens - before.draft_tokens;
+    state.draft_tokens_accepted += one.draft_tokens_accepted - before.draft_tokens_accepted;
     // Of several replicas the slowest tells most.
     load.step_seconds_median = std::max(load.step_seconds_median, one.step_seconds_median);
     load.wait_share = std::max(load.wait_share, one.wait_share);
   }
   load.prefix_tokens_queried = state.prefix_tokens_queried;
   load.prefix_tokens_hit = state.prefix_tokens_hit;
+  load.draft_tokens = state.draft_tokens;
+  load.draft_tokens_accepted = state.draft_tokens_accepted;
   return load;
 }
 

@@ -120,7 +120,9 @@ nlohmann::json to_json(const client::NodeStatus& node) {
             {"request_seconds_median", node.request_seconds_median},
             {"kv_pages_cached", node.kv_pages_cached},
             {"prefix_tokens_queried", node.prefix_tokens_queried},
-            {"prefix_tokens_hit", node.prefix_tokens_hit}}}};
+            {"prefix_tokens_hit", node.prefix_tokens_hit},
+            {"draft_tokens", node.draft_tokens},
+            {"draft_tokens_accepted", node.draft_tokens_accepted}}}};
 }
 
 nlohmann::json to_json(const client::DeploymentStatus& deployment) {
@@ -132,7 +134,10 @@ nlohmann::json to_json(const client::DeploymentStatus& deployment) {
           {"slices", deployment.slices},
           {"context_length", deployment.context_length},
           {"asked",
-           {{"workers", deployment.workers}, {"stages", deployment.stages}, {"kv_positions", deployment.kv_positions}}},
+           {{"workers", deployment.workers},
+            {"stages", deployment.stages},
+            {"kv_positions", deployment.kv_positions},
+            {"speculation", client::to_string(deployment.speculation)}}},
           {"state", client::to_string(deployment.state)},
           {"serves", deployment.serves},
           {"message", deployment.message},

@@ -14,6 +14,7 @@
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
 #include "app/report.hpp"
+#include "app/speculation_option.hpp"
 #include "app/status_line.hpp"
 
 namespace tessera::app {
@@ -105,6 +106,7 @@ void add_deploy_commands(CLI::App& app, Action& action) {
                      "Pipeline stages (default: as few as memory allows); the result has the same bits");
   deploy->add_option("--kv-positions", options->request.kv_positions,
                      "Token positions of all streams together (default: eight contexts, at most 16384)");
+  add_speculation_option(*deploy, options->request.speculation);
   deploy->add_option("--timeout", options->timeout_s, "Seconds to wait until it serves")
       ->check(CLI::Range(1u, 24u * 3600))
       ->capture_default_str();

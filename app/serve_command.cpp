@@ -60,6 +60,7 @@ Result<client::DeploymentStatus> deploy(const LocalCluster& cluster, const Serve
   std::error_code code;
   request.uri = std::filesystem::absolute(options.model, code).lexically_normal().string();
   request.kv_positions = options.kv_positions;
+  request.speculation = options.speculation;
   return to_result(client.deploy(request, [&](const client::DeploymentStatus& deployment) {
     line.show(progress_text(deployment));
     return keep_going();

@@ -4,6 +4,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "app/speculation_option.hpp"
 #include "cluster/auth/server_credentials.hpp"
 #include "gateway/cors.hpp"
 #include "gateway/key_file.hpp"
@@ -101,6 +102,7 @@ void add_model(CLI::App& command, ServeOptions& options) {
       .add_option("--kv-positions", options.kv_positions,
                   "Token positions of all streams together (default: eight contexts, at most 16384)")
       ->group(group);
+  add_speculation_option(command, options.speculation)->group(group);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct ServeOptions {
   std::vector<std::string> listen;  ///< in place of `address`
   gateway::GatewayOptions gateway;
   std::uint32_t kv_positions = 0;
+  client::Speculation speculation = client::Speculation::automatic;
   std::uint32_t body_mb = 16;
   std::uint32_t drain_s = 30;
   bool json = false;

@@ -163,6 +163,8 @@ client::NodeStatus to_public(const tessera::NodeStatus& node) {
   status.kv_pages_cached = node.load.kv_pages_cached;
   status.prefix_tokens_queried = node.load.prefix_tokens_queried;
   status.prefix_tokens_hit = node.load.prefix_tokens_hit;
+  status.draft_tokens = node.load.draft_tokens;
+  status.draft_tokens_accepted = node.load.draft_tokens_accepted;
   return status;
 }
 
@@ -210,6 +212,7 @@ client::DeploymentStatus to_public(const tessera::DeploymentStatus& deployment) 
   status.workers = deployment.spec.workers;
   status.stages = deployment.spec.stages;
   status.kv_positions = deployment.spec.kv_positions;
+  status.speculation = static_cast<client::Speculation>(deployment.spec.speculation);
   status.state = to_public(deployment.replica.state);
   status.serves = deployment.replica.serves;
   status.message = deployment.replica.message;
@@ -253,6 +256,7 @@ DeploySpec to_spec(const client::DeployRequest& request) {
   spec.workers = request.workers;
   spec.stages = request.stages;
   spec.kv_positions = request.kv_positions;
+  spec.speculation = static_cast<Speculation>(request.speculation);
   spec.idempotency_key = request.idempotency_key;
   return spec;
 }

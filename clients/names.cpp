@@ -57,6 +57,8 @@ const char* to_string(NodeState state) {
   return "unknown";
 }
 
+const char* to_string(Speculation speculation) { return speculation == Speculation::off ? "off" : "auto"; }
+
 const char* to_string(DeploymentState state) {
   switch (state) {
     case DeploymentState::waiting:

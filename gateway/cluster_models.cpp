@@ -87,7 +87,7 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
     cluster_.nodes.push_back({node.info.name, node.load.streams_running, node.load.streams_waiting,
                               node.load.kv_bytes_used, node.load.resident_bytes, node.load.cpu_share,
                               node.load.step_seconds_median, node.load.wait_share, node.load.kv_pages_cached,
-                              node.load.kv_bytes});
+                              node.load.kv_bytes, node.load.draft_tokens, node.load.draft_tokens_accepted});
     for (const ReplicaLoad& load : node.load.replicas) {
       const auto conducted =
           std::ranges::find(status->deployments, load.replica,
@@ -166,6 +166,8 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.score_prompt = spec.score_prompt;
   settings.request.alternatives = spec.alternatives;
   settings.request.tenant = spec.tenant;
+  settings.request.priority = spec.priority;
+  settings.timeouts.deadline = spec.timeout;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;
   settings.scores = std::make_shared<std::vector<PromptScore>>();

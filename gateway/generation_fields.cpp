@@ -3,6 +3,8 @@
 #include <charconv>
 #include <limits>
 
+#include "cluster/control/stream.hpp"
+
 namespace tessera::gateway {
 
 namespace {
@@ -102,6 +104,9 @@ GenerationFields read_generation_fields(JsonFields& fields) {
   out.stream = fields.flag("stream").value_or(false);
   out.return_token_ids = fields.flag("return_token_ids").value_or(false);
   read_stream_options(fields, out);
+  out.priority = static_cast<std::int32_t>(fields.integer("priority", priority_min, priority_max).value_or(0));
+  const double seconds = fields.number("timeout", 1e-3, timeout_seconds_max).value_or(0);
+  out.timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds));
   // What names the user or the request changes no token.
   for (const char* const key : {"user", "safety_identifier", "metadata", "prompt_cache_key"}) fields.accept(key);
   fields.refuse_unless("store", {false}, "Storing completions is");

@@ -1,6 +1,7 @@
 // What requests of all families have in common: how to sample, when to stop, and how to answer.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@ namespace tessera::gateway {
 
 inline constexpr std::int64_t choices_max = 128;
 inline constexpr std::size_t stop_texts_max = 4;
+/// A stream cannot be given more time.
+inline constexpr std::int64_t timeout_seconds_max = 24 * 3600;
 inline constexpr std::int64_t tokens_max_max = std::int64_t{1} << 31;
 /// Of a prompt row that asks for no number of tokens.
 inline constexpr std::uint32_t row_tokens_default = 256;
@@ -26,12 +29,15 @@ struct GenerationFields {
   std::vector<std::string> stop;
   bool ignore_eos = false;
   bool stream = false;
-  bool include_usage = false;     ///< one more chunk at the end of a stream
-  bool return_token_ids = false;  ///< also the ids of prompt and output
+  bool include_usage = false;            ///< one more chunk at the end of a stream
+  bool return_token_ids = false;         ///< also the ids of prompt and output
+  std::int32_t priority = 0;             ///< lower is earlier
+  std::chrono::milliseconds timeout{0};  ///< of each stream, from its start to its end; 0: no such time
 };
 
 /// Reads them all, tokens_max excepted, which the protocols name and default differently. OpenAI's fields, and beside
-/// them top_k, min_p, repetition_penalty, ignore_eos and return_token_ids, as other servers have them.
+/// them top_k, min_p, repetition_penalty, ignore_eos, return_token_ids and priority (lower is earlier, 0 where it is
+/// left out) as vLLM has them, and timeout (seconds, also fractions) as LiteLLM has it.
 GenerationFields read_generation_fields(JsonFields& fields);
 
 /// Those that a prompt row can have (prompt_row.hpp), with the names, ranges and defaults of completions: temperature,

@@ -44,6 +44,8 @@ StreamSpec stream_spec(const ModelWithText& model, const GenerationFields& gener
   spec.prompt = std::move(prompt);
   spec.sampling = generation.sampling;
   spec.stop = generation.stop;
+  spec.priority = generation.priority;
+  spec.timeout = generation.timeout;
   spec.tokenizer = model.tokenizer;
   if (!generation.ignore_eos && model.tokenizer) spec.end_tokens = model.tokenizer->data().eos;
   return spec;

@@ -29,6 +29,15 @@ std::optional<ApiError> check_parameters(const Json* parameters, const std::stri
   return fields.finish();
 }
 
+/// priority: 1 is the earliest of 100, 50 what 0 or none means. timeout: microseconds, 0 or none for none.
+void read_schedule(JsonFields& fields, GenerationFields& out) {
+  constexpr std::int64_t lowest = 100, otherwise = 50;
+  const std::int64_t priority = fields.integer("priority", 0, lowest).value_or(0);
+  if (priority > 0) out.priority = static_cast<std::int32_t>(priority - otherwise);
+  const std::chrono::microseconds timeout(fields.integer("timeout", 0, timeout_seconds_max * 1'000'000).value_or(0));
+  out.timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout);
+}
+
 /// Those of the request, which hold for all of its elements.
 GenerationFields read_request_parameters(JsonFields& request, bool streams) {
   static const Json none = Json::object();
@@ -39,6 +48,7 @@ GenerationFields read_request_parameters(JsonFields& request, bool streams) {
   }
   JsonFields fields(given == nullptr ? none : *given);
   GenerationFields result = read_row_parameters(fields);
+  read_schedule(fields, result);
   fields.refuse_unless("binary_data_output", {false}, "Binary tensors are");
   // Clients of other language models say these; there is one way for each route.
   fields.refuse_unless("stream", {streams}, streams ? "One answer instead of a stream is" : "Streaming here is");

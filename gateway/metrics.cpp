@@ -110,6 +110,15 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
   add("tessera_node_kv_bytes", "KV caches of a node, used or not.",
       [](const NodeLoadFacts& node) { return static_cast<double>(node.kv_bytes); });
   add_conductors(registry, load.conductors);
+  const auto count = [&](const char* name, const char* help, auto value_of) {
+    auto& family = counter(registry, name, help);
+    for (const NodeLoadFacts& node : load.nodes)
+      family.Add({{"node", node.name}}).Increment(static_cast<double>(value_of(node)));
+  };
+  count("tessera_speculation_draft_tokens_total", "Tokens that were guessed and computed ahead.",
+        [](const NodeLoadFacts& node) { return node.draft_tokens; });
+  count("tessera_speculation_accepted_tokens_total", "Of these, the ones that were right.",
+        [](const NodeLoadFacts& node) { return node.draft_tokens_accepted; });
   auto& serving = gauge(registry, "tessera_model_serving", "1: streams of the model make progress now.");
   for (const ServedModel& model : load.models) serving.Add({{"model", model.name}}).Set(model.serves ? 1 : 0);
 }

@@ -2,6 +2,7 @@
 // source of their own behind it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -46,9 +47,11 @@ struct StreamSpec {
   std::vector<TokenId> end_tokens;
   std::vector<std::string> stop;
   std::shared_ptr<const Tokenizer> tokenizer;
-  bool score_prompt = false;       ///< also the log-probability of every prompt token but the first
-  std::uint32_t alternatives = 0;  ///< beside each token and score; at most alternatives_max
-  std::string tenant = {};         ///< see StreamRequest
+  bool score_prompt = false;             ///< also the log-probability of every prompt token but the first
+  std::uint32_t alternatives = 0;        ///< beside each token and score; at most alternatives_max
+  std::string tenant = {};               ///< see StreamRequest
+  std::int32_t priority = 0;             ///< likewise
+  std::chrono::milliseconds timeout{0};  ///< from its start to its end; 0: no such time
 };
 
 /// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.
@@ -77,7 +80,8 @@ struct NodeLoadFacts {
   double step_seconds_median = 0;
   double wait_share = 0;  ///< of a step, 0 to 1
   std::uint32_t kv_pages_cached = 0;
-  std::uint64_t kv_bytes = 0;  ///< of its KV caches, used or not
+  std::uint64_t kv_bytes = 0;                                 ///< of its KV caches, used or not
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;  ///< since the node started
 };
 
 /// A node that conducts a model, or has.

@@ -145,6 +145,7 @@ struct TransferCommand {
     scored @12 :UInt32;  # prompt scores that were sent
     alternatives @13 :UInt32;  # to send beside each token and score
     tenant @14 :Text;  # whose it is; at most 64 bytes
+    priority @15 :Int32;  # lower is earlier
   }
 
   struct Sampling {

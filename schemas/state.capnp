@@ -84,6 +84,7 @@ struct DeploySpec {
   stages @3 :UInt32;       # pipeline stages; 0: as few as memory allows
   kvPositions @4 :UInt32;  # 0: the default
   idempotencyKey @5 :Text;  # same key, same answer; empty: none
+  speculation @6 :Values.Speculation;
 }
 
 # ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,9 @@ struct StreamRequest {
   scorePrompt @8 :Bool;
   alternatives @9 :UInt32;  # to send beside each token and score
   tenant @10 :Text;  # whose it is; at most 64 bytes
+  # No token depends on these two.
+  priority @11 :Int32;    # lower is earlier; -1000 to 1000
+  timeoutMs @12 :UInt64;  # what is left until the stream must have ended; 0: no such time
 
   struct Sampling {
     temperature @0 :Float32;

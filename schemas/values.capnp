@@ -70,6 +70,12 @@ struct KvHolding {
   kvHeads @2 :Range;
 }
 
+enum Speculation {
+  # Whether a replica computes guessed tokens ahead. No stream has other tokens for it.
+  automatic @0;  # where it is measured to be faster
+  off @1;
+}
+
 struct EpochPlan {
   # Where every shard of one replica lies, in one epoch. Never changes.
   term @0 :UInt64;
@@ -86,6 +92,7 @@ struct EpochPlan {
   previousKv @11 :List(KvHolding);
   leaseNodes @12 :List(UInt32);        # ascending
   checkFirst @13 :Bool;                # every member checks its bytes before it answers that it is prepared
+  speculation @14 :Speculation;
 }
 
 # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,6 +139,8 @@ struct NodeLoad {
   prefixTokensHit @13 :UInt64;        # and those that were not
   kvBytes @14 :UInt64;                # of its KV caches, used or not
   replicas @15 :List(ReplicaLoad);    # that it conducts, or has conducted
+  draftTokens @16 :UInt64;            # that its conductors guessed and computed since the process started
+  draftTokensAccepted @17 :UInt64;    # and those of them that were right
 }
 
 struct ReplicaLoad {

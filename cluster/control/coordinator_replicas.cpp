@@ -59,6 +59,7 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
     plan.participants.push_back({node, name_of(node), nodes_.at(node).record.info.data});
   }
   plan.check_first = !record.damaged.empty();
+  plan.speculation = deployment.spec.speculation;
   add_donors(replica, plan);
   plan.lease_nodes = lease_nodes(replica, plan);
 

@@ -6,7 +6,7 @@ namespace tessera {
 
 bool DeploySpec::same_content(const DeploySpec& other) const {
   return name == other.name && uri == other.uri && workers == other.workers && stages == other.stages &&
-         kv_positions == other.kv_positions;
+         kv_positions == other.kv_positions && speculation == other.speculation;
 }
 
 std::uint32_t kv_positions_for(const DeploySpec& spec, const ModelShape& shape) {

@@ -36,7 +36,8 @@ struct DeploySpec {
   std::uint32_t workers = 0;       ///< shards wanted; 0: every usable worker, up to the slice count
   std::uint32_t stages = 0;        ///< pipeline stages; 0: as few as memory allows
   std::uint32_t kv_positions = 0;  ///< of all streams together; 0: see kv_positions_for()
-  std::string idempotency_key;     ///< same key, same answer; empty: none
+  Speculation speculation = Speculation::automatic;
+  std::string idempotency_key;  ///< same key, same answer; empty: none
   /// Everything but the key.
   bool same_content(const DeploySpec& other) const;
 };

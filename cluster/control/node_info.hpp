@@ -63,6 +63,8 @@ struct NodeLoad {
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
   std::uint64_t kv_bytes = 0;              ///< of its KV caches, used or not
   std::vector<ReplicaLoad> replicas = {};  ///< that it conducts, or has conducted
+  /// Tokens that its conductors guessed and computed since the process started, and those of them that were right.
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;
 };
 
 /// What a replica's conductor measured since its last report, about a second.

@@ -27,6 +27,8 @@ bool tiles(const std::vector<ShardSlices>& shards, SliceRange ShardSlices::*kind
 
 }  // namespace
 
+const char* to_string(Speculation speculation) { return speculation == Speculation::off ? "off" : "auto"; }
+
 std::string to_string(const Endpoint& endpoint) {
   const bool v6 = endpoint.host.find(':') != std::string::npos;
   return (v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);

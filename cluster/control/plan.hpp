@@ -30,6 +30,14 @@ std::string to_string(const Endpoint& endpoint);
 /// "host:port" or "[::1]:port".
 Result<Endpoint> parse_endpoint(const std::string& text);
 
+/// Whether a replica computes guessed tokens ahead. No stream has other tokens for it.
+enum class Speculation : std::uint8_t {
+  automatic,  ///< where it is measured to be faster (runtime/batching/speculation.hpp)
+  off,
+};
+/// "auto" or "off".
+const char* to_string(Speculation speculation);
+
 /// A run of layers and how its slices are dealt to the shards of that stage, in rank order.
 struct StagePlan {
   SliceRange layers;
@@ -68,6 +76,7 @@ struct EpochPlan {
   /// Some copy of the checkpoint was found damaged: every member compares its bytes with the checksums before it says
   /// that it is prepared. Otherwise that happens in the background.
   bool check_first = false;
+  Speculation speculation = Speculation::automatic;
 
   std::uint32_t ranks() const;
   /// Stage and rank inside the stage of a rank.

@@ -14,6 +14,8 @@
 namespace tessera {
 
 inline constexpr std::size_t tenant_bytes_max = 64;
+/// Of a stream: the earliest and the latest.
+inline constexpr std::int32_t priority_min = -1000, priority_max = 1000;
 
 /// What a frontend sends to open a stream, or to resume it at another conductor. Everything that the tokens depend on.
 struct StreamRequest {
@@ -29,6 +31,8 @@ struct StreamRequest {
   /// Whose it is: KV pages are shared only within a tenant, and tenants take turns. No token depends on it. At most
   /// tenant_bytes_max.
   std::string tenant = {};
+  std::int32_t priority = 0;             ///< lower is earlier, within priority_min and priority_max
+  std::chrono::milliseconds timeout{0};  ///< what is left until it must have ended; 0: no such time
 };
 
 /// One token of a stream. `index` counts the stream's output tokens from 0.

@@ -75,7 +75,10 @@ void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out
   location_ = *input.location;
   phase_ = Phase::opening;
   due_ = now + timeouts_.open;
-  put(out, StreamOutput::Open{attempt_, *location_, request_});
+  StreamOutput::Open open{attempt_, *location_, request_};
+  // What is left, rounded up: this end counts exactly.
+  if (deadline_) open.request.timeout = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - now);
+  put(out, std::move(open));
 }
 
 void StreamFrontend::on(TimePoint now, StreamInput::Opened& input, Outputs& out) {

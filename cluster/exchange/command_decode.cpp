@@ -163,6 +163,9 @@ class Decoder {
     const capnp::Text::Reader tenant = in.getTenant();
     TESSERA_CHECK(check_size("a tenant's name", tenant.size(), 0, tenant_bytes_max));
     request.tenant.assign(tenant.begin(), tenant.size());
+    request.priority = in.getPriority();
+    if (request.priority < priority_min || request.priority > priority_max)
+      return wrong("a sequence's priority is out of bounds");
     sequence.computed = in.getComputed();
     sequence.scored = in.getScored();
     const std::size_t known = request.prompt.size() + sequence.generated.size();

@@ -80,6 +80,7 @@ void write(schema::TransferCommand::Sequence::Builder out, const TransferSequenc
   out.setScorePrompt(request.score_prompt);
   out.setAlternatives(request.alternatives);
   out.setTenant({request.tenant.data(), request.tenant.size()});
+  out.setPriority(request.priority);
   set_pages(out.initPages(size_of(sequence.pages)), sequence.pages);
   out.setComputed(sequence.computed);
   out.setScored(sequence.scored);

@@ -28,10 +28,13 @@ Result<void> Conductor::submit(StreamRequest request, TimePoint now) {
                      ": this node is not the conductor of the deployment (any more); locate it again"};
   }
   TESSERA_CHECK(validate(request.sampling, core_->limits().vocab_size));
+  const std::chrono::milliseconds timeout = request.timeout;
   SequenceSpec spec = spec_of(std::move(request));
   const SequenceKey key = spec.key;
   TESSERA_CHECK(core_->submit(std::move(spec)));
   phases_.submitted(key, now);
+  deadlines_.erase(key);
+  if (timeout.count() > 0) deadlines_.emplace(key, now + timeout);
   detached_since_.erase(key);
   last_update_.try_emplace(key, TimePoint{});  // an early sign of life: the stream was accepted
   return {};
@@ -44,6 +47,7 @@ void Conductor::cancel(StreamId id) {
   core_->cancel(key);
   std::erase_if(untaken_, [&](const SequenceUpdate& update) { return update.key == key; });
   detached_since_.erase(key);
+  deadlines_.erase(key);
   last_update_.erase(key_of(id));
 }
 
@@ -71,6 +75,8 @@ ConductorLoad Conductor::load() const {
   load.prefix.queried += prefix_.queried;
   load.prefix.hit += prefix_.hit;
   load.preempted += preempted_;
+  load.speculation.drafted += speculation_.drafted;
+  load.speculation.accepted += speculation_.accepted;
   return load;
 }
 
@@ -79,6 +85,8 @@ void Conductor::keep_counts() {
   prefix_.queried += counted.prefix.queried;
   prefix_.hit += counted.prefix.hit;
   preempted_ += counted.preempted;
+  speculation_.drafted += counted.speculation.drafted;
+  speculation_.accepted += counted.speculation.accepted;
 }
 
 void Conductor::rebuild(const ConductorLimits& limits, bool kv_valid) {
@@ -139,6 +147,7 @@ std::vector<StreamUpdate> Conductor::end() {
   untaken_.clear();
   detached_since_.clear();
   waiting_since_.clear();
+  deadlines_.clear();
   last_update_.clear();
   phases_ = {};
   return updates;
@@ -152,7 +161,10 @@ std::optional<StepPlan> Conductor::plan_step(TimePoint now) {
     const auto view = core_->find(key);
     return view && view->running;
   });
-  if (plan) results_.assign(plan->logits.size(), {});
+  if (plan) {
+    results_.assign(plan->logits.size(), {});
+    sampled_.assign(plan->logits.size(), false);
+  }
   return plan;
 }
 
@@ -170,6 +182,28 @@ Sampler* Conductor::sampler_of(SequenceKey key) {
   return &samplers_.emplace(key, StreamSampler{std::move(sampler), view->generated.size()}).first->second.sampler;
 }
 
+Sampler* Conductor::sampler_behind_draft(SequenceKey key) {
+  const auto known = samplers_.find(key);
+  return known == samplers_.end() ? nullptr : &known->second.sampler;
+}
+
+/// What was sampled before a draft is in the sampler's history, and is the draft, or else the row is void: so the
+/// history is the one that the stream has without drafts.
+void Conductor::sample(const StepPlan& plan, std::size_t index, std::span<const float> logits) {
+  const PlannedLogits& planned = plan.logits[index];
+  const SequenceKey key = plan.sequences[planned.sequence].key;
+  if (planned.draft && (!sampled_[index - 1] || results_[index - 1].token != *planned.draft)) return;
+  Sampler* const sampler = planned.draft ? sampler_behind_draft(key) : sampler_of(key);
+  if (sampler == nullptr) return;  // cancelled while the step computed
+  const LogProbabilities log_probabilities(ops_, logits);
+  LogitsResult& result = results_[index];
+  result.alternatives = log_probabilities.best(planned.alternatives);
+  result.token = sampler->sample(logits, planned.position);
+  result.log_probability = log_probabilities.of(result.token);
+  ++samplers_.at(key).generated;
+  sampled_[index] = true;
+}
+
 void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits) {
   const std::size_t vocab = [&] {
     const std::lock_guard lock(mutex_);
@@ -179,30 +213,26 @@ void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span
   for (std::size_t i = 0; i < logits.size() / vocab; ++i) {
     const PlannedLogits& planned = plan.logits[first + i];
     const std::span<const float> row = logits.subspan(i * vocab, vocab);
-    const LogProbabilities log_probabilities(ops_, row);
-    LogitsResult& result = results_[first + i];
-    result.alternatives = log_probabilities.best(planned.alternatives);
-    if (planned.scores) {
-      result.log_probability = log_probabilities.of(planned.scored_token);
+    if (!planned.scores) {
+      sample(plan, first + i, row);
       continue;
     }
-    const SequenceKey key = plan.sequences[planned.sequence].key;
-    Sampler* const sampler = sampler_of(key);
-    if (sampler == nullptr) continue;  // cancelled while the step computed
-    result.token = sampler->sample(row, planned.position);
-    result.log_probability = log_probabilities.of(result.token);
-    ++samplers_.at(key).generated;
+    const LogProbabilities log_probabilities(ops_, row);
+    results_[first + i].alternatives = log_probabilities.best(planned.alternatives);
+    results_[first + i].log_probability = log_probabilities.of(planned.scored_token);
   }
 }
 
-void Conductor::step_done(const StepPlan& plan) {
+std::uint32_t Conductor::step_done(const StepPlan& plan, double seconds) {
   const std::lock_guard lock(mutex_);
   TESSERA_ENSURE(results_.size() == plan.logits.size());
   core_->step_done(results_);
   for (const PlannedSequence& sequence : plan.sequences) phases_.stepped(sequence.key);
+  if (plan.rows.size() == plan.logits.size()) core_->learn_cost(static_cast<std::uint32_t>(plan.rows.size()), seconds);
   for (auto entry = samplers_.begin(); entry != samplers_.end();) {
     entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
   }
+  return static_cast<std::uint32_t>(std::count(sampled_.begin(), sampled_.end(), true));
 }
 
 void Conductor::step_failed() {
@@ -248,12 +278,30 @@ void Conductor::fail_waiting(TimePoint now) {
   waiting_since_ = std::move(since);
 }
 
+/// The frontend counts too: this holds where it is away, or its connection slow.
+void Conductor::fail_overdue(TimePoint now) {
+  for (auto entry = deadlines_.begin(); entry != deadlines_.end();) {
+    const auto view = core_->find(entry->first);
+    if (view && now < entry->second) {
+      ++entry;
+      continue;
+    }
+    if (view) {
+      core_->fail(entry->first, Error{ErrorCode::timed_out,
+                                      "stream " + to_string(stream_of(entry->first)) + ": its time is over after " +
+                                          std::to_string(view->generated.size()) + " tokens; give it more time"});
+    }
+    entry = deadlines_.erase(entry);
+  }
+}
+
 std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
   std::vector<StreamUpdate> updates;
   const std::lock_guard lock(mutex_);
   if (!core_) return updates;
   drop_detached(now);
   fail_waiting(now);
+  fail_overdue(now);
   for (SequenceUpdate& update : core_->take_updates()) untaken_.push_back(std::move(update));
   for (SequenceUpdate& from : std::exchange(untaken_, {})) {
     StreamUpdate update;
@@ -293,6 +341,7 @@ std::optional<TimePoint> Conductor::due() const {
   for (const auto& [key, last] : last_update_) earlier(last + duration(life_sign_seconds));
   for (const auto& [key, since] : detached_since_) earlier(since + duration(detached_seconds_max_));
   for (const auto& [key, since] : waiting_since_) earlier(since + duration(waiting_seconds_max_));
+  for (const auto& [key, deadline] : deadlines_) earlier(deadline);
   return due;
 }
 

@@ -54,17 +54,18 @@ class Conductor {
   std::vector<StreamUpdate> end();
 
   std::optional<StepPlan> plan_step(TimePoint now);
-  /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each.
+  /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each, but for those that are void.
   void take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits);
-  /// All logits were taken.
-  void step_done(const StepPlan& plan);
+  /// All logits were taken; the step took `seconds`. Returns the number of tokens that it gave.
+  std::uint32_t step_done(const StepPlan& plan, double seconds);
   /// The step was planned and not taken: it is planned again.
   void step_abandoned();
   /// The step did not complete; its epoch is broken, so no page is trusted.
   void step_failed();
 
   /// What happened since the last call. A stream to which nothing happened for life_sign_seconds gets an empty update;
-  /// one that was detached for too long is dropped, one that waits for too long to be admitted fails with `exhausted`.
+  /// one that was detached for too long is dropped, one that waits for too long to be admitted fails with `exhausted`,
+  /// and one whose own time is over, waiting or running, with `timed_out`.
   std::vector<StreamUpdate> take_updates(TimePoint now);
   /// When take_updates is due at the latest; nothing without streams.
   std::optional<TimePoint> due() const;
@@ -78,8 +79,13 @@ class Conductor {
   };
   /// The sampler, with the sequence's whole history in it; nullptr when the sequence is gone.
   Sampler* sampler_of(SequenceKey key);
+  /// The sampler behind a token that was sampled in this step; nullptr when the sequence was gone then.
+  Sampler* sampler_behind_draft(SequenceKey key);
+  /// Samples at plan.logits[index], unless it is void or its sequence is gone.
+  void sample(const StepPlan& plan, std::size_t index, std::span<const float> logits);
   void drop_detached(TimePoint now);
   void fail_waiting(TimePoint now);
+  void fail_overdue(TimePoint now);
 
   const tessera_op_table& ops_;
   const double detached_seconds_max_, waiting_seconds_max_;
@@ -94,14 +100,17 @@ class Conductor {
   std::vector<SequenceUpdate> untaken_;  ///< of the core before the last rebuild
   PrefixCounts prefix_;                  ///< of all cores before this one
   std::uint64_t preempted_ = 0;          ///< likewise
+  SpeculationCounts speculation_;        ///< likewise
   ConductorIncarnation incarnation_;
   std::map<SequenceKey, TimePoint> detached_since_;
   std::map<SequenceKey, TimePoint> waiting_since_;  ///< of streams that were not admitted yet
+  std::map<SequenceKey, TimePoint> deadlines_;      ///< of streams that have one
   std::map<SequenceKey, TimePoint> last_update_;    ///< of attached streams
   PhaseTimes phases_;
 
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;
+  std::vector<bool> sampled_;  ///< of each of results_: it is a token, not a score, and not void
 };
 
 }  // namespace tessera

@@ -60,6 +60,7 @@ ConductorLimits ExecutorLoop::conductor_limits(const LiveEpoch& epoch) const {
   limits.waiting_max = parts_.limits.streams_max;
   limits.detached_max = parts_.limits.streams_max;
   limits.end_tokens_max = end_tokens_max;
+  limits.drafts_max = plan.speculation == Speculation::off ? 0 : limits::drafts_max;
   limits.kv_identity = plan.content_id + " " + plan.profile + " " + to_string(epoch.shard->shard()->kv().shape().dtype);
   return limits;
 }
@@ -129,15 +130,12 @@ void ExecutorLoop::run_step(LiveEpoch& epoch, PendingStep pending) {
     return break_epoch(epoch, result.error());
   }
   release_leases(epoch, pending.ticket, leases);
-  conductor_.step_done(plan);
-
   const TimePoint end = parts_.clock->now();
   StepStatistics statistics;
+  statistics.seconds = seconds_between(start, end);
+  statistics.tokens = conductor_.step_done(plan, statistics.seconds);
   statistics.epoch = epoch.number();
   statistics.rows = static_cast<std::uint32_t>(plan.rows.size());
-  statistics.tokens = static_cast<std::uint32_t>(
-      std::count_if(plan.logits.begin(), plan.logits.end(), [](const PlannedLogits& one) { return !one.scores; }));
-  statistics.seconds = seconds_between(start, end);
   statistics.wait_seconds = epoch.mesh().counters().wait_seconds - waited;
   statistics.lease_seconds = seconds_between(pending.since, start);
   record_.add(end, statistics.seconds, statistics.wait_seconds, statistics.tokens,

@@ -96,6 +96,8 @@ class ReplicaExecutor::Impl {
     load.prefix_tokens_hit = streams.prefix.hit;
     load.preempted = streams.preempted;
     load.kv_bytes = board_.kv_bytes();
+    load.draft_tokens = streams.speculation.drafted;
+    load.draft_tokens_accepted = streams.speculation.accepted;
     const TimePoint now = parts_.clock->now();
     record_.read([&](const StepMeter& meter, std::uint64_t kv_bytes, const StepRows& step_rows) {
       load.kv_bytes_used = kv_bytes;

@@ -94,6 +94,7 @@ struct ExecutorLoad {
   std::uint64_t preempted = 0;                                     ///< of its conductors, since then
   StepRows step_rows;                                              ///< of the steps that were planned here, since then
   std::uint64_t kv_bytes = 0;                                      ///< of the KV caches of all live epochs
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;       ///< SpeculationCounts, likewise
 };
 
 /// What one executor is made of. Everything pointed to outlives it.

@@ -20,6 +20,7 @@ SequenceSpec spec_of(StreamRequest request) {
   spec.score_prompt = request.score_prompt;
   spec.alternatives = request.alternatives;
   spec.tenant_salt = std::move(request.tenant);
+  spec.priority = request.priority;
   return spec;
 }
 
@@ -29,8 +30,9 @@ std::vector<TransferSequence> to_transfer(const std::vector<SequenceState>& stat
   for (const SequenceState& state : states) {
     TransferSequence sequence;
     const SequenceSpec& spec = state.spec;
-    sequence.request = {stream_of(spec.key), deployment,      spec.prompt,       spec.delivered,    spec.tokens_max,
-                        spec.sampling,       spec.end_tokens, spec.score_prompt, spec.alternatives, spec.tenant_salt};
+    sequence.request = {stream_of(spec.key), deployment,       spec.prompt,     spec.delivered,
+                        spec.tokens_max,     spec.sampling,    spec.end_tokens, spec.score_prompt,
+                        spec.alternatives,   spec.tenant_salt, spec.priority};
     const bool inside =
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < kv_pages; });
     if (spec.score_prompt) {

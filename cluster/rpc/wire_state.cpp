@@ -182,6 +182,7 @@ void write(schema::DeploySpec::Builder out, const DeploySpec& value) {
   out.setStages(value.stages);
   out.setKvPositions(value.kv_positions);
   out.setIdempotencyKey(text(value.idempotency_key));
+  out.setSpeculation(static_cast<schema::Speculation>(value.speculation));
 }
 
 DeploySpec read(schema::DeploySpec::Reader in) {
@@ -192,6 +193,7 @@ DeploySpec read(schema::DeploySpec::Reader in) {
   spec.stages = in.getStages();
   spec.kv_positions = in.getKvPositions();
   spec.idempotency_key = read(in.getIdempotencyKey());
+  spec.speculation = enumerator(in.getSpeculation(), Speculation::off, "the speculation of a deployment");
   return spec;
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -120,6 +122,11 @@ StreamPhases read_phases(schema::StreamUpdate::Phases::Reader in) {
           finite(in.getDecodeSeconds(), "a stream's time of decoding"), in.getSteps()};
 }
 
+std::chrono::milliseconds read_timeout(std::uint64_t ms) {
+  constexpr std::uint64_t longest = std::chrono::milliseconds(std::chrono::hours(24 * 365)).count();
+  return std::chrono::milliseconds(std::min(ms, longest));
+}
+
 }  // namespace
 
 void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
@@ -134,6 +141,8 @@ void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
   out.setScorePrompt(value.score_prompt);
   out.setAlternatives(value.alternatives);
   out.setTenant(text(value.tenant));
+  out.setPriority(value.priority);
+  out.setTimeoutMs(static_cast<std::uint64_t>(value.timeout.count()));
 }
 
 StreamRequest read(schema::StreamRequest::Reader in) {
@@ -148,8 +157,12 @@ StreamRequest read(schema::StreamRequest::Reader in) {
   request.score_prompt = in.getScorePrompt();
   request.alternatives = in.getAlternatives();
   request.tenant = read(in.getTenant());
+  request.priority = in.getPriority();
+  request.timeout = read_timeout(in.getTimeoutMs());
   if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
   if (request.tenant.size() > tenant_bytes_max) malformed("a stream's tenant has too long a name");
+  if (request.priority < priority_min || request.priority > priority_max)
+    malformed("a stream has a priority out of bounds");
   if (request.delivered.size() > request.tokens_max) malformed("a stream has more tokens than it asks for");
   return request;
 }

@@ -82,6 +82,7 @@ void write(schema::EpochPlan::Builder out, const EpochPlan& value) {
   auto leases = out.initLeaseNodes(length(value.lease_nodes.size()));
   for (unsigned i = 0; i < leases.size(); ++i) leases.set(i, value.lease_nodes[i].value);
   out.setCheckFirst(value.check_first);
+  out.setSpeculation(static_cast<schema::Speculation>(value.speculation));
 }
 
 EpochPlan read(schema::EpochPlan::Reader in) {
@@ -102,6 +103,7 @@ EpochPlan read(schema::EpochPlan::Reader in) {
   check_length(leases.size());
   for (const std::uint32_t node : leases) plan.lease_nodes.push_back({node});
   plan.check_first = in.getCheckFirst();
+  plan.speculation = in.getSpeculation() == schema::Speculation::OFF ? Speculation::off : Speculation::automatic;
   if (plan.stages.empty()) malformed("a plan has no stages");
   if (plan.participants.size() < plan.ranks()) {
     malformed("a plan has " + std::to_string(plan.participants.size()) + " participants for " +
@@ -210,6 +212,8 @@ void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   out.setPrefixTokensHit(value.prefix_tokens_hit);
   out.setKvBytes(value.kv_bytes);
   write_list(out.initReplicas(length(value.replicas.size())), value.replicas);
+  out.setDraftTokens(value.draft_tokens);
+  out.setDraftTokensAccepted(value.draft_tokens_accepted);
 }
 
 NodeLoad read(schema::NodeLoad::Reader in) {
@@ -230,6 +234,8 @@ NodeLoad read(schema::NodeLoad::Reader in) {
   load.prefix_tokens_hit = in.getPrefixTokensHit();
   load.kv_bytes = in.getKvBytes();
   load.replicas = read_list(in.getReplicas());
+  load.draft_tokens = in.getDraftTokens();
+  load.draft_tokens_accepted = in.getDraftTokensAccepted();
   return load;
 }
 

@@ -38,4 +38,7 @@ inline constexpr std::uint32_t stop_strings_max = 16;
 /// Tokens that are reported beside one token, with their log-probabilities.
 inline constexpr std::uint32_t alternatives_max = 20;
 
+/// Tokens of one stream that are guessed and computed ahead in one step: beyond so many in a row few are right.
+inline constexpr std::uint32_t drafts_max = 8;
+
 }  // namespace tessera::limits

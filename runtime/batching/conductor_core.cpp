@@ -50,6 +50,7 @@ ConductorCore::ConductorCore(const ConductorLimits& limits) : limits_(limits), p
   TESSERA_ENSURE(limits.context_length > 0 && limits.vocab_size > 0 && limits.pages > 0);
   TESSERA_ENSURE(limits.running_max > 0);
   TESSERA_ENSURE(limits.running_max <= limits.rows_max && limits.running_max <= limits.logits_rows_max);
+  TESSERA_ENSURE(limits.drafts_max < 256);
 }
 
 /// The last token is never fed back, and none at position context_length can be.
@@ -125,6 +126,7 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
     return submit(std::move(spec));
   }
   std::erase_if(updates_, [&](const SequenceUpdate& update) { return update.key == it->first; });
+  sequence.spec.priority = spec.priority;
   if (ahead) {
     sequence.generated = spec.delivered;
     sequence.log_probabilities.clear();
@@ -280,7 +282,7 @@ Result<void> ConductorCore::import_sequences(std::vector<SequenceState> states, 
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < limits_.pages; });
     const bool valid = kv_valid && here && !state.pages.empty();
     const State place = attached && !state.detached ? State::waiting : State::detached;
-    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0};
+    Sequence sequence{{std::move(state)}, place, next_, next_, 0, 0, {}, 0, 0, 0, {}, {}};
     ++next_;
     if (valid && !claim(sequence)) return undo("a page is named twice, for different tokens");
     const std::uint32_t reserved =
@@ -359,7 +361,8 @@ ConductorLoad ConductorCore::load() const {
           pages_.idle(),
           limits_.pages,
           prefix_,
-          preempted_};
+          preempted_,
+          speculation_};
 }
 
 }  // namespace tessera

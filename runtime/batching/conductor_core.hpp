@@ -17,10 +17,15 @@
 // its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
 // those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
 //
+// Priority. Of those that wait, the ones of the earliest priority go first, in the order above among themselves; and of
+// those that run, the ones of the latest priority lose their pages first. Nobody starves: of any passed_max + 1
+// admissions in a row one goes to whoever would be first without priorities; and who lost its pages losses_max times
+// loses them no longer for its priority.
+//
 // Preemption. When a running sequence needs a page more and none is left, others lose theirs, all at once: first those
-// that are detached, longest first, then whoever was admitted last. They are computed again later (what others have not
-// overwritten by then is found by its name, see below), before all that came after them. Who was admitted first never
-// loses its pages, and everybody is first in the end.
+// that are detached, longest first, then whoever was admitted last of the latest priority. They are computed again
+// later (what others have not overwritten by then is found by its name, see below), before all that came after them.
+// Who was admitted first of the earliest priority never loses its pages, and everybody is first in the end.
 //
 // Sharing. Pages that are full have names (page_key.hpp), and a sequence takes over a page whose name is its own next
 // one instead of computing it: when it is admitted, and before every step. So it shares what earlier sequences left
@@ -28,6 +33,12 @@
 // does, and the others wait for it (leave_to_others). Positions whose logits are wanted are always computed: the last
 // one of prompt and replayed tokens, and every one of a prompt that is scored. Full pages are never written again,
 // so completions that part ways (n > 1) copy nothing: each goes on in pages of its own.
+//
+// Speculation. Where drafts_max allows, a sequence that decodes gets rows for guessed next tokens too
+// (prompt_lookup.hpp), as many as are worth their time (speculation.hpp). The tokens sampled behind a right guess are
+// taken, those behind the first wrong one are void, and what the pages hold there is written again. Guesses use rows
+// that no other sequence can use in this step, and pages that are free and promised to nobody, which are given back
+// after the step; so nobody waits, and nobody is preempted, for a guess.
 //
 // Progress. running_max is at most rows_max and at most logits_rows_max, so every running sequence has a row in every
 // step, except while it waits for a page that another one computes, which it does for at most kv_page_positions steps
@@ -53,7 +64,9 @@
 #include "runtime/base/result.hpp"
 #include "runtime/batching/page_allocator.hpp"
 #include "runtime/batching/page_cache.hpp"
+#include "runtime/batching/prompt_lookup.hpp"
 #include "runtime/batching/sequence.hpp"
+#include "runtime/batching/speculation.hpp"
 
 namespace tessera {
 
@@ -68,6 +81,9 @@ struct ConductorLimits {
   std::uint32_t waiting_max = 1024;    ///< beyond it a new request is refused with `exhausted`
   std::uint32_t detached_max = 1024;   ///< beyond it the one that is detached longest is dropped
   std::uint32_t end_tokens_max = 64;   ///< of one request
+  std::uint32_t passed_max = 16;       ///< admissions in a row that go by priority and not by turn
+  std::uint32_t losses_max = 4;        ///< times that a sequence loses its pages for its priority
+  std::uint32_t drafts_max = 0;        ///< guessed tokens of one sequence in one step, < 256; 0: no speculation
   std::string kv_identity = {};        ///< what K and V depend on beside the tokens (page_key.hpp)
 };
 
@@ -92,6 +108,9 @@ struct PlannedLogits {
   TokenId scored_token = 0;
   std::uint32_t position = 0;      ///< of the token that is sampled or scored, in prompt + output
   std::uint32_t alternatives = 0;  ///< wanted beside it
+  /// The row's token, if it is a guess: the result is void unless the one before it, of the same sequence, is this
+  /// token and not void itself.
+  std::optional<TokenId> draft = {};
 };
 
 struct StepPlan {
@@ -100,7 +119,8 @@ struct StepPlan {
   std::vector<PlannedLogits> logits;  ///< one per row that wants logits, in the order of the rows
 };
 
-/// The answer to one PlannedLogits: the sampled token (ignored for scores) and its log-probability.
+/// The answer to one PlannedLogits: the sampled token (ignored for scores) and its log-probability. Anything where it
+/// is void.
 struct LogitsResult {
   TokenId token = 0;
   float log_probability = 0;
@@ -120,6 +140,7 @@ struct ConductorLoad {
   std::uint32_t pages = 0;
   PrefixCounts prefix;
   std::uint64_t preempted = 0;  ///< sequences that lost their pages to others, since the beginning
+  SpeculationCounts speculation;
 };
 
 class ConductorCore {
@@ -146,6 +167,9 @@ class ConductorCore {
   void step_done(std::span<const LogitsResult> results);
   /// The step in flight did not complete. What it would have computed is planned again.
   void step_abandoned();
+
+  /// What a step of so many rows, which all wanted logits, took: by this speculation is judged.
+  void learn_cost(std::uint32_t rows, double seconds) { cost_.add(rows, seconds); }
 
   /// No page holds valid K and V any more: everything computed is replayed. A step in flight is abandoned.
   void invalidate_kv();
@@ -190,6 +214,9 @@ class ConductorCore {
     std::vector<PageKey> keys;   ///< of its first pages, as far as they were asked for
     std::uint32_t waited = 0;    ///< steps without progress, for a page of another one
     std::uint32_t cached = 0;    ///< positions of the prompt that were taken over since it was admitted
+    std::uint32_t losses = 0;    ///< times that it lost its pages to others
+    PromptLookup lookup = {};
+    DraftRecord drafts = {};
   };
   using Sequences = std::map<SequenceKey, Sequence>;
   /// The step that the shards compute now.
@@ -197,7 +224,9 @@ class ConductorCore {
     struct Part {
       SequenceKey key;
       std::uint64_t serial;
-      std::uint32_t computed;  ///< once it is done
+      std::uint32_t computed;             ///< once it is done; drafts that are right come on top
+      std::uint32_t borrowed = 0;         ///< pages, for drafts
+      std::optional<TokenId> guess = {};  ///< of the next token, computed or not
     };
     std::vector<Part> parts;  ///< like StepPlan::sequences
     std::vector<PlannedLogits> logits;
@@ -216,16 +245,20 @@ class ConductorCore {
   std::uint32_t count(State state) const;
   void limit_detached();
 
+  Sequence* next_to_admit();
   void admit();
   std::vector<Sequences::iterator> admitted();
   void add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max, std::size_t logits_max);
   void add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan);
   void end_flight();
   SequenceUpdate& update_of(SequenceKey key);
+  void take_results(Sequences::iterator it, const Flight::Part& part, std::span<const PlannedLogits> logits,
+                    std::span<const LogitsResult> results);
   void append(const PlannedLogits& wanted, const LogitsResult& result, Sequence& sequence, SequenceUpdate* update);
 
   // conductor_pages.cpp
   std::uint32_t promised() const;
+  std::int64_t claim_of(const Sequence& sequence) const;
   std::uint32_t pages_at_first(const Sequence& sequence) const;
   Sequence& next_victim();
   void preempt(Sequence& sequence);
@@ -238,10 +271,26 @@ class ConductorCore {
   void name_pages(Sequence& sequence, std::uint32_t from);
   void leave_to_others(std::vector<Sequences::iterator>& prefills);
 
+  // conductor_drafts.cpp
+  struct DraftRoom {
+    std::size_t rows, logits;
+  };
+  DraftRoom draft_room(std::size_t decodes, const std::vector<Sequences::iterator>& prefills) const;
+  std::uint32_t draft_positions(const Sequence& sequence, std::uint32_t wanted) const;
+  std::vector<TokenId> worthy_drafts(const Sequence& sequence, std::vector<TokenId> guesses, std::uint32_t rows,
+                                     double tokens) const;
+  void add_drafts(Sequence& sequence, const std::vector<TokenId>& drafts, StepPlan& plan);
+  void add_decodes(const std::vector<Sequences::iterator>& decodes, const std::vector<Sequences::iterator>& prefills,
+                   StepPlan& plan);
+  void give_back(const Flight::Part& part);
+
   ConductorLimits limits_;
+  StepCost cost_;
+  SpeculationCounts speculation_;
   PageCache pages_;
   PrefixCounts prefix_;
   std::uint64_t preempted_ = 0;
+  std::uint32_t passed_ = 0;  ///< admissions since the last that went by turn
   Sequences sequences_;
   std::uint64_t next_ = 1;
   std::optional<Flight> flight_;

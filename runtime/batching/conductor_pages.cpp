@@ -31,11 +31,16 @@ std::uint32_t ConductorCore::pages_at_first(const Sequence& sequence) const {
   return std::min(pages_wanted(sequence.spec), pages_for(feed_end(sequence)) + 1);
 }
 
+/// To its pages: the least is the strongest.
+std::int64_t ConductorCore::claim_of(const Sequence& sequence) const {
+  return sequence.losses < limits_.losses_max ? sequence.spec.priority : INT64_MIN;
+}
+
 /// Who loses its pages next, of all that have some.
 ConductorCore::Sequence& ConductorCore::next_victim() {
-  const auto rank = [](const Sequence& sequence) {
+  const auto rank = [this](const Sequence& sequence) {
     const bool away = sequence.state == State::detached;
-    return std::tuple(!away, away ? sequence.order : ~sequence.senior);
+    return std::tuple(!away, away ? 0 : ~claim_of(sequence), away ? sequence.order : ~sequence.senior);
   };
   Sequence* victim = nullptr;
   for (auto& [key, sequence] : sequences_) {
@@ -47,12 +52,15 @@ ConductorCore::Sequence& ConductorCore::next_victim() {
 
 void ConductorCore::preempt(Sequence& sequence) {
   release(sequence);
-  if (sequence.state == State::running) sequence.state = State::waiting;
+  if (sequence.state == State::running) {
+    sequence.state = State::waiting;
+    ++sequence.losses;
+  }
   ++preempted_;
 }
 
-/// Every running sequence has the pages up to its next token, or is preempted. The first one needs nobody's but what
-/// the cache has, as no request is accepted that does not fit alone.
+/// Every running sequence has the pages up to its next token, or is preempted. The one with the strongest claim needs
+/// nobody's but what the cache has, as no request is accepted that does not fit alone.
 void ConductorCore::extend() {
   for (const auto it : admitted()) {
     Sequence& sequence = it->second;

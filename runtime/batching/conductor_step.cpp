@@ -9,30 +9,41 @@
 
 namespace tessera {
 
-/// Those who have their pages go first, then those who lost them to others, as they were admitted before, then replays
-/// from short to long, then new requests, those of the tenant with fewest that run first, as they came.
-void ConductorCore::admit() {
-  std::uint32_t running = count(State::running);
+/// By turn, those who have their pages go first, then those who lost them to others, as they were admitted before, then
+/// replays from short to long, then new requests, those of the tenant with fewest that run first, as they came. By
+/// priority, the earliest go first, by turn among themselves. Null when nobody
+/// waits, or when the pages of who is next do not fit: it holds those behind it back.
+ConductorCore::Sequence* ConductorCore::next_to_admit() {
   std::map<std::string, std::size_t> of_tenant;
   for (const auto& [key, sequence] : sequences_)
     if (sequence.state == State::running) ++of_tenant[sequence.spec.tenant_salt];
-  while (running < limits_.running_max) {
-    const auto rank = [&](const Sequence& sequence) {
-      if (sequence.senior > 0) return std::tuple(sequence.reserved > 0 ? 0 : 1, std::size_t{0}, sequence.senior);
-      if (!sequence.generated.empty())
-        return std::tuple(2, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
-      return std::tuple(3, of_tenant[sequence.spec.tenant_salt], sequence.serial);
-    };
-    Sequence* first = nullptr;
-    for (auto& [key, sequence] : sequences_) {
-      if (sequence.state == State::waiting && (first == nullptr || rank(sequence) < rank(*first))) first = &sequence;
-    }
-    if (first == nullptr) return;
-    if (first->reserved == 0 && !reserve(*first)) return;
-    first->state = State::running;
-    if (first->senior == 0) first->senior = next_++;
-    ++of_tenant[first->spec.tenant_salt];
-    ++running;
+  const auto turn = [&](const Sequence& sequence) {
+    if (sequence.senior > 0) return std::tuple(sequence.reserved > 0 ? 0 : 1, std::size_t{0}, sequence.senior);
+    if (!sequence.generated.empty())
+      return std::tuple(2, sequence.spec.prompt.size() + sequence.generated.size(), sequence.serial);
+    return std::tuple(3, of_tenant[sequence.spec.tenant_salt], sequence.serial);
+  };
+  const auto rank = [&](const Sequence& sequence) {
+    return std::tuple(sequence.reserved == 0, sequence.spec.priority, turn(sequence));
+  };
+  Sequence *by_turn = nullptr, *by_priority = nullptr;
+  for (auto& [key, sequence] : sequences_) {
+    if (sequence.state != State::waiting) continue;
+    if (by_turn == nullptr || turn(sequence) < turn(*by_turn)) by_turn = &sequence;
+    if (by_priority == nullptr || rank(sequence) < rank(*by_priority)) by_priority = &sequence;
+  }
+  Sequence* const next = passed_ < limits_.passed_max ? by_priority : by_turn;
+  if (next != nullptr && next->reserved == 0 && !reserve(*next)) return nullptr;
+  passed_ = next == by_turn ? 0 : passed_ + 1;
+  return next;
+}
+
+void ConductorCore::admit() {
+  for (std::uint32_t running = count(State::running); running < limits_.running_max; ++running) {
+    Sequence* const next = next_to_admit();
+    if (next == nullptr) return;
+    next->state = State::running;
+    if (next->senior == 0) next->senior = next_++;
   }
 }
 
@@ -64,7 +75,7 @@ void ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan
   TESSERA_ENSURE(position > begin);
   grow(sequence, position);
   plan.sequences.push_back({key, sequence.pages});
-  flight_->parts.push_back({key, sequence.serial, position});
+  flight_->parts.push_back({key, sequence.serial, position, 0, {}});
 }
 
 /// Equal shares of what is left of the step. Those that can use least come first, and what they leave goes to the
@@ -92,15 +103,13 @@ std::optional<StepPlan> ConductorCore::plan_step() {
   admit();
   StepPlan plan;
   flight_ = Flight{};
-  std::vector<Sequences::iterator> prefills;
+  std::vector<Sequences::iterator> decodes, prefills;
   for (const auto it : admitted()) {
     share(it->second);
-    if (feed_end(it->second) - it->second.computed == 1) {
-      add_rows(it->second, it->first, plan, 1, 1);
-    } else {
-      prefills.push_back(it);
-    }
+    const bool decode = feed_end(it->second) - it->second.computed == 1;
+    (decode ? decodes : prefills).push_back(it);
   }
+  add_decodes(decodes, prefills, plan);
   add_chunks(std::move(prefills), plan);
   if (plan.rows.empty()) {
     flight_.reset();
@@ -127,6 +136,38 @@ void ConductorCore::append(const PlannedLogits& wanted, const LogitsResult& resu
   if (update != nullptr) update->tokens.push_back({index, result.token, result.log_probability, result.alternatives});
 }
 
+/// Of one sequence: the tokens and scores, and the positions that are computed with them.
+void ConductorCore::take_results(Sequences::iterator it, const Flight::Part& part,
+                                 std::span<const PlannedLogits> logits, std::span<const LogitsResult> results) {
+  Sequence& sequence = it->second;
+  // A detached sequence keeps its news until its frontend is back.
+  SequenceUpdate* const update = !logits.empty() && sequence.state != State::detached ? &update_of(it->first) : nullptr;
+  if (update != nullptr) update->cached_tokens = sequence.cached;
+  const std::uint32_t full_before = sequence.computed / kv_page_positions;
+  sequence.computed = part.computed;
+  sequence.waited = 0;
+  const auto drafted =
+      static_cast<std::uint32_t>(std::count_if(logits.begin(), logits.end(), [](auto& one) { return one.draft; }));
+  std::uint32_t accepted = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i].draft) {
+      if (results[i - 1].token != *logits[i].draft || finish_of(sequence)) break;
+      ++accepted;
+    }
+    append(logits[i], results[i], sequence, update);
+  }
+  sequence.computed += accepted;
+  speculation_.drafted += drafted;
+  speculation_.accepted += accepted;
+  if (drafted > 0 || !part.guess) {
+    sequence.drafts.add(drafted, accepted);
+  } else {
+    sequence.drafts.add(1, results.back().token == *part.guess ? 1 : 0);
+  }
+  name_pages(sequence, full_before);
+  finish(it);
+}
+
 void ConductorCore::step_done(std::span<const LogitsResult> results) {
   TESSERA_ENSURE(flight_ && results.size() == flight_->logits.size());
   const std::vector<Flight::Part> parts = flight_->parts;
@@ -134,26 +175,20 @@ void ConductorCore::step_done(std::span<const LogitsResult> results) {
   end_flight();
   std::size_t next = 0;
   for (std::uint32_t index = 0; index < parts.size(); ++index) {
+    const std::size_t first = next;
+    while (next < logits.size() && logits[next].sequence == index) ++next;
     const auto it = sequences_.find(parts[index].key);
-    const bool here = it != sequences_.end() && it->second.serial == parts[index].serial;
-    if (here) {
-      const std::uint32_t full_before = it->second.computed / kv_page_positions;
-      it->second.computed = parts[index].computed;
-      it->second.waited = 0;
-      name_pages(it->second, full_before);
-    }
-    // A detached sequence keeps its news until its frontend is back.
-    const bool wants = next < logits.size() && logits[next].sequence == index;
-    SequenceUpdate* update = here && wants && it->second.state != State::detached ? &update_of(it->first) : nullptr;
-    if (update != nullptr) update->cached_tokens = it->second.cached;
-    for (; next < logits.size() && logits[next].sequence == index; ++next)
-      if (here) append(logits[next], results[next], it->second, update);
-    if (here) finish(it);
+    if (it != sequences_.end() && it->second.serial == parts[index].serial)
+      take_results(it, parts[index], std::span(logits).subspan(first, next - first),
+                   results.subspan(first, next - first));
+    give_back(parts[index]);
   }
 }
 
 void ConductorCore::step_abandoned() {
-  if (flight_) end_flight();
+  if (!flight_) return;
+  for (const Flight::Part& part : flight_->parts) give_back(part);
+  end_flight();
 }
 
 /// Nobody writes the pages any more that left during the step.

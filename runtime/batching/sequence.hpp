@@ -38,6 +38,7 @@ struct SequenceSpec {
   /// Tokens with the largest log-probabilities to report beside each sampled or scored one; at most alternatives_max.
   std::uint32_t alternatives = 0;
   std::string tenant_salt = {};  ///< KV pages are shared only among sequences of the same salt; no token depends on it
+  std::int32_t priority = 0;     ///< lower is earlier; no token depends on it
 };
 
 /// One output token; `index` counts from 0.

@@ -12,12 +12,8 @@ namespace tessera::test {
 
 namespace {
 
-constexpr std::uint32_t vocab_size = 1000;
-
 class Scenario {
  public:
-  Scenario() : model_(vocab_size) {}
-
   std::string run(const std::string& line) {
     trace_.clear();
     try {
@@ -83,6 +79,7 @@ class Scenario {
   bool pages(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "core") {
+      model_ = HashModel(command.number("vocabulary", 1000), command.number("copies") != 0);
       core_.emplace(limits_of(command));
     } else if (verb == "lose-pages") {
       core().invalidate_kv();
@@ -104,7 +101,11 @@ class Scenario {
                 std::to_string(load.detached) + " detached; pages: " + std::to_string(load.pages_used) + " used, " +
                 std::to_string(load.pages_cached) + " cached of " + std::to_string(load.pages) +
                 "; tokens: " + std::to_string(load.prefix.hit) + " hit of " + std::to_string(load.prefix.queried) +
-                (load.preempted == 0 ? "" : "; preempted: " + std::to_string(load.preempted)) + "\n";
+                (load.preempted == 0 ? "" : "; preempted: " + std::to_string(load.preempted)) +
+                (load.speculation.drafted == 0 ? ""
+                                               : "; drafts: " + std::to_string(load.speculation.accepted) +
+                                                     " right of " + std::to_string(load.speculation.drafted)) +
+                "\n";
     } else {
       return false;
     }
@@ -124,7 +125,8 @@ class Scenario {
   static ConductorLimits limits_of(const ScriptCommand& command) {
     ConductorLimits limits;
     limits.context_length = command.number("context", 512);
-    limits.vocab_size = vocab_size;
+    limits.vocab_size = command.number("vocabulary", 1000);
+    limits.drafts_max = command.number("drafts");
     limits.pages = command.number("pages", 16);
     limits.rows_max = command.number("rows", 64);
     limits.running_max = command.number("running", 4);
@@ -135,6 +137,7 @@ class Scenario {
 
   /// prompt=a40b3: forty tokens of text a, then three of text b.
   SequenceSpec spec_of(const ScriptCommand& command) {
+    const std::uint32_t vocab_size = core().limits().vocab_size;
     SequenceSpec spec;
     spec.key = {0, ++last_id_};
     const std::string prompt = command.text("prompt");
@@ -174,12 +177,16 @@ class Scenario {
       if (!first) first = row.position;
       last = row.position;
     }
-    std::size_t logits = 0;
-    for (const PlannedLogits& wanted : plan_->logits) logits += wanted.sequence == sequence ? 1 : 0;
+    std::size_t logits = 0, drafts = 0;
+    for (const PlannedLogits& wanted : plan_->logits) {
+      logits += wanted.sequence == sequence ? 1 : 0;
+      drafts += wanted.sequence == sequence && wanted.draft ? 1 : 0;
+    }
     const PlannedSequence& planned = plan_->sequences[sequence];
     trace_ += "  compute " + names_.at(planned.key) + " " + std::to_string(*first) +
               (first == last ? "" : "-" + std::to_string(*last)) + " in " + text_of(planned.pages) +
-              (logits == 0 ? "" : ", logits " + std::to_string(logits)) + "\n";
+              (logits == 0 ? "" : ", logits " + std::to_string(logits)) +
+              (drafts == 0 ? "" : ", drafts " + std::to_string(drafts)) + "\n";
   }
   void end() {
     core().step_done(model_.compute(*plan_));
@@ -217,7 +224,7 @@ class Scenario {
     }
   }
 
-  HashModel model_;
+  HashModel model_{1000};
   std::optional<ConductorCore> core_;
   std::optional<StepPlan> plan_;
   std::map<SequenceKey, std::string> names_;

@@ -68,10 +68,12 @@ std::vector<std::uint64_t> HashShard::compute(const HashGeometry& geometry, cons
   return sums;
 }
 
-LogitsResult sample(const HashGeometry& geometry, std::uint64_t sum, const PlannedLogits& wanted) {
+LogitsResult sample(const HashGeometry& geometry, std::uint64_t sum, TokenId last, const PlannedLogits& wanted) {
   const std::uint64_t draw = mix(sum, wanted.position);
   if (wanted.scores) return {0, static_cast<float>(mix(draw, static_cast<std::uint64_t>(wanted.scored_token)) >> 44)};
-  return {static_cast<TokenId>(draw % geometry.shape.vocab_size), static_cast<float>(draw >> 44)};
+  const bool copies = (draw >> 32) % 8 != 0;
+  const std::uint64_t token = copies ? mix(7, static_cast<std::uint64_t>(last)) % 16 : draw % geometry.shape.vocab_size;
+  return {static_cast<TokenId>(token), static_cast<float>(draw >> 44)};
 }
 
 HashReference reference(const HashGeometry& geometry, const SequenceSpec& spec) {
@@ -85,7 +87,7 @@ HashReference reference(const HashGeometry& geometry, const SequenceSpec& spec) 
   const auto feed = [&](TokenId token, std::uint32_t position, const PlannedLogits& wanted) {
     plan.rows = {{token, position, 0, true}};
     plan.logits = {wanted};
-    return sample(geometry, shard.compute(geometry, plan)[0], wanted);
+    return sample(geometry, shard.compute(geometry, plan)[0], token, wanted);
   };
   LogitsResult next;
   for (std::uint32_t i = 0; i < spec.prompt.size(); ++i) {

@@ -45,8 +45,9 @@ class HashShard {
   std::map<KvPlace, KvCells> kv_;
 };
 
-/// Of the sum over all shards.
-LogitsResult sample(const HashGeometry& geometry, std::uint64_t sum, const PlannedLogits& wanted);
+/// Of the sum over all shards. Most tokens follow from the one before alone, `last`, so that texts repeat themselves
+/// and drafts are right.
+LogitsResult sample(const HashGeometry& geometry, std::uint64_t sum, TokenId last, const PlannedLogits& wanted);
 
 struct HashReference {
   std::vector<TokenId> tokens;

@@ -89,8 +89,10 @@ void SimNode::step_complete(ReplicaId replica) {
     return broken(replica, conductor.epoch, current.error().message);
   cluster_.oracle.computes(info_.incarnation, replica, conductor.epoch);
   std::vector<LogitsResult> results;
-  for (std::size_t i = 0; i < conductor.sums.size(); ++i)
-    results.push_back(sample(cluster_.geometry, conductor.sums[i], conductor.plan->logits[i]));
+  for (std::size_t i = 0; i < conductor.sums.size(); ++i) {
+    const PlannedLogits& wanted = conductor.plan->logits[i];
+    results.push_back(sample(cluster_.geometry, conductor.sums[i], conductor.plan->rows[wanted.row].token, wanted));
+  }
   conductor.plan.reset();
   release_leases(replica, conductor);
   conductor.core.step_done(results);

@@ -91,6 +91,7 @@ SimNode::Conductor& SimNode::new_conductor(ReplicaId replica, const Shard& shard
   limits.rows_max = 24;
   limits.logits_rows_max = 12;
   limits.running_max = 6;
+  limits.drafts_max = 5;
   const bool stays = slot.conductor && slot.conductor->incarnation == incarnation;
   if (slot.conductor) release_leases(replica, *slot.conductor);
   std::map<StreamId, Sink> sinks;

@@ -43,6 +43,8 @@ struct NodeStatus {
   /// Of streams that it admitted since it started: tokens which need not be computed where all prefixes are known, and
   /// those that were not.
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
+  /// Tokens that its conductors guessed and computed since it started, and those of them that were right.
+  std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;
   bool operator==(const NodeStatus&) const = default;
 };
 
@@ -87,6 +89,14 @@ struct StepMetrics {
   bool operator==(const StepMetrics&) const = default;
 };
 
+/// Whether guessed tokens are computed ahead. No stream has other tokens for it.
+enum class Speculation {
+  automatic,  ///< where it is measured to be faster
+  off,
+};
+/// "auto" or "off".
+const char* to_string(Speculation speculation);
+
 struct DeploymentStatus {
   std::string name;
   std::string model;  ///< the checkpoint's own name
@@ -95,6 +105,7 @@ struct DeploymentStatus {
   std::uint32_t context_length = 0;       ///< positions of one stream
   std::uint32_t workers = 0, stages = 0;  ///< as asked; 0: the cluster decides
   std::uint32_t kv_positions = 0;         ///< as asked; 0: the default
+  Speculation speculation = Speculation::automatic;
   DeploymentState state = DeploymentState::waiting;
   bool serves = false;  ///< streams make progress now, also while a change is being prepared
   std::string message;  ///< why it waits, or what was changed last
@@ -121,6 +132,7 @@ struct DeployRequest {
   std::uint32_t stages = 0;          ///< pipeline stages; 0: as few as memory allows
   std::uint32_t kv_positions = 0;    ///< of all streams together; 0: eight contexts, at most 16,384
   std::string idempotency_key = {};  ///< same key, same answer; empty: drawn per call, so that a retry is safe
+  Speculation speculation = Speculation::automatic;
 };
 
 enum class JobKind { generate, perplexity, verify };

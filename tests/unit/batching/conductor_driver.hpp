@@ -25,7 +25,8 @@ struct Received {
 
 class ConductorDriver {
  public:
-  explicit ConductorDriver(const ConductorLimits& limits) : core(limits), model(limits.vocab_size) {}
+  explicit ConductorDriver(const ConductorLimits& limits, bool copies = false)
+      : core(limits), model(limits.vocab_size, copies) {}
 
   /// Plans a step, checks it; false when there is nothing to do.
   bool begin() {

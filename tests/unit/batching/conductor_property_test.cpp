@@ -14,10 +14,13 @@ namespace {
 
 class RandomLife {
  public:
-  explicit RandomLife(std::uint64_t seed) : random_(seed), limits_(draw_limits()), driver_(limits_) {
+  /// `speculates`: with drafts, over a model that repeats itself, and steps whose cost is drawn.
+  RandomLife(std::uint64_t seed, bool speculates)
+      : random_(seed), limits_(draw_limits(speculates)), driver_(limits_, speculates) {
     for (std::uint32_t i = 0; i < limits_.context_length; ++i) common_.push_back(static_cast<TokenId>(below(20)));
   }
   std::uint64_t preempted() const { return driver_.core.load().preempted; }
+  SpeculationCounts speculation() const { return speculation_; }
   std::uint64_t tokens_hit() const { return driver_.core.load().prefix.hit; }
   std::uint32_t longest_stall() const { return driver_.longest_stall; }
 
@@ -26,6 +29,7 @@ class RandomLife {
     for (const SequenceKey key : driver_.core.detached()) come_back(key);
     if (driver_.plan) driver_.finish();
     driver_.run();
+    count_drafts();
     for (const auto& [key, spec] : specs_) driver_.require_complete(spec);
     BOOST_REQUIRE(driver_.core.keys().empty());
     BOOST_REQUIRE_EQUAL(driver_.core.load().pages_used, 0u);
@@ -42,7 +46,7 @@ class RandomLife {
  private:
   std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>(random_() % bound); }
 
-  ConductorLimits draw_limits() {
+  ConductorLimits draw_limits(bool speculates) {
     ConductorLimits limits;
     limits.context_length = 32 + below(100);
     limits.vocab_size = 20;
@@ -51,6 +55,7 @@ class RandomLife {
     limits.logits_rows_max = limits.running_max + below(4);
     limits.rows_max = limits.running_max + below(20);
     limits.waiting_max = 30;
+    if (speculates) limits.drafts_max = 1 + below(10);
     return limits;
   }
 
@@ -64,6 +69,7 @@ class RandomLife {
       std::copy(common_.begin(), common_.begin() + shared, spec.prompt.begin());
     }
     if (below(8) == 0) spec.tenant_salt = "another";
+    spec.priority = static_cast<std::int32_t>(below(4)) - 1;
     spec.tokens_max = below(below(2) == 0 ? 120 : 30);
     spec.score_prompt = below(4) == 0;
     spec.alternatives = below(4);
@@ -93,6 +99,9 @@ class RandomLife {
       driver_.core.step_abandoned();
       driver_.plan.reset();
     } else if (driver_.plan) {
+      // What is worth it changes all the time.
+      const auto rows = static_cast<std::uint32_t>(driver_.plan->rows.size());
+      if (limits_.drafts_max > 0) driver_.core.learn_cost(rows, 1 + 0.05 * rows * below(4));
       driver_.finish();
     } else {
       driver_.begin();
@@ -121,10 +130,15 @@ class RandomLife {
     const bool kv_valid = below(2) == 0, attached = below(2) == 0;
     std::vector<SequenceState> states = driver_.core.export_sequences();
     const std::vector<SequenceKey> away = driver_.core.detached();
+    count_drafts();
     driver_.core = ConductorCore(limits_);
     driver_.watch_anew();
     if (!kv_valid) driver_.model.forget();
     BOOST_REQUIRE(driver_.core.import_sequences(std::move(states), kv_valid, attached));
+  }
+  void count_drafts() {
+    speculation_.drafted += driver_.core.load().speculation.drafted;
+    speculation_.accepted += driver_.core.load().speculation.accepted;
   }
   SequenceKey any() {
     auto it = specs_.begin();
@@ -136,6 +150,7 @@ class RandomLife {
   ConductorLimits limits_;
   std::vector<TokenId> common_;  ///< what many prompts begin with
   ConductorDriver driver_;
+  SpeculationCounts speculation_;
   std::uint64_t next_id_ = 1;
   std::map<SequenceKey, SequenceSpec> specs_;
 };
@@ -149,7 +164,7 @@ BOOST_AUTO_TEST_CASE(random_lives_keep_every_promise) {
   std::uint32_t longest_stall = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     BOOST_TEST_CONTEXT("seed " << seed) {
-      RandomLife life(seed);
+      RandomLife life(seed, false);
       life.live();
       hit += life.tokens_hit();
       preempted += life.preempted();
@@ -160,6 +175,26 @@ BOOST_AUTO_TEST_CASE(random_lives_keep_every_promise) {
   BOOST_CHECK_GT(hit, 1000u);
   BOOST_CHECK_GT(preempted, 50u);
   BOOST_CHECK_GT(longest_stall, 0u);
+}
+
+/// The reference has no drafts: with and without them every stream is the same.
+BOOST_AUTO_TEST_CASE(random_lives_with_drafts_keep_every_promise) {
+  std::uint64_t hit = 0, preempted = 0, drafted = 0, accepted = 0;
+  for (std::uint64_t seed = 1001; seed <= 1300; ++seed) {
+    BOOST_TEST_CONTEXT("seed " << seed) {
+      RandomLife life(seed, true);
+      life.live();
+      hit += life.tokens_hit();
+      preempted += life.preempted();
+      drafted += life.speculation().drafted;
+      accepted += life.speculation().accepted;
+    }
+  }
+  BOOST_CHECK_GT(hit, 1000u);
+  BOOST_CHECK_GT(preempted, 50u);
+  BOOST_TEST_MESSAGE(drafted << " drafted, " << accepted << " accepted");
+  BOOST_CHECK_GT(accepted, 1000u);
+  BOOST_CHECK_GT(drafted - accepted, 1000u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

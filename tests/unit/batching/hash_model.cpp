@@ -11,8 +11,12 @@ std::uint64_t HashModel::mix(std::uint64_t a, std::uint64_t b) {
   return x ^ (x >> 31);
 }
 
-LogitsResult HashModel::sample(std::uint64_t hidden, std::uint64_t seed, std::uint32_t count) const {
+LogitsResult HashModel::sample(std::uint64_t hidden, TokenId last, std::uint64_t seed, std::uint32_t count) const {
   const std::uint64_t draw = mix(hidden, seed);
+  if (copies_ && (draw >> 32) % 8 != 0) {
+    const auto next = static_cast<TokenId>(mix(0, static_cast<std::uint64_t>(last)) % vocab_size_);
+    return {next, static_cast<float>(draw >> 44), alternatives(hidden, count)};
+  }
   return {static_cast<TokenId>(draw % vocab_size_), static_cast<float>(draw >> 44), alternatives(hidden, count)};
 }
 
@@ -62,7 +66,7 @@ std::vector<LogitsResult> HashModel::compute(const StepPlan& plan) {
     const std::uint64_t state = hidden[wanted.row];
     results.push_back(wanted.scores
                           ? LogitsResult{0, score(state, wanted.scored_token), alternatives(state, wanted.alternatives)}
-                          : sample(state, wanted.position, wanted.alternatives));
+                          : sample(state, plan.rows[wanted.row].token, wanted.position, wanted.alternatives));
   }
   return results;
 }
@@ -78,6 +82,7 @@ HashModel::Reference HashModel::reference(const SequenceSpec& spec, std::uint32_
     return kv.back();
   };
   std::uint64_t hidden = 0;
+  TokenId last = spec.prompt.back();
   for (std::size_t i = 0; i < spec.prompt.size(); ++i) {
     hidden = feed(spec.prompt[i]);
     if (!spec.score_prompt || i + 1 == spec.prompt.size()) continue;
@@ -87,7 +92,7 @@ HashModel::Reference HashModel::reference(const SequenceSpec& spec, std::uint32_
   // The loop of generate() in runtime/model/generation.cpp.
   for (auto position = static_cast<std::uint32_t>(spec.prompt.size()); reference.tokens.size() < spec.tokens_max;
        ++position) {
-    reference.tokens.push_back(sample(hidden, position, spec.alternatives));
+    reference.tokens.push_back(sample(hidden, last, position, spec.alternatives));
     const TokenId token = reference.tokens.back().token;
     if (std::find(spec.end_tokens.begin(), spec.end_tokens.end(), token) != spec.end_tokens.end()) {
       reference.finished = FinishReason::end_token;
@@ -96,6 +101,7 @@ HashModel::Reference HashModel::reference(const SequenceSpec& spec, std::uint32_
     if (position >= context_length) break;
     if (reference.tokens.size() == spec.tokens_max) break;
     hidden = feed(token);
+    last = token;
   }
   return reference;
 }

@@ -12,7 +12,8 @@ namespace tessera {
 
 class HashModel {
  public:
-  explicit HashModel(std::uint32_t vocab_size) : vocab_size_(vocab_size) {}
+  /// `copies`: of eight tokens seven follow from the one before alone, so that its text repeats itself.
+  explicit HashModel(std::uint32_t vocab_size, bool copies = false) : vocab_size_(vocab_size), copies_(copies) {}
 
   /// What the step's shards and sampler answer. Writes the pages.
   std::vector<LogitsResult> compute(const StepPlan& plan);
@@ -33,11 +34,13 @@ class HashModel {
  private:
   static std::uint64_t mix(std::uint64_t a, std::uint64_t b);
   static std::uint64_t slot(const std::vector<PageId>& pages, std::uint32_t position);
-  LogitsResult sample(std::uint64_t hidden, std::uint64_t seed, std::uint32_t count) const;
+  /// `last`: the token before the one that is sampled.
+  LogitsResult sample(std::uint64_t hidden, TokenId last, std::uint64_t seed, std::uint32_t count) const;
   static float score(std::uint64_t hidden, TokenId token);
   TokenAlternatives alternatives(std::uint64_t hidden, std::uint32_t count) const;
 
   std::uint32_t vocab_size_;
+  bool copies_;
   std::map<std::uint64_t, std::uint64_t> kv_;  ///< by page * kv_page_positions + offset
 };
 

@@ -44,6 +44,7 @@ TransferSequence some_sequence() {
   sequence.request.score_prompt = true;
   sequence.request.alternatives = 20;
   sequence.request.tenant = "ours";
+  sequence.request.priority = -1000;
   sequence.generated = {4, 5, 6};
   sequence.pages = {{11}};
   sequence.computed = 5;
@@ -95,7 +96,7 @@ BOOST_AUTO_TEST_CASE(a_transfer_arrives_as_it_was_sent) {
   const StreamRequest &a = sent.request, &b = one.request;
   BOOST_TEST((a.id == b.id && a.deployment == b.deployment && a.prompt == b.prompt && a.delivered == b.delivered));
   BOOST_TEST((a.tokens_max == b.tokens_max && a.end_tokens == b.end_tokens && a.score_prompt == b.score_prompt));
-  BOOST_TEST((a.alternatives == b.alternatives && a.tenant == b.tenant));
+  BOOST_TEST((a.alternatives == b.alternatives && a.tenant == b.tenant && a.priority == b.priority));
   const SamplingParameters &p = a.sampling, &q = b.sampling;
   BOOST_TEST((p.temperature == q.temperature && p.top_k == q.top_k && p.top_p == q.top_p && p.min_p == q.min_p));
   BOOST_TEST((p.repeat_penalty == q.repeat_penalty && p.presence_penalty == q.presence_penalty));

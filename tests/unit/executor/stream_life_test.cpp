@@ -134,6 +134,40 @@ BOOST_AUTO_TEST_CASE(a_stream_that_waits_too_long_to_be_admitted_fails_and_says_
   BOOST_TEST(same(cluster.frontends().record(runs.id), undisturbed(small.checkpoint, runs)));
 }
 
+BOOST_AUTO_TEST_CASE(streams_whose_time_is_over_fail_and_free_their_pages_while_others_go_on) {
+  Small small;
+  TestCluster& cluster = small.cluster;
+  cluster.kv_pages = 8;
+  const EpochPlan plan = cluster.plan({{{1}}});
+  BOOST_REQUIRE(cluster.start(plan));
+  StreamRequest runs = make_request(1, 20, 200, 1100), waits = make_request(2, 220, 20, 1100);
+  runs.timeout = std::chrono::milliseconds(1);
+  waits.timeout = std::chrono::milliseconds(80);
+  const StreamRequest other = make_request(3, 20, 200, 1100);
+  BOOST_REQUIRE(cluster.submit(plan, runs));
+  BOOST_REQUIRE(cluster.frontends().wait({runs.id}, has_ended));
+  const StreamRecord cut = cluster.frontends().record(runs.id);
+  BOOST_REQUIRE(cut.failed);
+  BOOST_TEST((cut.failed->code == ErrorCode::timed_out));
+  BOOST_TEST(cluster.root(plan).executor->load().pages_used == 0u);
+
+  BOOST_REQUIRE(cluster.submit(plan, other));
+  BOOST_REQUIRE(cluster.frontends().wait({other.id}, some_tokens));
+  // It keeps its pages while its frontend is away, so that nobody else is admitted.
+  cluster.root(plan).executor->detach(other.id);
+  BOOST_REQUIRE(cluster.submit(plan, waits));
+  BOOST_REQUIRE(cluster.frontends().wait({waits.id}, has_ended));
+  const StreamRecord late = cluster.frontends().record(waits.id);
+  BOOST_REQUIRE(late.failed);
+  BOOST_TEST((late.failed->code == ErrorCode::timed_out));
+  BOOST_TEST(late.failed->message.find("after 0 tokens") != std::string::npos, late.failed->message);
+  BOOST_TEST(cluster.root(plan).executor->load().streams_waiting == 0u);
+  BOOST_REQUIRE(cluster.resume(plan, {other}));
+  BOOST_REQUIRE(cluster.frontends().wait({other.id}, has_ended));
+  BOOST_TEST(same(cluster.frontends().record(other.id), undisturbed(small.checkpoint, other)));
+  BOOST_TEST(cluster.root(plan).executor->load().pages_used == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_stream_to_which_nothing_happens_gets_signs_of_life, Small) {
   const EpochPlan plan = cluster.plan({{{1}, {2}}});
   BOOST_REQUIRE(cluster.start(plan));

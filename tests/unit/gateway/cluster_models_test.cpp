@@ -30,6 +30,8 @@ struct ClusterFixture : FakeCluster {
       node.load.kv_bytes = 6;
       node.load.replicas = {{{7}, 2, 3, 4, 5, 6, 5, 1, {}}, {{8}, 2, 3, 4, 5, 6, 5, 1, {}}};
       coordinator.cluster.deployments.back().replica.replica = {7};
+      node.load.draft_tokens = 9;
+      node.load.draft_tokens_accepted = 8;
       coordinator.cluster.nodes.push_back(node);
     }
     auto connected = ClusterModels::connect(options(Role::gateway));
@@ -154,6 +156,8 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_TEST(load->conductors[0].node == "a");
   BOOST_TEST(load->conductors[0].model == "story");
   BOOST_TEST(load->conductors[0].load.prefix_tokens_hit == 5u);
+  BOOST_TEST(load->nodes[0].draft_tokens == 9u);
+  BOOST_TEST(load->nodes[0].draft_tokens_accepted == 8u);
   BOOST_TEST(load->models.size() == 1u);
 }
 

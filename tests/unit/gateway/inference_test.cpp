@@ -86,6 +86,18 @@ BOOST_AUTO_TEST_CASE(shapes_and_data_that_do_not_fit_are_refused) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(priority_1_is_the_earliest_and_0_is_50_and_a_timeout_is_in_microseconds) {
+  const auto scheduled = [](const std::string& parameters) {
+    return parsed(infer_body("[1]", R"(["x"])", R"(, "parameters": {)" + parameters + "}")).rows.front().parameters;
+  };
+  BOOST_TEST(scheduled(R"("priority": 1)").priority == -49);
+  BOOST_TEST(scheduled(R"("priority": 100)").priority == 50);
+  BOOST_TEST(scheduled(R"("priority": 0)").priority == 0);
+  BOOST_TEST(scheduled(R"("max_tokens": 1)").priority == 0);
+  BOOST_TEST((scheduled(R"("timeout": 1500)").timeout == std::chrono::milliseconds(2)));
+  BOOST_TEST(scheduled(R"("timeout": 0)").timeout.count() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(other_tensors_types_and_parameters_are_refused) {
   BOOST_TEST(refused("{}").find("'inputs'") != std::string::npos);
   BOOST_TEST(refused(R"({"inputs": []})").find("'inputs'") != std::string::npos);

@@ -76,7 +76,8 @@ BOOST_AUTO_TEST_CASE(every_option_of_sampling_arrives) {
       completion(R"("prompt": "x", "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "presence_penalty": -1,
         "frequency_penalty": 1.5, "repetition_penalty": 1.1, "logit_bias": {"5": -100, "7": 2.5}, "seed": -3, "n": 4,
         "max_tokens": 9, "stop": ["a", "b"], "stream": true, "stream_options": {"include_usage": true},
-        "ignore_eos": true, "return_token_ids": true, "user": "u", "best_of": 4, "suffix": null)")
+        "ignore_eos": true, "return_token_ids": true, "user": "u", "best_of": 4, "suffix": null,
+        "priority": -3, "timeout": 1.5)")
           .generation;
   BOOST_TEST(fields.sampling.temperature == 0.5f);
   BOOST_TEST(fields.sampling.top_p == 0.9f);
@@ -97,6 +98,16 @@ BOOST_AUTO_TEST_CASE(every_option_of_sampling_arrives) {
   BOOST_TEST(fields.include_usage);
   BOOST_TEST(fields.ignore_eos);
   BOOST_TEST(fields.return_token_ids);
+  BOOST_TEST(fields.priority == -3);
+  BOOST_TEST((fields.timeout == std::chrono::milliseconds(1500)));
+}
+
+BOOST_AUTO_TEST_CASE(without_a_word_there_is_no_priority_and_no_timeout) {
+  const GenerationFields fields = completion(R"("prompt": "x")").generation;
+  BOOST_TEST(fields.priority == 0);
+  BOOST_TEST(fields.timeout.count() == 0);
+  // The shortest that can be told from none.
+  BOOST_TEST(completion(R"("prompt": "x", "timeout": 0.001)").generation.timeout.count() == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_share_of_nothing_keeps_the_best_token_alone) {

@@ -258,6 +258,8 @@ BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
                                  "tessera_step_rows_count{model=\"story\",node=\"w1\"} 3\n",
                                  "tessera_step_rows_sum{model=\"story\",node=\"w1\"} 604\n",
                                  "tessera_request_generated_tokens_sum{model=\"story\"} 15\n",
+                                 "tessera_speculation_draft_tokens_total{node=\"w1\"} 50\n",
+                                 "tessera_speculation_accepted_tokens_total{node=\"w1\"} 40\n",
                                  "tessera_cluster_reachable 1\n"}) {
     BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
   }

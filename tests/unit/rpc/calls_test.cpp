@@ -24,7 +24,7 @@ BOOST_AUTO_TEST_CASE(a_role_that_a_method_does_not_let_in_is_denied_and_the_hand
   BOOST_TEST(denied(ask<void>([&](auto reply) { user.copy_damaged({1}, {1}, "", long_deadline, std::move(reply)); })));
   BOOST_TEST(denied(ask<void>([&](auto reply) { user.report_metrics({}, long_deadline, std::move(reply)); })));
   BOOST_TEST(denied(ask<DeploymentStatus>([&](auto reply) {
-    user.deploy({"s", "u", 0, 0, 0, ""}, long_deadline, nullptr, std::move(reply));
+    user.deploy({"s", "u", 0, 0, 0, {}, ""}, long_deadline, nullptr, std::move(reply));
   })));
   BOOST_TEST(denied(ask<void>([&](auto reply) { user.undeploy("s", long_deadline, std::move(reply)); })));
   BOOST_TEST(denied(ask<void>([&](auto reply) { user.drain("w", long_deadline, std::move(reply)); })));

@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
 
   ReplicaLoad conducted{{4}, 5, 6, 7, 8, 9, 10, 11, {}};
   for (const std::uint32_t rows : {1u, 30u, 5000u}) conducted.step_rows.add(rows);
-  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8, 12, {conducted}};
+  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8, 12, {conducted}, 6, 5};
   BOOST_TEST(succeeded(ask<void>([&](auto reply) { client.heartbeat(load, long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "heartbeat");
   BOOST_TEST(coordinator.last_load.cpu_share == 0.5);
@@ -49,6 +49,8 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST((told.replica == ReplicaId{4} && told.streams_running == 5 && told.streams_waiting == 6));
   BOOST_TEST((told.kv_pages_used == 7 && told.kv_pages == 8 && told.prefix_tokens_queried == 9));
   BOOST_TEST((told.prefix_tokens_hit == 10 && told.preempted == 11 && told.step_rows == conducted.step_rows));
+  BOOST_TEST(coordinator.last_load.draft_tokens == 6u);
+  BOOST_TEST(coordinator.last_load.draft_tokens_accepted == 5u);
 
   BOOST_TEST(succeeded(
       ask<void>([&](auto reply) { client.epoch_activated({1}, {2}, {3}, long_deadline, std::move(reply)); })));
@@ -152,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
   node.load.shards = 3;
   node.planned_bytes = 12345;
   status.nodes = {node, node};
-  DeploymentStatus deployment{{"stories", "/m.h5", 3, 2, 4096, "key"}, some_facts(), {}};
+  DeploymentStatus deployment{{"stories", "/m.h5", 3, 2, 4096, {}, "key"}, some_facts(), {}};
   deployment.replica.replica = {3};
   deployment.replica.state = ReplicaState::switching;
   deployment.replica.serves = true;
@@ -190,11 +192,12 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
 BOOST_AUTO_TEST_CASE(an_operator_operates) {
   const CoordinatorClient client = connect(Role::operator_, "local");
   const auto deployed = ask<DeploymentStatus>([&](auto reply) {
-    client.deploy({"s", "/m.h5", 1, 2, 3, "k"}, long_deadline, nullptr, std::move(reply));
+    client.deploy({"s", "/m.h5", 1, 2, 3, Speculation::off, "k"}, long_deadline, nullptr, std::move(reply));
   });
   BOOST_REQUIRE(succeeded(deployed));
   BOOST_TEST(deployed->spec.idempotency_key == "k");
   BOOST_TEST(deployed->spec.kv_positions == 3u);
+  BOOST_TEST((deployed->spec.speculation == Speculation::off));
   BOOST_TEST(succeeded(ask<void>([&](auto reply) { client.undeploy("s", long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "undeploy s");
   const auto drained = ask<void>([&](auto reply) { client.drain("w7", long_deadline, std::move(reply)); });
@@ -259,7 +262,7 @@ BOOST_AUTO_TEST_CASE(progress_reaches_the_client_before_the_answer) {
   Inbox<std::string> messages;
   Answer<DeploymentStatus> answer;
   client.deploy(
-      {"s", "/m.h5", 0, 0, 0, ""}, long_deadline,
+      {"s", "/m.h5", 0, 0, 0, {}, ""}, long_deadline,
       [&](const DeploymentStatus& status) { messages.put(status.replica.message); }, answer.reply());
   auto [progress, reply] = open.take();
   DeploymentStatus status{{}, some_facts(), {}};

@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_SUITE(encoding)
 
 BOOST_AUTO_TEST_CASE(every_stored_record_comes_back_as_it_was) {
   check_round_trip(NodeRecord{{5}, some_node(), true});
-  check_round_trip(DeploymentRecord{{"stories", "/m.h5", 3, 2, 4096, "key"}, some_facts(), {9}});
+  check_round_trip(DeploymentRecord{{"stories", "/m.h5", 3, 2, 4096, {}, "key"}, some_facts(), {9}});
   check_round_trip(some_replica());
   check_round_trip(ReplicaRecord{});
   check_round_trip(some_job());
@@ -81,6 +81,7 @@ BOOST_AUTO_TEST_CASE(a_plan_keeps_every_field) {
   BOOST_TEST((decoded->previous_kv[0].kv_heads == SliceRange{0, 2}));
   BOOST_TEST((decoded->lease_nodes == plan.lease_nodes));
   BOOST_TEST((decoded->check_first && plan.check_first));
+  BOOST_TEST((decoded->speculation == Speculation::off && plan.speculation == Speculation::off));
 }
 
 BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {

@@ -262,6 +262,7 @@ EpochPlan some_plan() {
   plan.previous_kv = {{{3}, {0, 6}, {0, 2}}};
   plan.lease_nodes = {{1}, {3}};
   plan.check_first = true;
+  plan.speculation = Speculation::off;
   return plan;
 }
 

@@ -21,6 +21,8 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.score_prompt = true;
   request.alternatives = 2;
   request.tenant = "ours";
+  request.priority = -7;
+  request.timeout = std::chrono::milliseconds(1500);
   return request;
 }
 
@@ -66,6 +68,8 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.score_prompt);
   BOOST_TEST(request.alternatives == 2u);
   BOOST_TEST(request.tenant == "ours");
+  BOOST_TEST(request.priority == -7);
+  BOOST_TEST((request.timeout == std::chrono::milliseconds(1500)));
   BOOST_TEST(request.sampling.temperature == 0.5f);
   BOOST_TEST(request.sampling.top_k == 40u);
   BOOST_TEST(request.sampling.top_p == 0.9f);
