@@ -75,8 +75,17 @@ void ConductorCore::extend() {
   }
 }
 
-/// Admits the sequence with the pages that are known already; false when what it needs at first does not fit.
+/// Admits the sequence with the pages that are known already; false when what it needs at first does not fit. One that
+/// kept its pages while its frontend was away may need another since; where there is none, it gives them back.
 bool ConductorCore::reserve(Sequence& sequence) {
+  if (sequence.reserved > 0) {
+    const std::uint32_t needed = std::max(sequence.reserved, pages_for(feed_end(sequence)));
+    if (promised() + needed - sequence.reserved <= pages_.available()) {
+      sequence.reserved = needed;
+      return true;
+    }
+    preempt(sequence);
+  }
   const std::uint32_t shareable = shareable_pages(sequence);
   std::uint32_t known = 0, idle = 0;
   for (; known < shareable; ++known) {

@@ -33,7 +33,7 @@ ConductorCore::Sequence* ConductorCore::next_to_admit() {
     if (by_priority == nullptr || rank(sequence) < rank(*by_priority)) by_priority = &sequence;
   }
   Sequence* const next = passed_ < limits_.passed_max ? by_priority : by_turn;
-  if (next != nullptr && next->reserved == 0 && !reserve(*next)) return nullptr;
+  if (next != nullptr && !reserve(*next)) return nullptr;
   passed_ = next == by_turn ? 0 : passed_ + 1;
   return next;
 }

@@ -44,6 +44,33 @@ std::set<std::uint64_t> step_ids(ConductorDriver& driver) {
 
 BOOST_AUTO_TEST_SUITE(conductor_preemption)
 
+BOOST_AUTO_TEST_CASE(a_token_that_came_while_its_frontend_was_away_may_need_a_page_more) {
+  for (const std::uint32_t pages : {4u, 2u}) {
+    ConductorLimits limits = limits_of(pages);
+    limits.running_max = 1;
+    ConductorDriver driver(limits);
+    const SequenceSpec first = spec_of(1, page - 1, 20), second = spec_of(2, 3, 8);
+    driver.submit(first);
+    driver.step();
+    // It comes from another conductor with the pages that it has, and no more.
+    std::vector<SequenceState> states = driver.core.export_sequences();
+    driver.core = ConductorCore(limits);
+    BOOST_REQUIRE(driver.core.import_sequences(std::move(states), true, true));
+    driver.watch_anew();
+    BOOST_REQUIRE(driver.begin());
+    driver.core.detach(first.key);
+    driver.finish();
+    driver.submit(second);
+    driver.step();
+    SequenceSpec again = first;
+    for (const LogitsResult& token : driver.received[first.key].tokens) again.delivered.push_back(token.token);
+    driver.submit(again);  // waits: the other one runs
+    driver.run();
+    driver.require_complete(first);
+    driver.require_complete(second);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(more_run_than_their_worst_cases_allow_and_all_are_right) {
   ConductorDriver driver(limits_of(10));
   std::vector<SequenceSpec> specs;
