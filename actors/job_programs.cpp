@@ -15,6 +15,7 @@
 #include "cluster/control/job_texts.hpp"
 #include "cluster/rpc/rpc_limits.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/model/embedding.hpp"
 
 namespace tessera {
 
@@ -85,8 +86,14 @@ Result<ModelFacts> read_model_facts(const DeploySpec& spec, const std::string& s
   TESSERA_TRY(const auto source, open_source(uri));
   TESSERA_TRY(const auto checkpoint, Checkpoint::open(source));
   const Manifest& manifest = checkpoint->manifest();
-  return ModelFacts{manifest.shape, manifest.geometry, manifest.types(),
-                    manifest.name,  source->uri(),     checkpoint->content_id()};
+  const EmbeddingOptions vectors = embedding_options(manifest);
+  return ModelFacts{manifest.shape,
+                    manifest.geometry,
+                    manifest.types(),
+                    manifest.name,
+                    source->uri(),
+                    checkpoint->content_id(),
+                    {vectors.pooling, vectors.normalised, vectors.tokens_max}};
 }
 
 }  // namespace tessera

@@ -37,6 +37,7 @@ LiveStream::LiveStream(Timers& timers, CoordinatorLink& link, ConductorPool& poo
       text_(std::move(settings.stop)),
       previous_(frontend_.request().prompt.back()),
       scores_(std::move(settings.scores)),
+      vector_(std::move(settings.vector)),
       registered_(std::move(settings.job)),
       job_spec_(std::move(settings.job_spec)),
       queue_(std::move(queue)),
@@ -244,7 +245,10 @@ void LiveStream::on(const StreamOutput::DeliverScore& output) {
   if (scores_) scores_->push_back(output.score);
 }
 
-void LiveStream::on(const StreamOutput::Finished& output) { end(ending_.value_or(to_public(output.reason)), {}); }
+void LiveStream::on(const StreamOutput::Finished& output) {
+  if (vector_) *vector_ = output.vector;
+  end(ending_.value_or(to_public(output.reason)), {});
+}
 
 void LiveStream::on(const StreamOutput::Failed& output) {
   if (abort_) return end({}, abort_);

@@ -29,6 +29,8 @@ struct LiveStreamSettings {
   std::shared_ptr<const Tokenizer> tokenizer;  ///< none: ids stand for text
   /// Where prompt scores go (request.score_prompt), in order; read it once the queue is drained.
   std::shared_ptr<std::vector<PromptScore>> scores;
+  /// Where the vector goes (request.vector); read it once the queue is drained.
+  std::shared_ptr<std::vector<float>> vector;
   /// The job that stands for the stream: registered already, or to be registered; neither: it is not listed.
   std::optional<JobRecord> job;
   std::optional<JobSpec> job_spec;
@@ -73,6 +75,7 @@ class LiveStream : public std::enable_shared_from_this<LiveStream> {
   TextStream text_;
   TokenId previous_;
   const std::shared_ptr<std::vector<PromptScore>> scores_;
+  const std::shared_ptr<std::vector<float>> vector_;
   const std::optional<JobRecord> registered_;
   const std::optional<JobSpec> job_spec_;
   const std::shared_ptr<EventQueue> queue_;

@@ -23,8 +23,12 @@ constexpr std::size_t texts_max = 64;
 class ClusterStream final : public TokenStream {
  public:
   ClusterStream(std::weak_ptr<frontend::ClientCore> core, StreamId id, std::shared_ptr<frontend::EventQueue> queue,
-                std::shared_ptr<std::vector<PromptScore>> scores)
-      : core_(std::move(core)), id_(id), queue_(std::move(queue)), scores_(std::move(scores)) {}
+                std::shared_ptr<std::vector<PromptScore>> scores, std::shared_ptr<std::vector<float>> vector)
+      : core_(std::move(core)),
+        id_(id),
+        queue_(std::move(queue)),
+        scores_(std::move(scores)),
+        vector_(std::move(vector)) {}
   ~ClusterStream() override {
     if (done()) return;
     if (const auto core = core_.lock()) core->cancel_stream(id_);
@@ -36,12 +40,14 @@ class ClusterStream final : public TokenStream {
   std::vector<PromptScore> scores() const override { return *scores_; }
   std::uint32_t cached_tokens() const override { return queue_->summary().cached_tokens; }
   std::optional<client::StreamPhases> phases() const override { return queue_->phases(); }
+  std::vector<float> vector() const override { return *vector_; }
 
  private:
   const std::weak_ptr<frontend::ClientCore> core_;
   const StreamId id_;
   const std::shared_ptr<frontend::EventQueue> queue_;
   const std::shared_ptr<std::vector<PromptScore>> scores_;
+  const std::shared_ptr<std::vector<float>> vector_;
 };
 
 }  // namespace
@@ -65,6 +71,9 @@ ServedModel ClusterModels::served(const DeploymentStatus& deployment, const std:
   const std::uint32_t cached = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape)) * kv_page_positions;
   model.positions_max = std::min(model.context_length, cached);
   model.serves = deployment.replica.serves;
+  model.has_head = deployment.facts.shape.plan.head;
+  model.dim = deployment.facts.shape.dim;
+  model.pooling = deployment.facts.pooling;
   model.first_seen_unix_s =
       first_seen_.try_emplace(model.name + "/" + model.content_id, calendar_.now().time_since_epoch().count())
           .first->second;
@@ -168,14 +177,17 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.tenant = spec.tenant;
   settings.request.priority = spec.priority;
   settings.timeouts.deadline = spec.timeout;
+  settings.request.vector = spec.vector;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;
   settings.scores = std::make_shared<std::vector<PromptScore>>();
+  settings.vector = std::make_shared<std::vector<float>>();
   const auto scores = settings.scores;
+  const auto vector = settings.vector;
   const auto queue = std::make_shared<frontend::EventQueue>();
   TESSERA_CHECK(core_->start_stream(std::move(settings), queue));
   // The stream is held before anybody hears of it, so that it ends with its handle.
-  auto stream = std::make_unique<ClusterStream>(core_, id, queue, scores);
+  auto stream = std::make_unique<ClusterStream>(core_, id, queue, scores, vector);
   queue->listen(std::move(changed));
   return std::unique_ptr<TokenStream>(std::move(stream));
 }

@@ -6,62 +6,60 @@ namespace tessera::gateway {
 
 namespace {
 
-constexpr const char* prompt_kinds =
-    "'prompt' must be a string, a list of strings, a list of token ids, or a list of such lists";
-
-ApiError wrong_prompt(const std::string& why) { return bad_request(std::string(prompt_kinds) + why, "prompt"); }
+ApiError wrong_prompt(const std::string& field, const std::string& why) {
+  return bad_request(
+      "'" + field + "' must be a string, a list of strings, a list of token ids, or a list of such lists" + why, field);
+}
 
 bool is_id(const Json& value) {
   return value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT32_MAX) &&
          value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() <= INT32_MAX;
 }
 
-Outcome<CompletionPrompt> token_prompt(const Json& list) {
+Outcome<CompletionPrompt> token_prompt(const Json& list, const std::string& field) {
   CompletionPrompt prompt;
   prompt.is_text = false;
-  if (list.empty()) return bad_request("a prompt of token ids is empty; give at least one", "prompt");
+  if (list.empty()) return bad_request("a list of token ids in '" + field + "' is empty; give at least one", field);
   for (const Json& id : list) {
-    if (!is_id(id)) return wrong_prompt("; one of its token ids is " + kind_of(id) + " that is no id");
+    if (!is_id(id)) return wrong_prompt(field, "; one of its token ids is " + kind_of(id) + " that is no id");
     prompt.ids.push_back(id.get<TokenId>());
   }
   return prompt;
 }
 
-Outcome<CompletionPrompt> one_prompt(const Json& value) {
+Outcome<CompletionPrompt> one_prompt(const Json& value, const std::string& field) {
   if (value.is_string()) return CompletionPrompt{value.get<std::string>()};
-  if (value.is_array()) return token_prompt(value);
-  return wrong_prompt("; one of them is " + kind_of(value));
+  if (value.is_array()) return token_prompt(value, field);
+  return wrong_prompt(field, "; one of them is " + kind_of(value));
 }
 
-Outcome<std::vector<CompletionPrompt>> read_prompts(const Json* value) {
+}  // namespace
+
+Outcome<std::vector<CompletionPrompt>> read_prompts(const Json* value, const std::string& field) {
   std::vector<CompletionPrompt> prompts;
-  if (value == nullptr) return bad_request("'prompt' is missing", "prompt");
+  if (value == nullptr) return bad_request("'" + field + "' is missing", field);
   if (value->is_string()) {
     prompts.push_back({value->get<std::string>()});
     return prompts;
   }
-  if (!value->is_array()) return wrong_prompt(", not " + kind_of(*value));
-  if (value->empty()) return bad_request("'prompt' is an empty list", "prompt");
+  if (!value->is_array()) return wrong_prompt(field, ", not " + kind_of(*value));
+  if (value->empty()) return bad_request("'" + field + "' is an empty list", field);
   if (value->front().is_number()) {
-    auto prompt = token_prompt(*value);
-    if (!prompt) return prompt.error();
-    prompts.push_back(*std::move(prompt));
+    TESSERA_TRY(CompletionPrompt prompt, token_prompt(*value, field));
+    prompts.push_back(std::move(prompt));
     return prompts;
   }
   if (value->size() > prompts_max) {
     return bad_request(
-        "'prompt' has " + std::to_string(value->size()) + " prompts; give at most " + std::to_string(prompts_max),
-        "prompt");
+        "'" + field + "' has " + std::to_string(value->size()) + " texts; give at most " + std::to_string(prompts_max),
+        field);
   }
   for (const Json& each : *value) {
-    auto prompt = one_prompt(each);
-    if (!prompt) return prompt.error();
-    prompts.push_back(*std::move(prompt));
+    TESSERA_TRY(CompletionPrompt prompt, one_prompt(each, field));
+    prompts.push_back(std::move(prompt));
   }
   return prompts;
 }
-
-}  // namespace
 
 Outcome<CompletionRequest> parse_completion(const Json& body) {
   JsonFields fields(body);
@@ -78,7 +76,7 @@ Outcome<CompletionRequest> parse_completion(const Json& body) {
         not_supported("best_of", "Choosing among more completions than are returned (best_of other than n) is"));
   fields.refuse_unless("suffix", {""}, "Text behind the completion is");
   if (auto error = fields.finish()) return *std::move(error);
-  auto prompts = read_prompts(prompt);
+  auto prompts = read_prompts(prompt, "prompt");
   if (!prompts) return prompts.error();
   request.prompts = *std::move(prompts);
   return request;

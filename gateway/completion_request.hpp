@@ -27,6 +27,9 @@ struct CompletionRequest {
   std::optional<std::uint32_t> logprobs;  ///< alternatives beside the sampled token; 0: its own alone
 };
 
+/// One or several texts or lists of ids, as `field` has them. Errors: 400 that name the field.
+Outcome<std::vector<CompletionPrompt>> read_prompts(const Json* value, const std::string& field);
+
 /// Errors: 400 that name the field.
 Outcome<CompletionRequest> parse_completion(const Json& body);
 

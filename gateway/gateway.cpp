@@ -30,6 +30,7 @@ void fill(Router& router, Services& services) {
   router.begin_set(RouteSet::openai);
   add_openai_model_routes(router, services);
   add_openai_completion_routes(router, services);
+  add_openai_embedding_routes(router, services);
   add_tokenize_routes(router, services);
   router.begin_set(RouteSet::tfserving);
   add_tensorflow_routes(router, services);

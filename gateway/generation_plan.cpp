@@ -27,6 +27,10 @@ std::optional<ApiError> check_ids(const ModelWithText& model, const std::vector<
 /// sampled behind the last.
 Outcome<std::uint32_t> tokens_max(const ServedModel& model, std::size_t prompt, std::optional<std::uint32_t> asked,
                                   const char* param) {
+  if (!model.has_head) {
+    return bad_request("the model " + model.name + " gives vectors of texts (POST /v1/embeddings), but no text",
+                       "model", "model_not_supported");
+  }
   if (prompt > model.positions_max) {
     const bool by_cache = model.positions_max < model.context_length;
     return bad_request("This model's maximum context length is " + std::to_string(model.positions_max) + " tokens" +

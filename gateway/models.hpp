@@ -17,6 +17,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/batching/generation_types.hpp"
 #include "runtime/chat/chat_template.hpp"
+#include "runtime/tensor/pooling.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 namespace tessera::gateway {
@@ -30,6 +31,9 @@ struct ServedModel {
   std::uint32_t positions_max = 0;     ///< that one stream can have in the KV cache; at most context_length
   std::int64_t first_seen_unix_s = 0;  ///< by this gateway
   bool serves = false;                 ///< streams make progress now
+  bool has_head = true;                ///< without one it gives vectors, and no text
+  std::uint32_t dim = 0;               ///< elements of a vector
+  PoolingPlan pooling = {};            ///< of vectors; its tokens_max is set
 };
 
 /// A model with what turns text into its tokens and back.
@@ -47,11 +51,12 @@ struct StreamSpec {
   std::vector<TokenId> end_tokens;
   std::vector<std::string> stop;
   std::shared_ptr<const Tokenizer> tokenizer;
-  bool score_prompt = false;             ///< also the log-probability of every prompt token but the first
-  std::uint32_t alternatives = 0;        ///< beside each token and score; at most alternatives_max
-  std::string tenant = {};               ///< see StreamRequest
-  std::int32_t priority = 0;             ///< likewise
-  std::chrono::milliseconds timeout{0};  ///< from its start to its end; 0: no such time
+  bool score_prompt = false;                 ///< also the log-probability of every prompt token but the first
+  std::uint32_t alternatives = 0;            ///< beside each token and score; at most alternatives_max
+  std::string tenant = {};                   ///< see StreamRequest
+  std::int32_t priority = 0;                 ///< likewise
+  std::chrono::milliseconds timeout{0};      ///< from its start to its end; 0: no such time
+  std::optional<VectorRequest> vector = {};  ///< of the prompt, instead of tokens
 };
 
 /// One stream that runs. Destroying it cancels it, at once and without waiting. One thread at a time.
@@ -69,6 +74,8 @@ class TokenStream {
   virtual std::uint32_t cached_tokens() const = 0;
   /// Where its time went, so far; nothing before its first token.
   virtual std::optional<client::StreamPhases> phases() const = 0;
+  /// That was asked for; known once it is done.
+  virtual std::vector<float> vector() const = 0;
 };
 
 /// A node's load, as its last heartbeat had it.

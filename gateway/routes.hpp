@@ -11,6 +11,7 @@ void add_metrics_routes(Router& router, Services& services);            // /metr
 void add_page_routes(Router& router);                                   // /, /chat.css, /chat.js, /openapi.json
 void add_openai_model_routes(Router& router, Services& services);       // /v1/models, /v1/models/{}
 void add_openai_completion_routes(Router& router, Services& services);  // /v1/completions, /v1/chat/completions
+void add_openai_embedding_routes(Router& router, Services& services);   // /v1/embeddings
 void add_tensorflow_routes(Router& router, Services& services);         // /v1/models/{}:predict …, status, metadata
 void add_inference_routes(Router& router, Services& services);          // /v2 …
 void add_amp_routes(Router& router, Services& services);                // /api …, /predict

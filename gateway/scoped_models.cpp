@@ -24,6 +24,7 @@ class CountedStream final : public TokenStream {
   std::vector<PromptScore> scores() const override { return stream_->scores(); }
   std::uint32_t cached_tokens() const override { return stream_->cached_tokens(); }
   std::optional<client::StreamPhases> phases() const override { return stream_->phases(); }
+  std::vector<float> vector() const override { return stream_->vector(); }
 
  private:
   const std::unique_ptr<TokenStream> stream_;

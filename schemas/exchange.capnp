@@ -101,7 +101,7 @@ struct Command {
 struct StepCommand {
   # The root rank to every other: run this step.
   number @0 :UInt64;
-  rows @1 :List(Row);  # 1 to 512; rows of one sequence follow each other
+  rows @1 :List(Row);  # 1 to 512 (of an encoder 8192); rows of one sequence follow each other
   sequences @2 :List(List(UInt32));  # pages of each sequence that has rows in this step: page i holds positions 32 i …
 
   struct Row {
@@ -109,6 +109,7 @@ struct StepCommand {
     position @1 :UInt32;
     sequence @2 :UInt32;  # index into sequences
     wantsLogits @3 :Bool;
+    wantsHidden @4 :Bool;
   }
 }
 
@@ -146,6 +147,12 @@ struct TransferCommand {
     alternatives @13 :UInt32;  # to send beside each token and score
     tenant @14 :Text;  # whose it is; at most 64 bytes
     priority @15 :Int32;  # lower is earlier
+    vector @16 :Vector;  # absent: it wants tokens
+  }
+
+  struct Vector {
+    pooling @0 :UInt8;  # mean, cls, last
+    normalised @1 :Bool;
   }
 
   struct Sampling {

@@ -75,6 +75,9 @@ struct ModelFacts {
   uri @4 :Text;
   contentId @5 :Text;
   headDtype @6 :Text;  # where it is not dtype
+  pooling @7 :Text;    # of vectors, where a request says nothing: "mean", "cls", "last"
+  normalised @8 :Bool;
+  vectorTokensMax @9 :UInt32;  # of a text that becomes a vector
 }
 
 struct DeploySpec {

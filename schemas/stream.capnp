@@ -24,6 +24,7 @@ struct StreamRequest {
   # No token depends on these two.
   priority @11 :Int32;    # lower is earlier; -1000 to 1000
   timeoutMs @12 :UInt64;  # what is left until the stream must have ended; 0: no such time
+  vector @13 :Vector;  # of the prompt, instead of tokens; absent: none
 
   struct Sampling {
     temperature @0 :Float32;
@@ -41,6 +42,10 @@ struct StreamRequest {
     token @0 :Int32;
     bias @1 :Float32;
   }
+  struct Vector {
+    pooling @0 :Text;  # "mean", "cls", "last"
+    normalised @1 :Bool;
+  }
 }
 
 struct StreamUpdate {
@@ -55,6 +60,7 @@ struct StreamUpdate {
   error @6 :Values.Failure;  # with end = failed
   cachedTokens @7 :UInt32;   # of the prompt, that need not be computed at this conductor; comes with tokens
   phases @8 :Phases;         # so far, at this conductor; comes with tokens and with an end that is no failure
+  vector @9 :List(Float32);  # that was asked for; comes with the end
 
   struct Phases {
     # Where the stream's time went. Durations, since nobody else reads this conductor's clock.

@@ -21,7 +21,6 @@ Result<void> CoordinatorState::check_deploy(const DeployRequested& input) const 
     return Error{ErrorCode::exhausted, "there are " + std::to_string(deployments_max) +
                                            " deployments, the most that a cluster takes; undeploy one"};
   }
-  TESSERA_CHECK(require_head(input.facts.shape));
   const std::uint32_t positions = kv_positions_for(spec, input.facts.shape);
   if (positions < std::min(input.facts.shape.context_length, kv_page_positions) ||
       positions > UINT32_MAX - kv_page_positions) {

@@ -210,7 +210,7 @@ std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) c
   ShardMemoryOptions options;
   options.kv_pages = plan.kv_pages;
   options.page_positions = kv_page_positions;
-  options.rows_max = limits::step_rows_max;
+  options.rows_max = step_rows_max(facts.shape);
   options.threads = std::max(1u, nodes_.at(node).record.info.cores);
   return options_.memory(facts, {stage.layers, std::move(*shards), ShardRank{place.rank}}, options).total();
 }

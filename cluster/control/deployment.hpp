@@ -14,6 +14,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/tensor/dtype.hpp"
 #include "runtime/tensor/model_shape.hpp"
+#include "runtime/tensor/pooling.hpp"
 #include "runtime/tensor/slices.hpp"
 
 namespace tessera {
@@ -23,9 +24,10 @@ struct ModelFacts {
   ModelShape shape;
   SliceGeometry geometry;
   WeightTypes types = DType::f32;
-  std::string name;        ///< of the model, from the manifest
-  std::string uri;         ///< that every worker opens
-  std::string content_id;  ///< that every worker's file must have
+  std::string name;          ///< of the model, from the manifest
+  std::string uri;           ///< that every worker opens
+  std::string content_id;    ///< that every worker's file must have
+  PoolingPlan pooling = {};  ///< of vectors, where a request says nothing; with its tokens_max
   bool operator==(const ModelFacts&) const = default;
 };
 

@@ -20,7 +20,7 @@ ShardMemoryOptions options_for(const PlacementTask& task, std::uint32_t threads)
   ShardMemoryOptions options;
   options.kv_pages = task.request.kv_pages;
   options.page_positions = kv_page_positions;
-  options.rows_max = limits::step_rows_max;
+  options.rows_max = step_rows_max(task.facts.shape);
   options.threads = std::max(1u, threads);
   return options;
 }

@@ -10,12 +10,20 @@
 #include "cluster/control/ids.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/batching/generation_types.hpp"
+#include "runtime/tensor/pooling.hpp"
 
 namespace tessera {
 
 inline constexpr std::size_t tenant_bytes_max = 64;
 /// Of a stream: the earliest and the latest.
 inline constexpr std::int32_t priority_min = -1000, priority_max = 1000;
+
+/// How the hidden states of a prompt become one vector.
+struct VectorRequest {
+  Pooling pooling = Pooling::mean;
+  bool normalised = false;
+  bool operator==(const VectorRequest&) const = default;
+};
 
 /// What a frontend sends to open a stream, or to resume it at another conductor. Everything that the tokens depend on.
 struct StreamRequest {
@@ -31,8 +39,9 @@ struct StreamRequest {
   /// Whose it is: KV pages are shared only within a tenant, and tenants take turns. No token depends on it. At most
   /// tenant_bytes_max.
   std::string tenant = {};
-  std::int32_t priority = 0;             ///< lower is earlier, within priority_min and priority_max
-  std::chrono::milliseconds timeout{0};  ///< what is left until it must have ended; 0: no such time
+  std::int32_t priority = 0;                 ///< lower is earlier, within priority_min and priority_max
+  std::chrono::milliseconds timeout{0};      ///< what is left until it must have ended; 0: no such time
+  std::optional<VectorRequest> vector = {};  ///< instead of tokens: tokens_max is 0
 };
 
 /// One token of a stream. `index` counts the stream's output tokens from 0.
@@ -75,6 +84,7 @@ struct StreamUpdate {
   bool moved = false;                       ///< this conductor ends: locate the new one and resume
   std::uint32_t cached_tokens = 0;          ///< of the prompt, that need not be computed here; comes with tokens
   std::optional<StreamPhases> phases = {};  ///< so far; comes with tokens and with `finished`
+  std::vector<float> vector = {};           ///< that was asked for, [dim]; comes with `finished`
 };
 
 }  // namespace tessera

@@ -113,9 +113,16 @@ void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out)
   }
   if (update.finished) {
     if (*update.finished == FinishReason::end_token && !ends_with_end_token()) return relocate(now, out);
+    // Of a conductor that does not know what was asked.
+    if (request_.vector.has_value() == update.vector.empty()) {
+      close(out, false);
+      return fail({ErrorCode::unsupported, "deployment " + request_.deployment + ": its conductor gives " +
+                                               (request_.vector ? "no vectors" : "a vector for text")},
+                  out);
+    }
     close(out, false);
     phase_ = Phase::ended;
-    put(out, StreamOutput::Finished{*update.finished});
+    put(out, StreamOutput::Finished{*update.finished, std::move(update.vector)});
     return;
   }
   if (update.moved) relocate(now, out);

@@ -98,6 +98,7 @@ struct StreamOutput {
   /// The last output: everything was delivered.
   struct Finished {
     FinishReason reason;
+    std::vector<float> vector;  ///< that the request asked for
   };
   /// The last output: the stream ended otherwise.
   struct Failed {

@@ -96,7 +96,7 @@ class Decoder {
     command.number = in.getNumber();
     const auto rows = in.getRows();
     const auto sequences = in.getSequences();
-    TESSERA_CHECK(check_size("rows", rows.size(), 1, limits::step_rows_max));
+    TESSERA_CHECK(check_size("rows", rows.size(), 1, limits::sequence_rows_max));
     TESSERA_CHECK(check_size("sequences", sequences.size(), 1, rows.size()));
     command.sequences.reserve(sequences.size());
     for (const auto list : sequences) {
@@ -111,7 +111,8 @@ class Decoder {
       TESSERA_CHECK(check_below("a row's position", row.getPosition(), limits_.context_length));
       TESSERA_CHECK(check_below("the page of a row's position", row.getPosition() / kv_page_positions,
                                 command.sequences[row.getSequence()].size()));
-      command.rows.push_back({row.getToken(), row.getPosition(), row.getSequence(), row.getWantsLogits()});
+      command.rows.push_back(
+          {row.getToken(), row.getPosition(), row.getSequence(), row.getWantsLogits(), row.getWantsHidden()});
     }
     return command;
   }
@@ -166,6 +167,11 @@ class Decoder {
     request.priority = in.getPriority();
     if (request.priority < priority_min || request.priority > priority_max)
       return wrong("a sequence's priority is out of bounds");
+    if (in.hasVector()) {
+      const auto vector = in.getVector();
+      TESSERA_CHECK(check_below("a sequence's pooling", vector.getPooling(), pooling_count));
+      request.vector = VectorRequest{static_cast<Pooling>(vector.getPooling()), vector.getNormalised()};
+    }
     sequence.computed = in.getComputed();
     sequence.scored = in.getScored();
     const std::size_t known = request.prompt.size() + sequence.generated.size();

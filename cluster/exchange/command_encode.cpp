@@ -37,6 +37,7 @@ void write(schema::StepCommand::Builder out, const StepCommand& command) {
     rows[i].setPosition(row.position);
     rows[i].setSequence(row.sequence);
     rows[i].setWantsLogits(row.wants_logits);
+    rows[i].setWantsHidden(row.wants_hidden);
   }
   auto sequences = out.initSequences(size_of(command.sequences));
   for (unsigned i = 0; i < sequences.size(); ++i)
@@ -81,6 +82,11 @@ void write(schema::TransferCommand::Sequence::Builder out, const TransferSequenc
   out.setAlternatives(request.alternatives);
   out.setTenant({request.tenant.data(), request.tenant.size()});
   out.setPriority(request.priority);
+  if (request.vector) {
+    auto vector = out.initVector();
+    vector.setPooling(static_cast<std::uint8_t>(request.vector->pooling));
+    vector.setNormalised(request.vector->normalised);
+  }
   set_pages(out.initPages(size_of(sequence.pages)), sequence.pages);
   out.setComputed(sequence.computed);
   out.setScored(sequence.scored);

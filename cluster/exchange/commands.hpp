@@ -44,10 +44,11 @@ struct StepCommand {
     std::uint32_t position = 0;
     std::uint32_t sequence = 0;  ///< index into sequences
     bool wants_logits = false;
+    bool wants_hidden = false;
     bool operator==(const Row&) const = default;
   };
   std::uint64_t number = 0;
-  std::vector<Row> rows;  ///< 1 .. limits::step_rows_max
+  std::vector<Row> rows;  ///< 1 .. limits::sequence_rows_max; what the model allows is looked at later
   /// Pages of each sequence that has rows here, at most one per row; they cover the positions of its rows.
   std::vector<std::vector<PageId>> sequences;
 };

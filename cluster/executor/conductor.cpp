@@ -145,6 +145,7 @@ std::vector<StreamUpdate> Conductor::end() {
   keep_counts();
   core_.reset();
   untaken_.clear();
+  vectors_.clear();
   detached_since_.clear();
   waiting_since_.clear();
   deadlines_.clear();
@@ -165,6 +166,7 @@ std::optional<StepPlan> Conductor::plan_step(TimePoint now) {
     results_.assign(plan->logits.size(), {});
     sampled_.assign(plan->logits.size(), false);
   }
+  states_.clear();
   return plan;
 }
 
@@ -223,9 +225,35 @@ void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span
   }
 }
 
+void Conductor::take_hidden(std::uint32_t index, std::span<const float> state) {
+  TESSERA_ENSURE(states_.size() == index * state.size());
+  states_.insert(states_.end(), state.begin(), state.end());
+}
+
+void Conductor::add_states(const StepPlan& plan) {
+  const auto wanted = static_cast<std::size_t>(
+      std::count_if(plan.rows.begin(), plan.rows.end(), [](const PlannedRow& row) { return row.wants_hidden; }));
+  if (wanted == 0) return;
+  const std::size_t dim = states_.size() / wanted;
+  TESSERA_ENSURE(dim > 0 && states_.size() == wanted * dim);
+  std::size_t next = 0;
+  for (const PlannedRow& row : plan.rows) {
+    if (!row.wants_hidden) continue;
+    const std::span<const float> state(states_.data() + next++ * dim, dim);
+    const SequenceKey key = plan.sequences[row.sequence].key;
+    const std::optional<ConductorCore::View> view = core_->find(key);
+    if (!view) continue;  // cancelled while the step computed
+    GrowingVector& vector = vectors_[key];
+    // Another life of the sequence may have left something.
+    if (row.position == 0 || view->spec->hidden == HiddenStates::last) vector = {{}, view->spec->normalised};
+    vector.sum.add(state);
+  }
+}
+
 std::uint32_t Conductor::step_done(const StepPlan& plan, double seconds) {
   const std::lock_guard lock(mutex_);
   TESSERA_ENSURE(results_.size() == plan.logits.size());
+  add_states(plan);
   core_->step_done(results_);
   for (const PlannedSequence& sequence : plan.sequences) phases_.stepped(sequence.key);
   if (plan.rows.size() == plan.logits.size()) core_->learn_cost(static_cast<std::uint32_t>(plan.rows.size()), seconds);
@@ -313,6 +341,8 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
       update.scores.push_back({score.index, score.log_probability, std::move(score.alternatives)});
     update.finished = from.finished;
     update.failed = std::move(from.failed);
+    if (const auto vector = vectors_.find(from.key); update.finished && vector != vectors_.end())
+      update.vector = vector->second.sum.vector(vector->second.normalised);
     update.cached_tokens = from.cached_tokens;
     if (update.finished || !update.tokens.empty()) update.phases = phases_.told(from.key, now);
     if (update.finished || update.failed) {
@@ -323,6 +353,7 @@ std::vector<StreamUpdate> Conductor::take_updates(TimePoint now) {
     updates.push_back(std::move(update));
   }
   phases_.forget_unless([this](SequenceKey key) { return core_->find(key).has_value(); });
+  std::erase_if(vectors_, [&](const auto& entry) { return !core_->find(entry.first); });
   for (auto& [key, last] : last_update_) {
     if (last != TimePoint{} && seconds_between(last, now) < life_sign_seconds) continue;
     last = now;

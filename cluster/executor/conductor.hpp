@@ -20,11 +20,12 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/batching/conductor_core.hpp"
 #include "runtime/model/sampling.hpp"
+#include "runtime/model/vector_sum.hpp"
 
 namespace tessera {
 
-/// One per executor, as long as that; conducts between start() and end(). mutex_ guards everything except the samplers
-/// and results of the step in flight, which only the executor's thread touches.
+/// One per executor, as long as that; conducts between start() and end(). mutex_ guards everything except the samplers,
+/// results and states of the step in flight, which only the executor's thread touches.
 class Conductor {
  public:
   Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max);
@@ -56,7 +57,9 @@ class Conductor {
   std::optional<StepPlan> plan_step(TimePoint now);
   /// Logits of plan.logits[first …]: [rows][vocab_size]. Samples or scores each, but for those that are void.
   void take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits);
-  /// All logits were taken; the step took `seconds`. Returns the number of tokens that it gave.
+  /// Of the row that is number `index` among those of the step that want one, in order; [dim].
+  void take_hidden(std::uint32_t index, std::span<const float> state);
+  /// All logits and hidden states were taken; the step took `seconds`. Returns the number of tokens that it gave.
   std::uint32_t step_done(const StepPlan& plan, double seconds);
   /// The step was planned and not taken: it is planned again.
   void step_abandoned();
@@ -108,6 +111,17 @@ class Conductor {
   std::map<SequenceKey, TimePoint> last_update_;    ///< of attached streams
   PhaseTimes phases_;
 
+  /// Adds the hidden states of the step that is done to those of their sequences.
+  void add_states(const StepPlan& plan);
+
+  /// Of sequences that want one, as far as their states are computed.
+  struct GrowingVector {
+    VectorSum sum;
+    bool normalised;
+  };
+  std::map<SequenceKey, GrowingVector> vectors_;
+
+  std::vector<float> states_;  ///< of the step in flight, row by row
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;
   std::vector<bool> sampled_;  ///< of each of results_: it is a token, not a score, and not void

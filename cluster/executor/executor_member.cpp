@@ -67,7 +67,7 @@ Result<void> ExecutorLoop::on(LiveEpoch& epoch, ParticipantIndex from, const Rec
   }
   std::vector<StepRow> rows;
   for (const StepCommand::Row& row : command.rows)
-    rows.push_back({row.token, row.position, row.sequence, row.wants_logits});
+    rows.push_back({row.token, row.position, row.sequence, row.wants_logits, row.wants_hidden});
   std::vector<StepSequence> sequences;
   std::set<PageId> pages;  // sequences share some
   for (const std::vector<PageId>& sequence : command.sequences) {

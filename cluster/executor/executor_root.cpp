@@ -10,10 +10,11 @@ namespace tessera {
 
 namespace {
 
-/// Samples while the shard hands out its logits.
+/// Samples while the shard hands out its logits, and keeps the hidden states that are wanted.
 class SamplingSink final : public StepSink {
  public:
   SamplingSink(Conductor& conductor, const StepPlan& plan) : conductor_(conductor), plan_(plan) {}
+  void take_hidden(std::uint32_t index, std::span<const float> state) override { conductor_.take_hidden(index, state); }
   void take_logits(std::uint32_t first, std::span<const float> logits) override {
     conductor_.take_logits(plan_, first, logits);
   }
@@ -54,8 +55,12 @@ void ExecutorLoop::check_activated(LiveEpoch& epoch) {
 ConductorLimits ExecutorLoop::conductor_limits(const LiveEpoch& epoch) const {
   const EpochPlan& plan = epoch.shard->plan();
   ConductorLimits limits;
-  limits.context_length = epoch.shard->shape().context_length;
-  limits.vocab_size = epoch.shard->shape().vocab_size;
+  const ModelShape& shape = epoch.shard->shape();
+  limits.has_head = shape.plan.head;
+  limits.whole_sequences = shape.plan.bidirectional;
+  limits.context_length =
+      shape.plan.bidirectional ? std::min(shape.context_length, step_rows_max(shape)) : shape.context_length;
+  limits.vocab_size = shape.vocab_size;
   limits.pages = plan.kv_pages;
   limits.waiting_max = parts_.limits.streams_max;
   limits.detached_max = parts_.limits.streams_max;
@@ -89,7 +94,7 @@ Result<void> ExecutorLoop::broadcast(LiveEpoch& epoch, const StepPlan& plan) {
   StepCommand command;
   command.number = epoch.step;
   for (const PlannedRow& row : plan.rows)
-    command.rows.push_back({row.token, row.position, row.sequence, row.wants_logits});
+    command.rows.push_back({row.token, row.position, row.sequence, row.wants_logits, row.wants_hidden});
   for (const PlannedSequence& sequence : plan.sequences) command.sequences.push_back(sequence.pages);
   const std::span<const std::byte> bytes = encoder_.encode(std::move(command));
   for (std::uint32_t rank = 0; rank < epoch.shard->plan().ranks(); ++rank) {
@@ -115,7 +120,8 @@ void ExecutorLoop::run_step(LiveEpoch& epoch, PendingStep pending) {
   if (result) result = broadcast(epoch, plan);
   if (result) {
     std::vector<StepRow> rows;
-    for (const PlannedRow& row : plan.rows) rows.push_back({row.token, row.position, row.sequence, row.wants_logits});
+    for (const PlannedRow& row : plan.rows)
+      rows.push_back({row.token, row.position, row.sequence, row.wants_logits, row.wants_hidden});
     std::vector<StepSequence> sequences;
     for (const PlannedSequence& sequence : plan.sequences) sequences.push_back({sequence.pages});
     SamplingSink sink(conductor_, plan);

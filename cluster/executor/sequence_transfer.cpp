@@ -9,6 +9,37 @@ namespace tessera {
 SequenceKey key_of(const StreamId& id) { return {id.high, id.low}; }
 StreamId stream_of(const SequenceKey& key) { return {key.high, key.low}; }
 
+namespace {
+
+HiddenStates hidden_of(const std::optional<VectorRequest>& vector) {
+  if (!vector) return HiddenStates::none;
+  switch (vector->pooling) {
+    case Pooling::mean:
+      return HiddenStates::all;
+    case Pooling::cls:
+      return HiddenStates::first;
+    case Pooling::last:
+      return HiddenStates::last;
+  }
+  return HiddenStates::none;
+}
+
+std::optional<VectorRequest> vector_of(const SequenceSpec& spec) {
+  switch (spec.hidden) {
+    case HiddenStates::none:
+      return {};
+    case HiddenStates::all:
+      return VectorRequest{Pooling::mean, spec.normalised};
+    case HiddenStates::first:
+      return VectorRequest{Pooling::cls, spec.normalised};
+    case HiddenStates::last:
+      return VectorRequest{Pooling::last, spec.normalised};
+  }
+  return {};
+}
+
+}  // namespace
+
 SequenceSpec spec_of(StreamRequest request) {
   SequenceSpec spec;
   spec.key = key_of(request.id);
@@ -21,6 +52,8 @@ SequenceSpec spec_of(StreamRequest request) {
   spec.alternatives = request.alternatives;
   spec.tenant_salt = std::move(request.tenant);
   spec.priority = request.priority;
+  spec.hidden = hidden_of(request.vector);
+  spec.normalised = request.vector && request.vector->normalised;
   return spec;
 }
 
@@ -32,7 +65,8 @@ std::vector<TransferSequence> to_transfer(const std::vector<SequenceState>& stat
     const SequenceSpec& spec = state.spec;
     sequence.request = {stream_of(spec.key), deployment,       spec.prompt,     spec.delivered,
                         spec.tokens_max,     spec.sampling,    spec.end_tokens, spec.score_prompt,
-                        spec.alternatives,   spec.tenant_salt, spec.priority};
+                        spec.alternatives,   spec.tenant_salt, spec.priority,   {},
+                        vector_of(spec)};
     const bool inside =
         std::all_of(state.pages.begin(), state.pages.end(), [&](PageId page) { return page.value < kv_pages; });
     if (spec.score_prompt) {

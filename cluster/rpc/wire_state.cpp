@@ -157,6 +157,9 @@ void write(schema::ModelFacts::Builder out, const ModelFacts& value) {
   out.setName(text(value.name));
   out.setUri(text(value.uri));
   out.setContentId(text(value.content_id));
+  out.setPooling(to_string(value.pooling.pooling));
+  out.setNormalised(value.pooling.normalised);
+  out.setVectorTokensMax(value.pooling.tokens_max);
 }
 
 ModelFacts read(schema::ModelFacts::Reader in) {
@@ -172,6 +175,16 @@ ModelFacts read(schema::ModelFacts::Reader in) {
   facts.name = read(in.getName());
   facts.uri = read(in.getUri());
   facts.content_id = read(in.getContentId());
+  const std::optional<Pooling> pooling = parse_pooling(read(in.getPooling()));
+  if (in.hasPooling() && !pooling) malformed("a model's vectors are pooled in a way that is not known here");
+  // What an older build has stored says nothing of vectors.
+  const Pooling usual = facts.shape.plan.bidirectional ? Pooling::mean : Pooling::last;
+  facts.pooling = {pooling.value_or(usual), in.getNormalised(), in.getVectorTokensMax()};
+  if (facts.pooling.tokens_max == 0) {
+    facts.pooling.tokens_max = facts.shape.plan.bidirectional
+                                   ? std::min(facts.shape.context_length, step_rows_max(facts.shape))
+                                   : facts.shape.context_length;
+  }
   return facts;
 }
 

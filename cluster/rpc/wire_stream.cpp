@@ -143,6 +143,11 @@ void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
   out.setTenant(text(value.tenant));
   out.setPriority(value.priority);
   out.setTimeoutMs(static_cast<std::uint64_t>(value.timeout.count()));
+  if (value.vector) {
+    auto vector = out.initVector();
+    vector.setPooling(to_string(value.vector->pooling));
+    vector.setNormalised(value.vector->normalised);
+  }
 }
 
 StreamRequest read(schema::StreamRequest::Reader in) {
@@ -159,6 +164,11 @@ StreamRequest read(schema::StreamRequest::Reader in) {
   request.tenant = read(in.getTenant());
   request.priority = in.getPriority();
   request.timeout = read_timeout(in.getTimeoutMs());
+  if (in.hasVector()) {
+    const std::optional<Pooling> pooling = parse_pooling(read(in.getVector().getPooling()));
+    if (!pooling) malformed("a stream wants a vector that is pooled in a way that is not known here");
+    request.vector = VectorRequest{*pooling, in.getVector().getNormalised()};
+  }
   if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
   if (request.tenant.size() > tenant_bytes_max) malformed("a stream's tenant has too long a name");
   if (request.priority < priority_min || request.priority > priority_max)
@@ -191,6 +201,10 @@ void write(schema::StreamUpdate::Builder out, const StreamUpdate& value) {
   out.setEnd(end_of(value));
   out.setCachedTokens(value.cached_tokens);
   if (value.phases) write_phases(out.initPhases(), *value.phases);
+  if (!value.vector.empty()) {
+    auto vector = out.initVector(length(value.vector.size()));
+    for (unsigned i = 0; i < vector.size(); ++i) vector.set(i, value.vector[i]);
+  }
   if (value.failed) write(out.initError(), *value.failed);
 }
 
@@ -212,6 +226,9 @@ StreamUpdate read(schema::StreamUpdate::Reader in) {
   read_end(in, update);
   update.cached_tokens = in.getCachedTokens();
   if (in.hasPhases()) update.phases = read_phases(in.getPhases());
+  if (in.getVector().size() > limits::model_dim_max) malformed("a vector has more elements than any model gives");
+  update.vector.reserve(in.getVector().size());
+  for (const float value : in.getVector()) update.vector.push_back(value);
   return update;
 }
 

@@ -24,6 +24,25 @@ Result<void> check_tokens(const std::vector<TokenId>& tokens, std::uint32_t voca
   return {};
 }
 
+/// Tokens or hidden states, and what the model has.
+Result<void> check_wanted(const SequenceSpec& spec, const ConductorLimits& limits) {
+  if (spec.hidden == HiddenStates::none) {
+    if (limits.has_head) return {};
+    return Error{
+        ErrorCode::unsupported,
+        "the model has no head that predicts tokens: it gives vectors of texts, but no text and no probabilities"};
+  }
+  if (spec.tokens_max > 0 || spec.score_prompt || !spec.delivered.empty()) {
+    return invalid("a stream has tokens and scores, or a vector, not both");
+  }
+  if (spec.hidden == HiddenStates::first && !limits.whole_sequences) {
+    return invalid(
+        "the first token of this model sees nothing of its text, so that its state is no vector of it: pool by mean "
+        "or last");
+  }
+  return {};
+}
+
 bool begins_with(const std::vector<TokenId>& tokens, const std::vector<TokenId>& beginning) {
   return beginning.size() <= tokens.size() && std::equal(beginning.begin(), beginning.end(), tokens.begin());
 }
@@ -55,12 +74,14 @@ ConductorCore::ConductorCore(const ConductorLimits& limits) : limits_(limits), p
 
 /// The last token is never fed back, and none at position context_length can be.
 std::uint32_t ConductorCore::pages_wanted(const SequenceSpec& spec) const {
-  const std::uint64_t positions = spec.prompt.size() + std::uint64_t{spec.tokens_max} - 1;
+  const bool all = spec.hidden != HiddenStates::none;  // of the prompt are fed
+  const std::uint64_t positions = spec.prompt.size() + std::uint64_t{spec.tokens_max} - (all ? 0 : 1);
   return pages_for(static_cast<std::uint32_t>(std::min<std::uint64_t>(positions, limits_.context_length)));
 }
 
 Result<void> ConductorCore::check(const SequenceSpec& spec) const {
   if (spec.prompt.empty()) return invalid("the prompt is empty: give at least one token");
+  TESSERA_CHECK(check_wanted(spec, limits_));
   if (spec.prompt.size() > limits_.context_length) {
     return invalid("the prompt has " + std::to_string(spec.prompt.size()) + " tokens, the model's context only " +
                    std::to_string(limits_.context_length) + "; shorten the prompt");
@@ -113,7 +134,8 @@ Result<void> ConductorCore::attach(Sequences::iterator it, SequenceSpec& spec) {
   Sequence& sequence = it->second;
   if (spec.prompt != sequence.spec.prompt || spec.tokens_max != sequence.spec.tokens_max ||
       spec.end_tokens != sequence.spec.end_tokens || spec.score_prompt != sequence.spec.score_prompt ||
-      spec.alternatives != sequence.spec.alternatives || spec.tenant_salt != sequence.spec.tenant_salt) {
+      spec.alternatives != sequence.spec.alternatives || spec.hidden != sequence.spec.hidden ||
+      spec.normalised != sequence.spec.normalised || spec.tenant_salt != sequence.spec.tenant_salt) {
     return Error{ErrorCode::conflict, "another request runs under the same stream id; choose a new id"};
   }
   const std::size_t known_from = sequence.generated.size() - sequence.log_probabilities.size();
@@ -160,6 +182,10 @@ void ConductorCore::report(SequenceKey key, const Sequence& sequence, std::uint3
 
 std::optional<FinishReason> ConductorCore::finish_of(const Sequence& sequence) const {
   const SequenceSpec& spec = sequence.spec;
+  if (spec.hidden != HiddenStates::none) {
+    if (sequence.computed == spec.prompt.size()) return FinishReason::length;
+    return {};
+  }
   if (sequence.generated.empty()) {
     const bool evaluated = !spec.score_prompt || sequence.scores.size() + 1 == spec.prompt.size();
     if (spec.tokens_max == 0 && evaluated) return FinishReason::length;
@@ -254,6 +280,7 @@ std::vector<SequenceState> ConductorCore::export_sequences() {
   std::vector<SequenceState> states;
   for (const auto& [waits, order, key] : by_order) {
     Sequence& sequence = sequences_.at(key);
+    if (sequence.spec.hidden != HiddenStates::none) release(sequence);  // its hidden states stay behind
     states.push_back(static_cast<SequenceState&>(sequence));
     states.back().detached = sequence.state == State::detached;
     release(sequence);

@@ -49,6 +49,11 @@
 // Whoever drives it plans again after every submit, cancel and detach, not only after steps: pages that become free may
 // be what the first in the queue waits for.
 //
+// Vectors. A sequence may want hidden states of its prompt instead of tokens. They are not kept here: whoever drives
+// the core pools them as the rows come, in order, from position 0 on. So such a sequence computes every position
+// itself, and begins anew when it loses its pages or goes to another conductor. Of an encoder (whole_sequences) all
+// rows of a sequence are in one step, and what its pages hold depends on all of its tokens: they get no names.
+//
 // Owned by the conductor, confined to its thread.
 #pragma once
 
@@ -84,6 +89,8 @@ struct ConductorLimits {
   std::uint32_t passed_max = 16;       ///< admissions in a row that go by priority and not by turn
   std::uint32_t losses_max = 4;        ///< times that a sequence loses its pages for its priority
   std::uint32_t drafts_max = 0;        ///< guessed tokens of one sequence in one step, < 256; 0: no speculation
+  bool has_head = true;                ///< without one there are only vectors
+  bool whole_sequences = false;        ///< of an encoder; a step may have more than rows_max rows for a single one
   std::string kv_identity = {};        ///< what K and V depend on beside the tokens (page_key.hpp)
 };
 
@@ -93,6 +100,7 @@ struct PlannedRow {
   std::uint32_t position = 0;
   std::uint32_t sequence = 0;  ///< index into StepPlan::sequences
   bool wants_logits = false;
+  bool wants_hidden = false;
 };
 
 struct PlannedSequence {
@@ -114,7 +122,8 @@ struct PlannedLogits {
 };
 
 struct StepPlan {
-  std::vector<PlannedRow> rows;  ///< 1 .. rows_max; rows of one sequence are consecutive, with consecutive positions
+  std::vector<PlannedRow> rows;  ///< 1 .. rows_max (but for whole_sequences); rows of one sequence are consecutive,
+                                 ///< with consecutive positions
   std::vector<PlannedSequence> sequences;
   std::vector<PlannedLogits> logits;  ///< one per row that wants logits, in the order of the rows
 };
@@ -250,6 +259,7 @@ class ConductorCore {
   std::vector<Sequences::iterator> admitted();
   void add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max, std::size_t logits_max);
   void add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan);
+  void add_whole(const std::vector<Sequences::iterator>& texts, StepPlan& plan);
   void end_flight();
   SequenceUpdate& update_of(SequenceKey key);
   void take_results(Sequences::iterator it, const Flight::Part& part, std::span<const PlannedLogits> logits,

@@ -70,7 +70,8 @@ void ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan
       plan.logits.push_back({static_cast<std::uint32_t>(plan.rows.size()), index, scores,
                              scores ? token_at(sequence, position + 1) : 0, position + 1, sequence.spec.alternatives});
     }
-    plan.rows.push_back({token_at(sequence, position), position, index, scores || samples});
+    plan.rows.push_back(
+        {token_at(sequence, position), position, index, scores || samples, wants_hidden(sequence, position)});
   }
   TESSERA_ENSURE(position > begin);
   grow(sequence, position);
@@ -93,6 +94,16 @@ void ConductorCore::add_chunks(std::vector<Sequences::iterator> prefills, StepPl
   }
 }
 
+/// As they were admitted, as many as fit, and one in any case.
+void ConductorCore::add_whole(const std::vector<Sequences::iterator>& texts, StepPlan& plan) {
+  for (const auto it : texts) {
+    const std::size_t rows = feed_end(it->second) - it->second.computed;
+    if (plan.rows.empty() || plan.rows.size() + rows <= limits_.rows_max) {
+      add_rows(it->second, it->first, plan, rows, 0);
+    }
+  }
+}
+
 std::optional<StepPlan> ConductorCore::plan_step() {
   TESSERA_ENSURE(!flight_);
   for (auto it = sequences_.begin(); it != sequences_.end();) {
@@ -106,11 +117,15 @@ std::optional<StepPlan> ConductorCore::plan_step() {
   std::vector<Sequences::iterator> decodes, prefills;
   for (const auto it : admitted()) {
     share(it->second);
-    const bool decode = feed_end(it->second) - it->second.computed == 1;
+    const bool decode = it->second.spec.hidden == HiddenStates::none && feed_end(it->second) - it->second.computed == 1;
     (decode ? decodes : prefills).push_back(it);
   }
   add_decodes(decodes, prefills, plan);
-  add_chunks(std::move(prefills), plan);
+  if (limits_.whole_sequences) {
+    add_whole(prefills, plan);
+  } else {
+    add_chunks(std::move(prefills), plan);
+  }
   if (plan.rows.empty()) {
     flight_.reset();
     return {};
@@ -164,7 +179,7 @@ void ConductorCore::take_results(Sequences::iterator it, const Flight::Part& par
   } else {
     sequence.drafts.add(1, results.back().token == *part.guess ? 1 : 0);
   }
-  name_pages(sequence, full_before);
+  if (!limits_.whole_sequences) name_pages(sequence, full_before);
   finish(it);
 }
 

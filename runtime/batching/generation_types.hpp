@@ -31,9 +31,12 @@ struct TokenAlternative {
 /// Those with the largest log-probabilities, in that order, the lower id first among equals.
 using TokenAlternatives = std::vector<TokenAlternative>;
 
+/// Which hidden states of its prompt a stream wants, instead of tokens: they are pooled into the vector of a text.
+enum class HiddenStates : std::uint8_t { none, all, first, last };
+
 enum class FinishReason : std::uint8_t {
   end_token,  ///< an end token was sampled
-  length,     ///< tokens_max, or the model's context, is used up
+  length,     ///< tokens_max, or the model's context, is used up; or all hidden states that were wanted are computed
   stopped,    ///< the callback said stop
 };
 const char* to_string(FinishReason reason);

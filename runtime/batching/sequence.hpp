@@ -37,6 +37,8 @@ struct SequenceSpec {
   bool score_prompt = false;  ///< also report the log-probability of every prompt token but the first
   /// Tokens with the largest log-probabilities to report beside each sampled or scored one; at most alternatives_max.
   std::uint32_t alternatives = 0;
+  HiddenStates hidden = HiddenStates::none;  ///< others: no token and no score, so tokens_max is 0
+  bool normalised = false;                   ///< the vector of the hidden states; not looked at by the policy
   std::string tenant_salt = {};  ///< KV pages are shared only among sequences of the same salt; no token depends on it
   std::int32_t priority = 0;     ///< lower is earlier; no token depends on it
 };
@@ -86,7 +88,9 @@ TokenId token_at(const SequenceState& sequence, std::uint32_t position);
 std::uint32_t feed_end(const SequenceState& sequence);
 /// Whether the logits of a prompt position are wanted for a score that is not known yet.
 bool wants_score(const SequenceState& sequence, std::uint32_t position);
-/// The first position whose logits are wanted: of those before it only K and V are.
+/// Whether the hidden state of a prompt position is wanted.
+bool wants_hidden(const SequenceState& sequence, std::uint32_t position);
+/// The first position of which more than K and V is wanted, or may be: those before it can be another one's work.
 std::uint32_t first_logits(const SequenceState& sequence);
 
 }  // namespace tessera

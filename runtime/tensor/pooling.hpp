@@ -17,6 +17,8 @@ enum class Pooling : std::uint8_t {
   last   ///< of the last token
 };
 
+inline constexpr int pooling_count = 3;
+
 struct PoolingPlan {
   Pooling pooling = Pooling::mean;
   bool normalised = false;       ///< to length 1

@@ -1,12 +1,16 @@
 """embed as a user meets it: an encoder's folder becomes a checkpoint, and texts become vectors."""
 
+import base64
 import json
 import math
 import os
 import random
 import struct
+import threading
 
 from binary import BAD_INPUT, OK, USAGE, BinaryTest, tessera
+from cluster import Cluster
+from serve_test import Server
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "sat", "ran", "##s", "the", "."]
 DIM, FFN, POSITIONS = 16, 40, 24
@@ -97,7 +101,47 @@ class EmbedTest(BinaryTest):
     def test_an_encoder_generates_no_text(self):
         self.assert_refused(tessera("run", self.model, "-p", "the cat"), BAD_INPUT, "no head", "tessera embed")
         self.assert_refused(tessera("perplexity", self.model, os.path.join(self.source, "vocab.txt")), BAD_INPUT, "no head")
-        self.assert_refused(tessera("serve", self.model), BAD_INPUT, "no head", "tessera embed")
+
+    def vectors(self, server, texts, **fields):
+        status, answer = server.post("/v1/embeddings", input=texts, **fields)
+        self.assertEqual(status, 200, answer)
+        self.assertEqual([entry["index"] for entry in answer["data"]], list(range(len(texts))))
+        return [[float(number) for number in entry["embedding"]] for entry in answer["data"]], answer["usage"]
+
+    def test_a_gateway_gives_the_vectors_of_the_command(self):
+        texts = ["the cat sat .", "a", "", "dogs ran the dog ran"] * 40
+        expected = [entry["embedding"] for entry in self.embed(*(part for text in texts[:4] for part in ("--text", text)))["embeddings"]]
+        with Server(self.model) as server:
+            vectors, usage = self.vectors(server, texts)
+            self.assertEqual(vectors, expected * 40)
+            self.assertEqual(usage["prompt_tokens"], usage["total_tokens"])
+            self.assertEqual(self.vectors(server, ["the cat sat ."], dimensions=DIM)[0], expected[:1])
+            packed = server.post("/v1/embeddings", input=texts[0], encoding_format="base64")[1]["data"][0]["embedding"]
+            self.assertEqual(list(struct.unpack(f"<{DIM}f", base64.b64decode(packed))),
+                             list(struct.unpack(f"<{DIM}f", struct.pack(f"<{DIM}f", *expected[0]))))
+            status, answer = server.post("/v1/embeddings", input="the cat sat . " * 4)
+            self.assertEqual((status, answer["error"]["param"], answer["error"]["code"]), (400, "input", "context_length_exceeded"))
+            # It says no text, and goes on.
+            status, answer = server.post("/v1/completions", prompt="the cat")
+            self.assertEqual((status, answer["error"]["code"]), (400, "model_not_supported"), answer)
+            self.assertIn("/v1/embeddings", answer["error"]["message"])
+            self.assertEqual(self.vectors(server, texts[:4])[0], expected)
+
+    def test_workers_of_a_cluster_give_the_same_vectors_and_lose_none_when_one_dies(self):
+        texts = [f"{word} the {other} ran" for word in ("cat", "dog", "a") for other in ("cat", "dog", "sat")] * 20
+        expected = [entry["embedding"] for entry in self.embed(*(part for text in texts[:9] for part in ("--text", text)))["embeddings"]]
+        with Cluster(self.path("cluster"), workers=3) as cluster:
+            cluster.deploy(self.model, "words", "--workers", "2")
+            with Server("--cluster", cluster.config) as server:
+                self.assertEqual(self.vectors(server, texts, model="words")[0], expected * 20)
+                results = []
+                asking = threading.Thread(target=lambda: results.extend(self.vectors(server, texts * 11, model="words") for _ in range(3)))
+                asking.start()
+                member = cluster.deployment("words")["serving"]["shards"][-1]["node"]
+                cluster.kill(member)
+                asking.join(timeout=120)
+                self.assertFalse(asking.is_alive())
+                self.assertEqual([vectors for vectors, _ in results], [expected * 220] * 3)
 
     def test_other_models_give_vectors_too(self):
         result = tessera("embed", self.tiny_q8, "--text", "Once", "--json")
@@ -105,6 +149,10 @@ class EmbedTest(BinaryTest):
         got = json.loads(result.stdout)
         self.assertEqual((got["pooling"], got["normalised"], len(got["embeddings"][0]["embedding"])), ("last", False, got["dim"]))
         self.assert_refused(tessera("embed", self.tiny_q8, "--text", "Once", "--pooling", "cls"), USAGE, "mean or last")
+        with Server(self.tiny_q8) as server:
+            self.assertEqual(self.vectors(server, ["Once"])[0][0], got["embeddings"][0]["embedding"])
+            # Beside text, of the same server.
+            self.assertTrue(server.complete("Once")["choices"][0]["text"])
 
     def test_wrong_options_are_refused(self):
         self.assert_refused(tessera("embed", self.model), USAGE, "--text or --file")

@@ -100,6 +100,7 @@ class OpenApiTest(BinaryTest):
     def smallest(self, path):
         text, named = {"text": "Once", "max_tokens": 4}, {"model": self.server.name}
         bodies = {"/v1/completions": {**named, "prompt": "Once", "max_tokens": 4}, "/tokenize": {**named, "prompt": "Once"},
+                  "/v1/embeddings": {**named, "input": "Once"},
                   "/v1/chat/completions": {**named, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4},
                   "/detokenize": {**named, "tokens": [1, 5, 9]}, "/api/v1/predictions": {**named, "input": json.dumps(text)}, "/api/v1/models": named,
                   "/api/v1/models/{model}": {"input": text}, "/predict": text, "/api/predict": {"model_id": self.server.name, "input_parameters": text}}

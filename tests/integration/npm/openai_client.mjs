@@ -121,7 +121,22 @@ await run({
       assert.equal(error.type, "invalid_request_error");
       return true;
     });
-    await assert.rejects(openai.embeddings.create({ model: facts.model, input: "x" }), OpenAI.NotFoundError);
+    await assert.rejects(openai.embeddings.create({ model: "nobody", input: "x" }), OpenAI.NotFoundError);
+  },
+
+  async embeddings(facts) {
+    const openai = client(facts);
+    // Without a format the client asks for base64, and decodes it.
+    const packed = await openai.embeddings.create({ model: facts.model, input: ["Once", "upon a time"] });
+    const plain = await openai.embeddings.create({ model: facts.model, input: ["Once", "upon a time"], encoding_format: "float" });
+    assert.equal(packed.data.length, 2);
+    assert.deepEqual(packed.data.map((one) => one.index), [0, 1]);
+    for (const [i, one] of packed.data.entries()) {
+      assert.ok(one.embedding.length > 1);
+      assert.deepEqual(Float32Array.from(one.embedding), Float32Array.from(plain.data[i].embedding));
+    }
+    assert.notDeepEqual(plain.data[0].embedding, plain.data[1].embedding);
+    assert.equal(packed.usage.prompt_tokens, plain.usage.total_tokens);
   },
 
   async a_busy_server_is_asked_again(facts) {

@@ -21,6 +21,7 @@ struct Received {
   std::map<std::uint32_t, TokenAlternatives> score_alternatives;
   std::optional<FinishReason> finished;
   std::uint32_t cached_tokens = 0;  ///< as the first token had it
+  std::uint64_t vector = 0;
 };
 
 class ConductorDriver {
@@ -35,7 +36,9 @@ class ConductorDriver {
     return plan.has_value();
   }
   void finish() {
-    core.step_done(model.compute(*plan));
+    const std::vector<LogitsResult> results = model.compute(*plan);
+    add_states();
+    core.step_done(results);
     plan.reset();
     watch();
     take();
@@ -69,6 +72,7 @@ class ConductorDriver {
       BOOST_REQUIRE((stream.tokens[i].alternatives == reference.tokens[i].alternatives));
     }
     BOOST_REQUIRE_EQUAL(stream.scores.size(), reference.scores.size());
+    BOOST_REQUIRE_EQUAL(stream.vector, reference.vector);
     for (const auto& [index, score] : stream.scores) BOOST_REQUIRE_EQUAL(score, reference.scores.at(index - 1));
     for (const auto& [index, best] : stream.score_alternatives)
       BOOST_REQUIRE((best == reference.score_alternatives.at(index - 1)));
@@ -88,7 +92,11 @@ class ConductorDriver {
         BOOST_REQUIRE_EQUAL(token.index, stream.tokens.size());
         stream.tokens.push_back({token.token, token.log_probability, token.alternatives});
       }
-      if (update.finished) stream.finished = update.finished;
+      if (update.finished) {
+        stream.finished = update.finished;
+        const auto vector = vectors_.find(update.key);
+        if (vector != vectors_.end()) stream.vector = vector->second;
+      }
     }
   }
 
@@ -107,6 +115,22 @@ class ConductorDriver {
     std::uint64_t progress = 0;
     std::uint32_t stalled = 0;
   };
+
+  /// As a conductor does it.
+  void add_states() {
+    std::size_t next = 0;
+    for (const PlannedRow& row : plan->rows) {
+      if (!row.wants_hidden) continue;
+      const SequenceKey key = plan->sequences.at(row.sequence).key;
+      const std::uint64_t state = model.states().at(next++);
+      const auto view = core.find(key);
+      if (!view) continue;
+      std::uint64_t& vector = vectors_[key];
+      if (row.position == 0 || view->spec->hidden == HiddenStates::last) vector = 0;
+      vector = HashModel::add_state(vector, state);
+    }
+    BOOST_REQUIRE_EQUAL(next, model.states().size());
+  }
 
   /// What a sequence believes to be in its pages is there, and nobody else has the pages that its rows write.
   void check_pages(const StepPlan& step) const {
@@ -138,7 +162,8 @@ class ConductorDriver {
     for (const PlannedSequence& sequence : step.sequences) planned.insert(sequence.key);
     for (const SequenceKey& key : core.keys()) {
       const auto view = core.find(key);
-      const bool decodes = view->running && view->computed + 1 == view->spec->prompt.size() + view->generated.size();
+      const bool decodes = view->running && view->spec->hidden == HiddenStates::none &&
+                           view->computed + 1 == view->spec->prompt.size() + view->generated.size();
       BOOST_REQUIRE(!decodes || planned.contains(key));
     }
   }
@@ -162,7 +187,8 @@ class ConductorDriver {
 
   void check(const StepPlan& step) const {
     const ConductorLimits& limits = core.limits();
-    BOOST_REQUIRE(!step.rows.empty() && step.rows.size() <= limits.rows_max);
+    BOOST_REQUIRE(!step.rows.empty());
+    BOOST_REQUIRE(step.rows.size() <= limits.rows_max || (limits.whole_sequences && step.sequences.size() == 1));
     BOOST_REQUIRE(step.logits.size() <= limits.logits_rows_max);
     BOOST_REQUIRE(step.sequences.size() <= limits.running_max);
     check_pages(step);
@@ -187,6 +213,7 @@ class ConductorDriver {
   }
 
   std::map<SequenceKey, Watched> watched_;
+  std::map<SequenceKey, std::uint64_t> vectors_;
 };
 
 }  // namespace tessera

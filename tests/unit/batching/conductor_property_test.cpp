@@ -38,6 +38,7 @@ class RandomLife {
     all.prompt.assign(std::min(limits_.pages * kv_page_positions, limits_.context_length), 7);
     all.delivered.clear();
     all.tokens_max = 1;
+    all.hidden = HiddenStates::none;
     all.end_tokens.clear();
     BOOST_REQUIRE(driver_.core.submit(all));
     BOOST_REQUIRE(driver_.begin());
@@ -74,6 +75,11 @@ class RandomLife {
     spec.score_prompt = below(4) == 0;
     spec.alternatives = below(4);
     if (below(3) == 0) spec.end_tokens.push_back(static_cast<TokenId>(below(20)));
+    if (below(6) == 0) {
+      spec.hidden = below(2) == 0 ? HiddenStates::all : HiddenStates::last;
+      spec.tokens_max = 0;
+      spec.score_prompt = false;
+    }
     return spec;
   }
 

@@ -61,6 +61,10 @@ std::vector<LogitsResult> HashModel::compute(const StepPlan& plan) {
     kv_[slot(pages, row.position)] = state;
     hidden.push_back(state);
   }
+  states_.clear();
+  for (std::size_t i = 0; i < plan.rows.size(); ++i) {
+    if (plan.rows[i].wants_hidden) states_.push_back(hidden[i]);
+  }
   std::vector<LogitsResult> results;
   for (const PlannedLogits& wanted : plan.logits) {
     const std::uint64_t state = hidden[wanted.row];
@@ -85,6 +89,9 @@ HashModel::Reference HashModel::reference(const SequenceSpec& spec, std::uint32_
   TokenId last = spec.prompt.back();
   for (std::size_t i = 0; i < spec.prompt.size(); ++i) {
     hidden = feed(spec.prompt[i]);
+    const bool wanted = spec.hidden == HiddenStates::all || (spec.hidden == HiddenStates::first && i == 0) ||
+                        (spec.hidden == HiddenStates::last && i + 1 == spec.prompt.size());
+    if (wanted) reference.vector = add_state(reference.vector, hidden);
     if (!spec.score_prompt || i + 1 == spec.prompt.size()) continue;
     reference.scores.push_back(score(hidden, spec.prompt[i + 1]));
     reference.score_alternatives.push_back(alternatives(hidden, spec.alternatives));

@@ -17,6 +17,10 @@ class HashModel {
 
   /// What the step's shards and sampler answer. Writes the pages.
   std::vector<LogitsResult> compute(const StepPlan& plan);
+  /// The hidden states of the rows of the last step that wanted one.
+  const std::vector<std::uint64_t>& states() const { return states_; }
+  /// What becomes of a vector when a state is added.
+  static std::uint64_t add_state(std::uint64_t vector, std::uint64_t state) { return mix(vector, state); }
   /// Whether the pages hold for each of these tokens what it has there when it is computed alone.
   bool holds(const std::vector<PageId>& pages, const std::vector<TokenId>& tokens) const;
   /// All pages lose what they hold.
@@ -28,6 +32,7 @@ class HashModel {
     std::vector<float> scores;
     std::vector<TokenAlternatives> score_alternatives;
     FinishReason finished = FinishReason::length;
+    std::uint64_t vector = 0;
   };
   Reference reference(const SequenceSpec& spec, std::uint32_t context_length) const;
 
@@ -41,6 +46,7 @@ class HashModel {
 
   std::uint32_t vocab_size_;
   bool copies_;
+  std::vector<std::uint64_t> states_;
   std::map<std::uint64_t, std::uint64_t> kv_;  ///< by page * kv_page_positions + offset
 };
 

@@ -16,7 +16,9 @@ StreamLocation location_of(ConductorIncarnation incarnation) { return {{"host", 
 
 class Stream {
  public:
-  explicit Stream(StreamTimeouts timeouts = {}) : timeouts_(timeouts), frontend(request_of(), timeouts) {}
+  explicit Stream(StreamTimeouts timeouts = {}) : Stream(request_of(), timeouts) {}
+  explicit Stream(StreamRequest request, StreamTimeouts timeouts = {})
+      : timeouts_(timeouts), frontend(std::move(request), timeouts) {}
 
   static StreamRequest request_of() {
     StreamRequest request;
@@ -45,7 +47,10 @@ class Stream {
       if (auto* deliver = std::get_if<StreamOutput::DeliverScore>(&output)) {
         BOOST_REQUIRE_EQUAL(deliver->score.index, ++scores);
       }
-      if (auto* done = std::get_if<StreamOutput::Finished>(&output)) finished = done->reason;
+      if (auto* done = std::get_if<StreamOutput::Finished>(&output)) {
+        finished = done->reason;
+        vector = done->vector;
+      }
       if (auto* broken = std::get_if<StreamOutput::Failed>(&output)) failed = broken->error;
     }
   }
@@ -86,6 +91,7 @@ class Stream {
   std::vector<TokenId> tokens;
   std::uint32_t scores = 0;
   std::optional<FinishReason> finished;
+  std::vector<float> vector;
   std::optional<Error> failed;
 };
 
@@ -311,6 +317,29 @@ BOOST_AUTO_TEST_CASE(a_failure_at_the_conductor_ends_the_stream) {
   update.failed = error_of(ErrorCode::exhausted);
   stream.feed(StreamInput::Update{stream.attempt, update});
   BOOST_CHECK(stream.failed && stream.failed->code == ErrorCode::exhausted);
+}
+
+BOOST_AUTO_TEST_CASE(a_vector_comes_with_the_end_of_a_stream_that_asked_for_one) {
+  for (const bool asked : {true, false}) {
+    for (const bool given : {true, false}) {
+      StreamRequest request;
+      request.id = {1, 2};
+      request.deployment = "d";
+      request.prompt = {1, 2};
+      request.tokens_max = 0;
+      if (asked) request.vector = VectorRequest{};
+      Stream stream(request);
+      stream.start();
+      StreamUpdate update = stream.update({});
+      update.finished = FinishReason::length;
+      if (given) update.vector = {0.5f, -1.0f};
+      stream.feed(StreamInput::Update{stream.attempt, update});
+      BOOST_CHECK_EQUAL(stream.finished.has_value(), asked == given);
+      BOOST_CHECK_EQUAL(stream.vector.size(), asked && given ? 2u : 0u);
+      // A conductor of another build; another try would give the same.
+      BOOST_CHECK_EQUAL(stream.failed.has_value(), asked != given);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -45,6 +45,7 @@ TransferSequence some_sequence() {
   sequence.request.alternatives = 20;
   sequence.request.tenant = "ours";
   sequence.request.priority = -1000;
+  sequence.request.vector = VectorRequest{Pooling::cls, true};
   sequence.generated = {4, 5, 6};
   sequence.pages = {{11}};
   sequence.computed = 5;
@@ -97,6 +98,7 @@ BOOST_AUTO_TEST_CASE(a_transfer_arrives_as_it_was_sent) {
   BOOST_TEST((a.id == b.id && a.deployment == b.deployment && a.prompt == b.prompt && a.delivered == b.delivered));
   BOOST_TEST((a.tokens_max == b.tokens_max && a.end_tokens == b.end_tokens && a.score_prompt == b.score_prompt));
   BOOST_TEST((a.alternatives == b.alternatives && a.tenant == b.tenant && a.priority == b.priority));
+  BOOST_TEST((a.vector == b.vector));
   const SamplingParameters &p = a.sampling, &q = b.sampling;
   BOOST_TEST((p.temperature == q.temperature && p.top_k == q.top_k && p.top_p == q.top_p && p.min_p == q.min_p));
   BOOST_TEST((p.repeat_penalty == q.repeat_penalty && p.presence_penalty == q.presence_penalty));
@@ -167,8 +169,8 @@ BOOST_AUTO_TEST_CASE(indices_outside_of_what_they_count_are_refused) {
   step.sequences.clear();
   check_refused(step, "rows has 0 entries");
   step = some_step();
-  step.rows.resize(limits::step_rows_max + 1);
-  check_refused(step, "rows has 513 entries");
+  step.rows.resize(limits::sequence_rows_max + 1);
+  check_refused(step, "rows has 8193 entries");
 
   TransferCommand transfer = some_transfer();
   transfer.sequences[0].pages = {{13}};

@@ -29,7 +29,7 @@ bool same_float(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 bool same(const StreamRecord& a, const StreamRecord& b) {
   return a.tokens == b.tokens && a.alternatives == b.alternatives && a.score_alternatives == b.score_alternatives &&
          same_bits(a.log_probabilities, b.log_probabilities) && same_bits(a.scores, b.scores) &&
-         a.finished == b.finished && !a.gap && !b.gap && !a.changed && !b.changed;
+         same_bits(a.vector, b.vector) && a.finished == b.finished && !a.gap && !b.gap && !a.changed && !b.changed;
 }
 
 StreamRecord undisturbed(const std::shared_ptr<const Checkpoint>& checkpoint, const StreamRequest& request) {
@@ -129,6 +129,7 @@ void Frontends::take(const std::vector<StreamUpdate>& updates) {
     record.cached_tokens = std::max(record.cached_tokens, update.cached_tokens);
     if (update.phases) record.phases = update.phases;
     if (update.finished) record.finished = update.finished;
+    if (update.finished) record.vector = update.vector;
     if (update.failed) record.failed = update.failed;
     if (update.moved) {
       record.moved = true;

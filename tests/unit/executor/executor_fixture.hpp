@@ -26,6 +26,7 @@ struct StreamRecord {
   std::vector<float> log_probabilities;
   std::vector<float> scores;
   std::vector<TokenAlternatives> alternatives, score_alternatives;
+  std::vector<float> vector;
   std::optional<FinishReason> finished;
   std::optional<Error> failed;
   bool moved = false;  ///< and not opened again since

@@ -35,6 +35,11 @@ class FakeModels::Stream final : public gateway::TokenStream {
   std::optional<GenerateEvent> poll() override {
     const std::lock_guard lock(models_.mutex_);
     if (done_ || error_) return {};
+    if (spec_.vector) {
+      if (models_.allowed_ > 0) return finish(client::FinishReason::length);
+      error_ = models_.failure_;
+      return {};
+    }
     if (text_.stopped()) return finish(client::FinishReason::stop_string);
     if (next_ > models_.says.size()) return finish(client::FinishReason::end_token);
     if (next_ >= spec_.tokens_max) return finish(client::FinishReason::length);
@@ -65,6 +70,10 @@ class FakeModels::Stream final : public gateway::TokenStream {
       scores.push_back({i, -static_cast<float>(i), TokenAlternatives(spec_.alternatives, {byte_token('z'), -0.125f})});
     return scores;
   }
+  std::vector<float> vector() const override {
+    if (!done_ || !spec_.vector) return {};
+    return {static_cast<float>(spec_.prompt.size()), static_cast<float>(spec_.prompt.back()), -0.1f, 1.5f};
+  }
   void tell() const { changed_(); }
 
  private:
@@ -93,8 +102,17 @@ Result<std::vector<gateway::ServedModel>> FakeModels::list() {
   const std::lock_guard lock(mutex_);
   if (list_fails) return *list_fails;
   std::vector<gateway::ServedModel> models;
-  for (const char* const name : {"story", "plain", "bare", "with/slash"}) {
-    models.push_back({name, "0123456789abcdef0123", "cpu-1", 64, 64, 1'700'000'000, serves});
+  for (const std::string name : {"story", "plain", "bare", "with/slash", "encoder"}) {
+    models.push_back({name,
+                      "0123456789abcdef0123",
+                      "cpu-1",
+                      64,
+                      64,
+                      1'700'000'000,
+                      serves,
+                      name != "encoder",
+                      4,
+                      {Pooling::mean, true, 32}});
   }
   return models;
 }

@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(health_and_metadata_of_server_and_models) {
     BOOST_TEST(json["extensions"].dump() == R"(["generate","parameters"])");
     BOOST_TEST(!json["version"].get<std::string>().empty());
   }
-  BOOST_TEST(client.get("/v2/models").body == R"({"models":["story","plain","bare","with/slash"]})");
+  BOOST_TEST(client.get("/v2/models").body == R"({"models":["story","plain","bare","with/slash","encoder"]})");
   const HttpAnswer model = client.get("/v2/models/story");
   BOOST_TEST(
       model.body ==

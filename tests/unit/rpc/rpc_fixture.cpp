@@ -271,6 +271,7 @@ ModelFacts some_facts() {
   facts.shape = {"llama", 64, 6, 8, 4, 8, 172, 512, 512, 1e-5f, 10000.0, true, {}};
   facts.geometry = SliceGeometry::of(facts.shape);
   facts.types = {DType::q4, DType::q8};
+  facts.pooling = {Pooling::cls, true, 77};
   facts.name = "stories260K";
   facts.uri = "/models/stories.h5";
   facts.content_id = "0123456789abcdef";

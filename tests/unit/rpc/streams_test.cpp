@@ -23,6 +23,7 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.tenant = "ours";
   request.priority = -7;
   request.timeout = std::chrono::milliseconds(1500);
+  request.vector = VectorRequest{Pooling::last, true};
   return request;
 }
 
@@ -70,6 +71,7 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.tenant == "ours");
   BOOST_TEST(request.priority == -7);
   BOOST_TEST((request.timeout == std::chrono::milliseconds(1500)));
+  BOOST_TEST((request.vector == sent.vector));
   BOOST_TEST(request.sampling.temperature == 0.5f);
   BOOST_TEST(request.sampling.top_k == 40u);
   BOOST_TEST(request.sampling.top_p == 0.9f);
@@ -80,6 +82,18 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST((request.sampling.logit_bias == sent.sampling.logit_bias));
   BOOST_TEST(request.sampling.seed == sent.sampling.seed);
   BOOST_TEST(request.sampling.choice == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(a_vector_arrives_with_the_end) {
+  BOOST_REQUIRE(succeeded(open(some_request())));
+  const auto [request, sink] = conductor.opened.take();
+  StreamUpdate update;
+  update.id = request.id;
+  update.finished = FinishReason::length;
+  for (int i = 0; i < 4096; ++i) update.vector.push_back(0.1f * static_cast<float>(i - 2000));
+  const std::vector<float> sent = update.vector;
+  sink.send(std::move(update));
+  BOOST_TEST(updates.take().vector == sent, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(updates_arrive_in_order_and_end_with_the_stream) {
