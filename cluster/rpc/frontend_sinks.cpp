@@ -21,6 +21,7 @@ void append(StreamUpdate& to, StreamUpdate update) {
   to.moved = update.moved;
   to.cached_tokens = std::max(to.cached_tokens, update.cached_tokens);
   if (update.phases) to.phases = update.phases;
+  if (!update.vector.empty()) to.vector = std::move(update.vector);
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(models_are_listed_with_their_details) {
   HttpClient client(server.port());
   const Json json = client.get("/api/v1/models").json();
   BOOST_TEST(json["code"] == 200);
-  BOOST_TEST(json["message"].size() == 4u);
+  BOOST_TEST(json["message"].size() == 5u);
   BOOST_TEST(json["message"][0].dump() ==
              R"({"name":"story","version":"1","state":"serving","endpoint":"http://localhost/api/v1/models/story",)"
              R"("content_id":"0123456789abcdef0123","profile":"cpu-1","created":1700000000,"max_model_len":64})");
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(models_have_ids_and_predictions_targets) {
   Server server;
   HttpClient client(server.port());
   const Json list = client.get("/api/model").json();
-  BOOST_TEST(list.size() == 4u);
+  BOOST_TEST(list.size() == 5u);
   BOOST_TEST(list[0].dump() == R"({"id":"story","name":"story","version":"1","state":"serving"})");
   const HttpAnswer answer =
       client.post("/api/predict", R"({"model_id": "plain", "input_parameters": {"a": 1}, "output_target": "b"})");

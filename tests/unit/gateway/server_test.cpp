@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(health_says_whether_any_model_serves) {
   server.models.serves = false;
   const HttpAnswer answer = client.get("/health/ready");
   BOOST_TEST(answer.status == 503);
-  BOOST_TEST(answer.json()["waiting"].size() == 4u);
+  BOOST_TEST(answer.json()["waiting"].size() == 5u);
   server.models.list_fails = Error{ErrorCode::unavailable, "the coordinator is away"};
   BOOST_TEST(client.get("/health/ready").json()["message"] == "the coordinator is away");
   BOOST_TEST(client.get("/health/live").status == 200);
