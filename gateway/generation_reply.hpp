@@ -42,6 +42,8 @@ class GenerationReply {
   virtual void tell(std::size_t choice, bool begins, const ChoicePiece& piece, std::vector<Json>& events) = 0;
   /// Appends what comes behind the last choice's end.
   virtual void tell_end(const Usage& usage, std::vector<Json>& events) = 0;
+  /// An event that says nothing new: where the last one is gone already, and a trace is to come with one.
+  virtual Json quiet() const { return Json::object(); }
   /// The last event of a stream that failed.
   virtual Json failure(const ApiError& error) const = 0;
   /// What stands behind the last of a stream's server-sent events, as it is sent.

@@ -165,7 +165,10 @@ class GenerationRun {
     GenerationReply& reply = *plan().reply;
     if (plan().stream) {
       reply.tell_end(usage, events);
-      if (sink_->wants_trace() && !events.empty()) events.back()["tessera_trace"] = trace();
+      if (sink_->wants_trace()) {
+        if (events.empty()) events.push_back(reply.quiet());
+        events.back()["tessera_trace"] = trace();
+      }
       return sink_->end(events, reply.end_mark());
     }
     std::vector<FinishedChoice> whole;

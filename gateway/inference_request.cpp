@@ -203,6 +203,7 @@ class GenerateReply final : public GenerationReply {
     if (!piece.text.empty() || (begins && piece.finished)) events.push_back(event(piece.text));
   }
   void tell_end(const Usage&, std::vector<Json>&) override {}
+  Json quiet() const override { return event(""); }
   Json failure(const ApiError& error) const override { return {{"error", error.message}}; }
 
  private:

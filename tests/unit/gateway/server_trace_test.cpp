@@ -60,6 +60,20 @@ BOOST_AUTO_TEST_CASE(a_stream_has_it_in_its_last_event_alone) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_stream_whose_end_says_nothing_has_an_event_for_it) {
+  Server server;
+  server.models.allow(server.models.says.size());  // the end token comes later
+  HttpClient client(server.port());
+  client.send(post_bytes("/v2/models/story/generate_stream", R"({"text_input": "x"})", traced));
+  std::string text;
+  while (text.find(R"("text_output":"d")") == std::string::npos && text.find("world") == std::string::npos)
+    text += client.read_until("\n\n");
+  BOOST_TEST(text.find("tessera_trace") == std::string::npos);
+  server.models.allow(1000);
+  const std::string rest = client.read_until("tessera_trace");
+  BOOST_TEST(rest.find(R"("text_output":"",)") != std::string::npos, rest);
+}
+
 BOOST_AUTO_TEST_CASE(a_socket_that_was_opened_so_has_it_in_the_end) {
   Server server;
   SocketClient client(server.port(), "/v1/models/story/stream", traced);
