@@ -1,9 +1,11 @@
 // OpenAI: embeddings. The texts run as streams, some at a time; the answer comes when all have their vectors.
 #include <algorithm>
+#include <optional>
 
 #include "clients/convert.hpp"
 #include "gateway/embedding_request.hpp"
 #include "gateway/generation_route.hpp"
+#include "gateway/key_watch.hpp"
 #include "gateway/routes.hpp"
 #include "gateway/sse.hpp"
 #include "gateway/wakeup.hpp"
@@ -56,7 +58,15 @@ Outcome<Round> start_round(ModelSource& models, const Work& work, std::size_t fi
 class EmbeddingRun {
  public:
   EmbeddingRun(HttpCall& call, Services& services, std::shared_ptr<Work> work)
-      : call_(call), services_(services), work_(std::move(work)) {}
+      : call_(call),
+        services_(services),
+        work_(std::move(work)),
+        watching_(key_ends(services, call.timer())
+                      .then([this](ApiError error) {
+                        error_ = std::move(error);
+                        work_->changed->notify();
+                      })
+                      .eagerlyEvaluate(nullptr)) {}
 
   /// However it ended; a promise that is dropped ends here, too.
   ~EmbeddingRun() {
@@ -69,6 +79,7 @@ class EmbeddingRun {
   }
 
   kj::Promise<void> run() {
+    if (error_) return fail(*error_);
     if (vectors_.size() == work_->plan.texts.size()) return finish();
     return services_.pool
         .run<Round>([&models = services_.models, work = work_, first = vectors_.size()] {
@@ -83,6 +94,7 @@ class EmbeddingRun {
 
  private:
   kj::Promise<void> wait() {
+    if (error_) return fail(*error_);
     bool done = true;
     for (const auto& stream : round_.streams) {
       while (stream->poll()) continue;
@@ -115,7 +127,9 @@ class EmbeddingRun {
   const std::shared_ptr<Work> work_;
   Round round_;
   std::vector<std::vector<float>> vectors_;
+  std::optional<ApiError> error_;                ///< the key's end
   GenerationEnd outcome_ = GenerationEnd::gone;  ///< until it ends otherwise
+  kj::Promise<void> watching_;                   ///< the key
 };
 
 kj::Promise<void> embed(HttpCall& call, Services& services) {

@@ -5,6 +5,7 @@
 
 #include "cluster/executor/executor_loop.hpp"
 #include "runtime/base/ensure.hpp"
+#include "runtime/model/embedding.hpp"
 
 namespace tessera {
 
@@ -58,8 +59,7 @@ ConductorLimits ExecutorLoop::conductor_limits(const LiveEpoch& epoch) const {
   const ModelShape& shape = epoch.shard->shape();
   limits.has_head = shape.plan.head;
   limits.whole_sequences = shape.plan.bidirectional;
-  limits.context_length =
-      shape.plan.bidirectional ? std::min(shape.context_length, step_rows_max(shape)) : shape.context_length;
+  limits.context_length = embedding_tokens_max(shape);  // the whole context, but of an encoder at most a step
   limits.vocab_size = shape.vocab_size;
   limits.pages = plan.kv_pages;
   limits.waiting_max = parts_.limits.streams_max;

@@ -52,7 +52,8 @@
 // Vectors. A sequence may want hidden states of its prompt instead of tokens. They are not kept here: whoever drives
 // the core pools them as the rows come, in order, from position 0 on. So such a sequence computes every position
 // itself, and begins anew when it loses its pages or goes to another conductor. Of an encoder (whole_sequences) all
-// rows of a sequence are in one step, and what its pages hold depends on all of its tokens: they get no names.
+// rows of a sequence are in one step, and what its pages hold depends on all of its tokens: they get no names. Every
+// step of an encoder has the text that was admitted first, so a running one waits at most running_max - 1 steps.
 //
 // Owned by the conductor, confined to its thread.
 #pragma once

@@ -4,11 +4,26 @@ import json
 import os
 import signal
 
-from binary import INTERRUPTED, OK, TIME_FACTOR, BinaryTest, start, tessera
+from binary import INTERRUPTED, OK, TIME_FACTOR, USAGE, BinaryTest, start, tessera
 from unittest_junit import full_only
 
 
 class GgufTest(BinaryTest):
+    def test_the_head_of_a_q4_checkpoint_has_q8_unless_it_is_chosen(self):
+        source = self.path("head.gguf")
+        self.assertEqual(tessera("synth", "tiny", source, "--format", "gguf", "--dtype", "f32").returncode, OK)
+        sizes = []
+        for options, head in (((), "q8"), (("--head-dtype", "q4"), "q4")):
+            checkpoint = self.path(f"head-{head}.h5")
+            result = tessera("import", source, checkpoint, "--dtype", "q4", *options)
+            self.assertEqual(result.returncode, OK, result.stderr.decode())
+            about = json.loads(tessera("inspect", checkpoint, "--json").stdout)
+            self.assertEqual((about["dtype"], about["head_dtype"]), ("q4", head))
+            sizes.append(about["weight_bytes"])
+        self.assertGreater(*sizes)
+        self.assert_refused(tessera("import", source, self.path("none.h5"), "--dtype", "q8", "--head-dtype", "q4"), USAGE, "a head in q4")
+        self.assertFalse(os.path.exists(self.path("none.h5")))
+
     def test_a_gguf_file_becomes_a_checkpoint_that_runs(self):
         source, path = self.path("m.gguf"), self.path("m.h5")
         self.assertEqual(tessera("synth", "tiny", source, "--format", "gguf", "--dtype", "f32").returncode, OK)

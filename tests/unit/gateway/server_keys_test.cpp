@@ -345,6 +345,20 @@ BOOST_AUTO_TEST_CASE(a_stream_ends_with_an_error_when_its_key_is_revoked) {
   BOOST_TEST(other.read_until("0\r\n\r\n").find("[DONE]") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(texts_get_no_vectors_when_their_key_is_revoked) {
+  KeyServer keys;
+  keys.server->models.allow(0);
+  HttpClient client(keys.port());
+  client.send(
+      post_bytes("/v1/embeddings", R"({"model": "encoder", "input": ["a", "b"]})", bearer(keys.add(named("leaver")))));
+  BOOST_TEST(keys.server->models.wait_running(2));
+  BOOST_REQUIRE(static_cast<bool>(remove_key(keys.file, "leaver")));
+  const HttpAnswer answer = client.read();
+  BOOST_TEST(answer.status == 401);
+  BOOST_TEST(error_code(answer) == "invalid_api_key");
+  BOOST_TEST(keys.server->models.wait_running(0));
+}
+
 BOOST_AUTO_TEST_CASE(a_socket_ends_when_its_key_is_revoked_and_a_stream_of_it_with_an_error) {
   KeyServer keys;
   keys.server->models.allow(2);
