@@ -21,7 +21,7 @@ struct Bf16 {
 void matmul_bf16(const tessera_matmul_bf16_args* args) {
   Columns<Bf16> unit{};
   unit.w = static_cast<const char*>(args->weights);
-  unit.tile_stride = args->tile_stride;
+  unit.apart = args->tile_stride;
   unit.x = static_cast<const Bf16Pair*>(args->x.values);
   unit.ldx = args->x.ld_values / 2;
   unit.y = args->y;

@@ -25,6 +25,7 @@
 // One source per format includes this header.
 #pragma once
 
+#include "kernels/cpu/memory_streams.hpp"
 #include "kernels/cpu/ops.hpp"
 #include "kernels/cpu/vec.hpp"
 
@@ -50,7 +51,7 @@ constexpr int kSteps = TESSERA_BLOCK / 4;  // steps of four columns in a block
 constexpr size_t kStepBytes = kLanes * 4;  // unpacked weights of one step
 constexpr size_t kBytes = size_t{TESSERA_BLOCK} * TESSERA_LANES;  // unpacked weights of one block
 constexpr size_t kScaleBytes = kLanes * sizeof(uint16_t);         // scales of one block
-constexpr size_t kLine = 64;
+constexpr uint32_t kScalesAhead = 16;  // in tiles of so many blocks, the next tile's scales are far from the weights
 
 /// Weights come from memory as one stream: tile after tile, and behind the last of them what the caller reads next.
 struct Stream {
@@ -106,44 +107,62 @@ TESSERA_INLINE void pin(T*& p) {
   __asm__("" : "+r"(p));
 }
 
-template <typename Format, int Tokens>
+/// `Runs` of pass.tiles tiles each, one behind the other in memory, that are read side by side.
+template <typename Format, int Tokens, int Runs = 1>
 void multiply(const Pass& pass) {
   const char *first_weights = pass.weights, *first_scales = pass.scales, *source = pass.source;
+  const size_t apart = pass.tiles * pass.tile_stride, y_apart = size_t{pass.tiles} * kLanes;
+  const bool scales_ahead = pass.blocks >= kScalesAhead;
   float* y = pass.y;
   for (uint32_t tile = 0; tile < pass.tiles; ++tile) {
     // Scales lie in front of the weights: here the stream passes over them.
-    if (pass.scale_lines != 0) pass.stream.prefetch(first_scales, pass.scale_lines);
+    if (Runs == 1 && pass.scale_lines != 0) pass.stream.prefetch(first_scales, pass.scale_lines);
     const char *weights = first_weights, *scales = first_scales;
     const int8_t* values = pass.x;
     const float* x_scales = pass.x_scales;
     const int32_t* corrections = pass.corrections;
     uint32_t turn = pass.turn;
-    Lanes acc[Tokens];
+    Lanes acc[Runs][Tokens];
 #pragma GCC unroll 16
-    for (int t = 0; t < Tokens; ++t) acc[t] = pass.sums != nullptr ? load(pass.sums + t * pass.ld_sums) : zero();
+    for (int run = 0; run < Runs; ++run) {
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        acc[run][t] = Runs == 1 && pass.sums != nullptr ? load(pass.sums + t * pass.ld_sums) : zero();
+      }
+    }
     for (uint32_t b = 0; b < pass.blocks; ++b) {
       // One address each, with constant distances from it: not a register for every token.
       pin(weights), pin(values), pin(x_scales), pin(corrections);
-      Q8Activations x[Tokens];
-      IntLanes dot[Tokens];
 #pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) {
-        x[t].prepare(values + t * TESSERA_BLOCK);
-        dot[t] = broadcast_int(corrections[t]);
-      }
-      if (b == turn) {
-        pass.stream.prefetch(source + b * Format::kSourceBytes, Format::kSourceBytes / kLine);
-        turn += pass.turns;
-      }
+      for (int run = 0; run < Runs; ++run) {
+        Q8Activations x[Tokens];
+        IntLanes dot[Tokens];
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+          x[t].prepare(values + t * TESSERA_BLOCK);
+          dot[t] = broadcast_int(corrections[t]);
+        }
+        if constexpr (Runs == 1) {
+          if (b == turn) {
+            pass.stream.prefetch(source + b * Format::kSourceBytes, Format::kSourceBytes / kLine);
+            turn += pass.turns;
+          }
+        } else {
+          prefetch_page(weights + run * apart, Format::kBlockBytes);
+          if (scales_ahead && b % 2 == 0) prefetch_second(scales + run * apart + pass.tile_stride);
+        }
 #pragma GCC unroll kUnroll
-      for (int step = 0; step < kSteps; ++step) {
-        const Q8Weights w = to_q8_weights(Format::weights(weights, step));
+        for (int step = 0; step < kSteps; ++step) {
+          const Q8Weights w = to_q8_weights(Format::weights(weights + run * apart, step));
 #pragma GCC unroll 16
-        for (int t = 0; t < Tokens; ++t) dot[t] = x[t].multiply(dot[t], w, Format::group(step));
+          for (int t = 0; t < Tokens; ++t) dot[t] = x[t].multiply(dot[t], w, Format::group(step));
+        }
+        const Lanes scale = Format::scale(scales + run * apart);
+#pragma GCC unroll 16
+        for (int t = 0; t < Tokens; ++t) {
+          acc[run][t] = fma(to_float(dot[t]), mul(scale, broadcast(x_scales[t])), acc[run][t]);
+        }
       }
-      const Lanes scale = Format::scale(scales);
-#pragma GCC unroll 16
-      for (int t = 0; t < Tokens; ++t) acc[t] = fma(to_float(dot[t]), mul(scale, broadcast(x_scales[t])), acc[t]);
       weights += Format::kBlockBytes;
       scales += Format::kBlockScaleBytes;
       values += pass.group * TESSERA_BLOCK;
@@ -151,9 +170,12 @@ void multiply(const Pass& pass) {
       corrections += pass.group;
     }
 #pragma GCC unroll 16
-    for (int t = 0; t < Tokens; ++t) {
-      float* const place = y + t * pass.ldy;
-      store(place, pass.accumulate ? add(load(place), acc[t]) : acc[t]);
+    for (int run = 0; run < Runs; ++run) {
+#pragma GCC unroll 16
+      for (int t = 0; t < Tokens; ++t) {
+        float* const place = y + run * y_apart + t * pass.ldy;
+        store(place, pass.accumulate ? add(load(place), acc[run][t]) : acc[run][t]);
+      }
     }
     first_weights += pass.tile_stride;
     first_scales += pass.tile_stride;
@@ -171,6 +193,16 @@ constexpr Multiply kMultiply[] = {multiply<Format, 1>, multiply<Format, 2>, mult
                                   multiply<Format, 12>
 #endif
 };
+
+#if defined(TESSERA_READS_RUNS)
+/// Tiles of 1 to 8 tokens that are read side by side: as many as the registers have accumulators for.
+constexpr uint32_t kRuns[] = {4, 4, 4, 4, 4, 4, 2, 2};
+template <typename Format>
+constexpr Multiply kMultiplyRuns[] = {multiply<Format, 1, kRuns[0]>, multiply<Format, 2, kRuns[1]>,
+                                      multiply<Format, 3, kRuns[2]>, multiply<Format, 4, kRuns[3]>,
+                                      multiply<Format, 5, kRuns[4]>, multiply<Format, 6, kRuns[5]>,
+                                      multiply<Format, 7, kRuns[6]>, multiply<Format, 8, kRuns[7]>};
+#endif
 
 /// Moves on by some entries of x.
 TESSERA_INLINE void advance(Pass& pass, size_t entries) {
@@ -287,8 +319,18 @@ void multiply_unit(const tessera_matmul_q8_args& args) {
     return pass;
   };
   if (args.tokens <= kTokens) {  // one pass: the weights come and go
-    Pass all = at(args.tile_begin, 0);
-    all.tiles = args.tile_end - args.tile_begin;
+    uint32_t tile = args.tile_begin;
+#if defined(TESSERA_READS_RUNS)
+    if (args.tokens <= sizeof kRuns / sizeof *kRuns) {
+      Pass runs = at(tile, 0);
+      runs.tiles = (args.tile_end - tile) / kRuns[args.tokens - 1];
+      kMultiplyRuns<Format>[args.tokens - 1](runs);
+      tile += runs.tiles * kRuns[args.tokens - 1];
+      if (tile == args.tile_end) return;
+    }
+#endif
+    Pass all = at(tile, 0);
+    all.tiles = args.tile_end - tile;
     all.turns = 1;
     return kMultiply<Format>[args.tokens - 1](all);
   }

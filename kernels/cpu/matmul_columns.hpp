@@ -19,6 +19,7 @@
 // One source per format includes this header.
 #pragma once
 
+#include "kernels/cpu/memory_streams.hpp"
 #include "kernels/cpu/ops.hpp"
 #include "kernels/cpu/vec.hpp"
 
@@ -41,10 +42,11 @@ constexpr uint32_t kPairedSteps = 512;  // for few tokens, shorter tiles are rea
 template <typename Format>
 struct Columns {
   const char* w;                    // first step of the panel, first tile
-  size_t tile_stride;               // bytes
+  size_t apart;                     // bytes from one of the tiles side by side to the next
   const typename Format::Value* x;  // first step of the panel, first token
   size_t ldx;
-  float* y;  // first row of the first tile, first token
+  float* y;        // first row of the first tile, first token
+  size_t y_apart;  // from one of the tiles side by side to the next
   size_t ldy;
   uint32_t steps;   // of the panel
   bool resume;      // accumulators continue from y
@@ -61,7 +63,7 @@ void multiply(const Columns<Format>& block) {
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
     for (int j = 0; j < Tiles; ++j) {
-      acc[t][j] = block.resume ? load(block.y + t * block.ldy + j * kLanes) : zero();
+      acc[t][j] = block.resume ? load(block.y + t * block.ldy + j * block.y_apart) : zero();
     }
   }
   const char* w = block.w;
@@ -69,7 +71,7 @@ void multiply(const Columns<Format>& block) {
   const auto step = [&]() TESSERA_LAMBDA {
     typename Format::Weights weights[Tiles];
 #pragma GCC unroll 16
-    for (int j = 0; j < Tiles; ++j) weights[j] = Format::load(w + j * block.tile_stride);
+    for (int j = 0; j < Tiles; ++j) weights[j] = Format::load(w + j * block.apart);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
@@ -83,10 +85,14 @@ void multiply(const Columns<Format>& block) {
     if (block.fetches) {
 #pragma GCC unroll 16
       for (int j = 0; j < Tiles; ++j) {
-        const char* ahead = w + j * block.tile_stride + kAhead;
+#if defined(TESSERA_READS_RUNS)
+        prefetch_page(w + j * block.apart, kUnroll * kStepBytes);
+#else
+        const char* ahead = w + j * block.apart + kAhead;
         ahead += ahead >= block.end ? block.jump : 0;
 #pragma GCC unroll 8
         for (uint32_t i = 0; i < kUnroll; ++i) _mm_prefetch(ahead + i * kStepBytes, _MM_HINT_T0);
+#endif
       }
     }
 #pragma GCC unroll 1
@@ -97,7 +103,7 @@ void multiply(const Columns<Format>& block) {
   for (int t = 0; t < Tokens; ++t) {
 #pragma GCC unroll 16
     for (int j = 0; j < Tiles; ++j) {
-      float* const y = block.y + t * block.ldy + j * kLanes;
+      float* const y = block.y + t * block.ldy + j * block.y_apart;
       store(y, block.accumulate ? add(load(y), acc[t][j]) : acc[t][j]);
     }
   }
@@ -135,26 +141,43 @@ void multiply_tokens(Columns<Format> block, uint32_t steps, uint32_t tokens) {
   } while (begin < steps);
 }
 
-/// Tiles tile_begin .. tile_end-1 of the unit. `unit` has x, y and the strides, and tile 0 as w.
+/// Tiles tile_begin .. tile_end-1 of the unit. `unit` has x, y and the strides (`apart` from one tile to the next), and
+/// tile 0 as w.
 template <typename Format>
 void multiply_tiles(const Columns<Format>& unit, uint32_t tile_begin, uint32_t tile_end, uint32_t steps,
                     uint32_t tokens) {
   if (tokens == 0) return;
   uint32_t tile = tile_begin;
-  const auto take = [&](uint32_t tiles, auto multiply) TESSERA_LAMBDA {
-    for (; tile_end - tile >= tiles; tile += tiles) {
+  // `side` tiles side by side, `gap` tiles from one to the next, `count` times.
+  const auto take = [&](uint32_t side, uint32_t gap, uint32_t count, auto multiply) TESSERA_LAMBDA {
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t first = gap == 1 ? tile + i * side : tile + i;
       Columns<Format> block = unit;
-      block.w = unit.w + tile * unit.tile_stride;
-      block.y = unit.y + (tile - tile_begin) * kLanes;
+      block.w = unit.w + first * unit.apart;
+      block.apart = gap * unit.apart;
+      block.y = unit.y + (first - tile_begin) * kLanes;
+      block.y_apart = gap * kLanes;
       multiply(block, steps, tokens);
     }
+    tile += side * count;
   };
-  if (tokens <= 2) {
-    take(Format::kFewTiles, multiply_tokens<Format, Format::kFewTiles>);
-  } else if (tokens > kTokens || steps >= kPairedSteps) {
-    take(kTiles, multiply_tokens<Format, kTiles>);
+#if defined(TESSERA_READS_RUNS)
+  // As many accumulators as there are registers for.
+  const uint32_t runs = tokens <= 5 ? 4 : tokens <= kTokens ? 3 : 0;
+  if (runs != 0 && tile_end - tile >= runs) {
+    const uint32_t length = (tile_end - tile) / runs;
+    take(runs, length, length, runs == 4 ? multiply_tokens<Format, 4> : multiply_tokens<Format, 3>);
   }
-  take(1, multiply_tokens<Format, 1>);
+#else
+  if (tokens <= 2) {
+    constexpr uint32_t few = Format::kFewTiles;
+    take(few, 1, (tile_end - tile) / few, multiply_tokens<Format, few>);
+  }
+#endif
+  if (tokens > kTokens || (tokens > 2 && steps >= kPairedSteps)) {
+    take(kTiles, 1, (tile_end - tile) / kTiles, multiply_tokens<Format, kTiles>);
+  }
+  take(1, 1, tile_end - tile, multiply_tokens<Format, 1>);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct F32 {
 void matmul_f32(const tessera_matmul_f32_args* args) {
   Columns<F32> unit{};
   unit.w = static_cast<const char*>(args->weights);
-  unit.tile_stride = args->tile_stride;
+  unit.apart = args->tile_stride;
   unit.x = args->x;
   unit.ldx = args->ldx;
   unit.y = args->y;
