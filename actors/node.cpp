@@ -24,7 +24,7 @@
 #include "runtime/base/rng.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/device/read_speed.hpp"
-#include "runtime/device/thread_pool.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera {
 

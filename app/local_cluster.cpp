@@ -61,6 +61,7 @@ ClusterConfig cluster_config(const std::filesystem::path& folder, const LocalClu
   node.name = node_name;
   node.roles = {Role::coordinator, Role::worker, Role::gateway};
   node.cores = options.cores;
+  node.numa = options.numa;
   node.isa = options.isa;
   config.nodes.push_back(std::move(node));
   return config;

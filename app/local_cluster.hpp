@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <tessera/client.hpp>
@@ -17,7 +18,8 @@
 namespace tessera::app {
 
 struct LocalClusterOptions {
-  std::uint32_t cores = 0;  ///< 0: all that this process may use
+  std::uint32_t cores = 0;            ///< 0: all that this process may use
+  std::optional<std::uint32_t> numa;  ///< NUMA node to stay on; whoever starts the cluster has placed the process there
   std::string isa = "auto";
 };
 

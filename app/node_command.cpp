@@ -17,6 +17,7 @@
 #include "actors/node.hpp"
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
+#include "app/numa_option.hpp"
 #include "app/report.hpp"
 #include "cluster/auth/fetch_authority.hpp"
 #include "cluster/auth/join_token.hpp"
@@ -27,6 +28,7 @@
 #include "cluster/rpc/rpc_thread.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera::app {
 
@@ -216,6 +218,7 @@ bool stdin_ended() {
 
 Result<void> serve(const NodeCommandOptions& options) {
   TESSERA_TRY(NodeSettings settings, options.join.empty() ? configured(options) : joining(options));
+  TESSERA_CHECK(place_process(settings.node.numa));
   settings.log = keep_log_tail();
   settings.on_ready = [] { announce_ready(); };
   TESSERA_TRY(const auto node, Node::start(settings));
@@ -256,6 +259,7 @@ void add_node_command(CLI::App& app, Action& action) {
   command->add_option("--rpc-port", options->node.rpc_port, "0: any free one")->group(group)->capture_default_str();
   command->add_option("--data-port", options->node.data_port, "0: any free one")->group(group)->capture_default_str();
   command->add_option("--cores", options->node.cores, "0: all of the machine")->group(group)->capture_default_str();
+  add_numa_option(*command, options->node.numa)->group(group);
   command->add_option("--memory", options->memory, "For models, for example 4GiB (default: all of the machine)")
       ->group(group);
   command->add_option("--isa", options->node.isa, "auto, scalar, avx2, avx512 or avx512bf16")

@@ -8,9 +8,10 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "app/numa_option.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/device/isa.hpp"
-#include "runtime/device/thread_pool.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera::app {
 
@@ -18,6 +19,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("MODEL", options.model, "Checkpoint file (.h5)")->required();
   command.add_option("--threads", options.threads, "Compute threads (default: all cores that this process may use)")
       ->check(CLI::Range(1u, limits::threads_max));
+  add_numa_option(command, options.numa);
   command.add_option("--shards", options.shards, "Run the model as N in-process shards; the result has the same bits")
       ->capture_default_str();
   command.add_option("--isa", options.isa, "Instruction set; the result has the same bits")
@@ -47,6 +49,7 @@ Result<OpenModel> open_model(const std::string& path, const Clock& clock) {
 
 Result<std::unique_ptr<LocalReplica>> start_replica(const OpenModel& model, const ModelOptions& options,
                                                     std::uint32_t kv_positions) {
+  TESSERA_CHECK(place_process(options.numa));
   ReplicaOptions replica;
   TESSERA_TRY(replica.ops, select_kernels(options.isa == "auto" ? std::nullopt : parse_isa(options.isa)));
   replica.shards = options.shards;

@@ -20,12 +20,13 @@ namespace tessera::app {
 
 struct ModelOptions {
   std::string model;
-  std::uint32_t threads = 0;  ///< 0: all usable cores
+  std::uint32_t threads = 0;          ///< 0: all usable cores
+  std::optional<std::uint32_t> numa;  ///< NUMA node to stay on
   std::uint32_t shards = 1;
   std::string isa = "auto";
 };
 
-/// MODEL, --threads, --shards, --isa
+/// MODEL, --threads, --numa, --shards, --isa
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// An open checkpoint with its tokenizer.

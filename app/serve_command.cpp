@@ -21,6 +21,7 @@
 #include "gateway/cluster_models.hpp"
 #include "gateway/gateway.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera::app {
 
@@ -74,6 +75,7 @@ Result<Served> start_local(ServeOptions& options, StatusLine& line) {
   if (options.name.empty()) options.name = name_of(options.model);
   TESSERA_CHECK(check_name("model", options.name));
   line.show("starting");
+  TESSERA_CHECK(place_process(options.node.numa));
   Served served;
   TESSERA_TRY(served.local, LocalCluster::start(options.node, keep_going));
   TESSERA_TRY(const client::DeploymentStatus deployed, deploy(*served.local, options, line));

@@ -4,6 +4,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "app/numa_option.hpp"
 #include "app/speculation_option.hpp"
 #include "cluster/auth/server_credentials.hpp"
 #include "gateway/cors.hpp"
@@ -94,6 +95,7 @@ void add_model(CLI::App& command, ServeOptions& options) {
   command.add_option("--threads", options.node.cores, "Compute threads (default: all cores that this process may use)")
       ->check(CLI::Range(1u, limits::threads_max))
       ->group(group);
+  add_numa_option(command, options.node.numa)->group(group);
   command.add_option("--isa", options.node.isa, "Instruction set; the result has the same bits")
       ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
       ->group(group)

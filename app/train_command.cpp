@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,11 +15,13 @@
 
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
+#include "app/numa_option.hpp"
 #include "app/progress_bar.hpp"
 #include "app/report.hpp"
 #include "app/status_line.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/limits.hpp"
+#include "runtime/device/topology.hpp"
 #include "runtime/training/training_run.hpp"
 
 namespace tessera::app {
@@ -28,6 +31,7 @@ namespace {
 struct TrainCommand {
   std::string config;
   std::uint32_t threads = 0;
+  std::optional<std::uint32_t> numa;
   std::string isa = "auto";
   bool restart = false;
   bool json = false;
@@ -92,6 +96,7 @@ class TrainingView {
 
 Result<std::unique_ptr<TrainingRun>> open_run(const TrainCommand& command, const Clock& clock) {
   TESSERA_TRY(const TrainConfig config, load_train_config(command.config));
+  TESSERA_CHECK(place_process(command.numa));
   TrainingSettings settings;
   settings.threads = command.threads;
   settings.isa = command.isa == "auto" ? std::nullopt : parse_isa(command.isa);
@@ -182,6 +187,7 @@ void add_train_command(CLI::App& app, Action& action) {
       ->required();
   command->add_option("--threads", options->threads, "Compute threads (default: all cores that this process may use)")
       ->check(CLI::Range(1u, limits::threads_max));
+  add_numa_option(*command, options->numa);
   command->add_option("--isa", options->isa, "Instruction set; the result has the same bits")
       ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
       ->capture_default_str();

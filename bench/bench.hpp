@@ -58,6 +58,10 @@ Result<std::vector<Row>> bench_start(const Settings& settings, const std::string
 /// that is left when both get half of that one. Nothing where fewer threads than cores compute.
 Result<std::vector<Row>> bench_busy_core(const Settings& settings, const std::string& shape, DType dtype);
 
+/// What the order of exactness costs: row-parallel matrices in slices and by the tree; where others have a roofline,
+/// the same matrices in one piece.
+std::vector<Row> bench_order(const Settings& settings, std::span<const DType> dtypes);
+
 /// What one layer's exchange costs between `ranks` (at most 8) threads of this process: latency of 8 KB, where more
 /// than 100 % of bare TCP is slower, and throughput of 16 MB.
 std::vector<Row> bench_exchange(const Settings& settings, std::uint32_t ranks);

@@ -59,7 +59,7 @@ nlohmann::json json_of(const Row& row, std::uint32_t threads) {
 }
 
 /// What can be measured, in the order of the table.
-const std::vector<std::string> all_parts = {"exchange", "ops", "model", "batch", "long", "start", "busy"};
+const std::vector<std::string> all_parts = {"exchange", "ops", "order", "model", "batch", "long", "start", "busy"};
 
 struct Options {
   std::vector<std::string> models = {"llama-134m", "llama-1.1b"};
@@ -131,6 +131,7 @@ Result<nlohmann::json> measure(const Options& options, const Clock& clock) {
   for (const std::uint32_t count : threads) {
     settings.threads = count;
     if (options.measures("ops")) add(bench_ops(settings, dtypes));
+    if (options.measures("order")) add(bench_order(settings, dtypes));
     for (const std::string& model : options.models) {
       for (const DType dtype : dtypes) {
         // 4.4 GB of f32 weights say nothing that the small model does not.
@@ -164,7 +165,8 @@ int main(int argc, char** argv) {
   cli.add_option("--json", options.json_file, "Write all figures to this file");
   cli.add_option(
          "--parts", options.parts,
-         "exchange: between shards; ops: the matrix kernels; model: decode and prefill; batch: decode of 4, 8 and "
+         "exchange: between shards; ops: the matrix kernels; order: what slices and their tree cost; model: decode and "
+         "prefill; batch: decode of 4, 8 and "
          "16 sequences; long: at the end of the context; start: of the program to its first token; busy: decode beside "
          "a foreign process that keeps one core busy")
       ->delimiter(',')

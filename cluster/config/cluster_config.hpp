@@ -41,14 +41,15 @@ Result<ExchangeWait> parse_exchange_wait(std::string_view text);
 
 struct NodeConfig {
   std::string name;
-  std::string host = "127.0.0.1";  ///< where others reach it, and what it binds to
-  std::string ssh;                 ///< what ssh is given to reach the host; empty: `host`
-  std::vector<Role> roles;         ///< coordinator, worker, gateway; at least one, each once
-  std::uint16_t rpc_port = 0;      ///< 0: any free one. The coordinator's is never 0
-  std::uint16_t join_port = 0;     ///< the coordinator's only; never 0 there
-  std::uint16_t data_port = 0;     ///< 0: any free one
-  std::uint32_t cores = 0;         ///< 0: all of the machine
-  std::uint64_t memory_bytes = 0;  ///< for weights, KV pages and buffers; 0: what the machine has
+  std::string host = "127.0.0.1";     ///< where others reach it, and what it binds to
+  std::string ssh;                    ///< what ssh is given to reach the host; empty: `host`
+  std::vector<Role> roles;            ///< coordinator, worker, gateway; at least one, each once
+  std::uint16_t rpc_port = 0;         ///< 0: any free one. The coordinator's is never 0
+  std::uint16_t join_port = 0;        ///< the coordinator's only; never 0 there
+  std::uint16_t data_port = 0;        ///< 0: any free one
+  std::uint32_t cores = 0;            ///< 0: all of the machine
+  std::optional<std::uint32_t> numa;  ///< NUMA node to stay on; none: spread over those of the machine
+  std::uint64_t memory_bytes = 0;     ///< for weights, KV pages and buffers; 0: what the machine has
   std::vector<std::string> devices{"cpu"};
   std::string isa = "auto";  ///< auto, scalar, avx2, avx512, avx512bf16
 

@@ -44,6 +44,7 @@ std::vector<std::string> remote_command(const std::string& ssh, const std::strin
   if (node.rpc_port != 0) add("--rpc-port", std::to_string(node.rpc_port));
   if (node.data_port != 0) add("--data-port", std::to_string(node.data_port));
   if (node.cores != 0) add("--cores", std::to_string(node.cores));
+  if (node.numa) add("--numa", std::to_string(*node.numa));
   if (node.memory_bytes != 0) add("--memory", std::to_string(node.memory_bytes) + "B");
   if (node.isa != "auto") add("--isa", node.isa);
   if (config.security.data_plane != DataPlane::encrypted) add("--data-plane", to_string(config.security.data_plane));

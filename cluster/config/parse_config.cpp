@@ -14,6 +14,7 @@ constexpr std::int64_t minute_ms = 60'000;
 /// A message lists the names of the nodes only if they are few.
 constexpr std::size_t shown_names_max = 20;
 constexpr std::uint64_t node_memory_min = 1u << 20;
+constexpr std::int64_t numa_nodes_max = 1024;  // the most that Linux counts
 
 bool is_host(std::string_view host) {
   constexpr std::string_view marks = ".-:_";
@@ -177,6 +178,7 @@ void Reader::read_roles(ConfigSection& section, NodeConfig& node) {
 
 void Reader::read_resources(ConfigSection& section, NodeConfig& node) {
   node.cores = static_cast<std::uint32_t>(section.integer("cores", 1, limits::threads_max).value_or(0));
+  if (const auto numa = section.integer("numa", 0, numa_nodes_max - 1)) node.numa = static_cast<std::uint32_t>(*numa);
   if (const auto memory = section.text("memory")) {
     const auto bytes = parse_byte_size(*memory);
     if (!bytes) {

@@ -17,7 +17,10 @@ class ReplicaExecutor::Impl {
         conductor_(*parts_.ops, parts_.limits.detached_seconds_max, parts_.limits.waiting_seconds_max),
         preparer_(parts_, {parts_.ops, pool_.get()}, board_),
         loop_(parts_, board_, preparer_, conductor_, record_),
-        thread_([this] { loop_.run(); }) {}
+        thread_([this] {
+          const ThreadBinding binding(pool_->caller_cpus());
+          loop_.run();
+        }) {}
   ~Impl() { shutdown(); }
 
   void prepare(EpochPlan plan, EpochKeys keys) {

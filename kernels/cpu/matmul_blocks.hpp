@@ -86,7 +86,8 @@ struct Pass {
   // Of the weights that come later, this pass prefetches a share: those of block `turn`, turn + turns, …
   uint32_t turn;
   uint32_t turns;
-  Stream stream;
+  Stream stream;         // of a single run
+  PageAhead page_ahead;  // of several
 };
 
 /// What unpack() makes of a panel of any format: q8 with widened scales.
@@ -133,6 +134,7 @@ void multiply(const Pass& pass) {
     for (uint32_t b = 0; b < pass.blocks; ++b) {
       // One address each, with constant distances from it: not a register for every token.
       pin(weights), pin(values), pin(x_scales), pin(corrections);
+      [[maybe_unused]] const ptrdiff_t ahead = pass.page_ahead.distance(weights);
 #pragma GCC unroll 16
       for (int run = 0; run < Runs; ++run) {
         Q8Activations x[Tokens];
@@ -148,7 +150,7 @@ void multiply(const Pass& pass) {
             turn += pass.turns;
           }
         } else {
-          prefetch_page(weights + run * apart, Format::kBlockBytes);
+          prefetch_share(weights + run * apart + ahead, Format::kBlockBytes);
           if (scales_ahead && b % 2 == 0) prefetch_second(scales + run * apart + pass.tile_stride);
         }
 #pragma GCC unroll kUnroll
@@ -324,6 +326,7 @@ void multiply_unit(const tessera_matmul_q8_args& args) {
     if (args.tokens <= sizeof kRuns / sizeof *kRuns) {
       Pass runs = at(tile, 0);
       runs.tiles = (args.tile_end - tile) / kRuns[args.tokens - 1];
+      runs.page_ahead = PageAhead::of(runs.scales, runs.tiles * args.tile_stride, args.next);
       kMultiplyRuns<Format>[args.tokens - 1](runs);
       tile += runs.tiles * kRuns[args.tokens - 1];
       if (tile == args.tile_end) return;

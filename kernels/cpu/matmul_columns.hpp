@@ -53,7 +53,8 @@ struct Columns {
   bool accumulate;  // what is in y is added at the end
   bool fetches;     // this pass is the first over its weights: it prefetches those that come later
   const char* end;  // of the weights
-  ptrdiff_t jump;   // from there to what the caller reads next
+  ptrdiff_t jump;   // from there to what the caller reads next; 0: nobody knows
+  PageAhead page_ahead;
 };
 
 template <typename Format, int Tiles, int Tokens>
@@ -83,10 +84,11 @@ void multiply(const Columns<Format>& block) {
   uint32_t left = block.steps;
   for (; left >= kUnroll; left -= kUnroll) {
     if (block.fetches) {
+      [[maybe_unused]] const ptrdiff_t distance = block.page_ahead.distance(w);
 #pragma GCC unroll 16
       for (int j = 0; j < Tiles; ++j) {
 #if defined(TESSERA_READS_RUNS)
-        prefetch_page(w + j * block.apart, kUnroll * kStepBytes);
+        prefetch_share(w + j * block.apart + distance, kUnroll * kStepBytes);
 #else
         const char* ahead = w + j * block.apart + kAhead;
         ahead += ahead >= block.end ? block.jump : 0;
@@ -150,6 +152,9 @@ void multiply_tiles(const Columns<Format>& unit, uint32_t tile_begin, uint32_t t
   uint32_t tile = tile_begin;
   // `side` tiles side by side, `gap` tiles from one to the next, `count` times.
   const auto take = [&](uint32_t side, uint32_t gap, uint32_t count, auto multiply) TESSERA_LAMBDA {
+    const char* const next = unit.jump == 0 ? nullptr : unit.end + unit.jump;
+    const uint32_t length = gap == 1 ? side * count : gap;
+    const PageAhead ahead = PageAhead::of(unit.w + tile * unit.apart, length * unit.apart, next);
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t first = gap == 1 ? tile + i * side : tile + i;
       Columns<Format> block = unit;
@@ -157,6 +162,7 @@ void multiply_tiles(const Columns<Format>& unit, uint32_t tile_begin, uint32_t t
       block.apart = gap * unit.apart;
       block.y = unit.y + (first - tile_begin) * kLanes;
       block.y_apart = gap * kLanes;
+      block.page_ahead = ahead;
       multiply(block, steps, tokens);
     }
     tile += side * count;

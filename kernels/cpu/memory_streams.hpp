@@ -27,9 +27,26 @@ constexpr size_t kPageShare = 256;  // bytes that are read for each line of the 
 /// Into the second cache.
 TESSERA_INLINE void prefetch_second(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
-/// What is prefetched while `bytes` from p on are read.
-TESSERA_INLINE void prefetch_page(const char* p, size_t bytes) {
-  for (size_t i = 0; i < bytes / kPageShare; ++i) prefetch_second(p + kPage + i * kLine);
+/// A page ahead of what is read. Behind the end of the first of the runs side by side, each goes on where the caller's
+/// next ones begin, as far from each other as these.
+struct PageAhead {
+  const char* end;  // of the first run
+  ptrdiff_t jump;   // from there to what is read next
+
+  /// `next` is null when nobody knows it: then it is what lies behind the end.
+  static PageAhead of(const char* first, size_t run_bytes, const void* next) {
+    const char* const end = first + run_bytes;
+    return {end, next == nullptr ? 0 : static_cast<const char*>(next) - end};
+  }
+  /// p in the first run; to be added to p in each of them.
+  TESSERA_INLINE ptrdiff_t distance(const char* p) const {
+    return static_cast<ptrdiff_t>(kPage) + (p + kPage >= end ? jump : 0);
+  }
+};
+
+/// What is prefetched while `bytes` are read.
+TESSERA_INLINE void prefetch_share(const char* ahead, size_t bytes) {
+  for (size_t i = 0; i < bytes / kPageShare; ++i) prefetch_second(ahead + i * kLine);
 }
 
 }  // namespace

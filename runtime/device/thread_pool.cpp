@@ -55,7 +55,7 @@ struct alignas(64) ThreadPool::Helper {
   std::atomic<bool> awake{false};
 };
 
-ThreadPool::ThreadPool(std::uint32_t threads) : threads_(threads) {
+ThreadPool::ThreadPool(std::uint32_t threads, std::vector<CpuSet> cpus) : threads_(threads), cpus_(std::move(cpus)) {
   if (threads == 1) return;
   helpers_ = std::make_unique<Helper[]>(threads - 1);
   arena_ = std::make_unique<Arena>(threads);
@@ -71,11 +71,19 @@ ThreadPool::~ThreadPool() {
 }
 
 Result<std::unique_ptr<ThreadPool>> ThreadPool::create(std::uint32_t threads) {
+  // What the process may use does not change, and looking it up takes milliseconds.
+  static const Topology machine = Topology::detect();
+  return create(threads, machine);
+}
+
+Result<std::unique_ptr<ThreadPool>> ThreadPool::create(std::uint32_t threads, const Topology& topology) {
   if (threads < 1 || threads > limits::threads_max) {
     return Error{ErrorCode::invalid_argument,
                  std::to_string(threads) + " threads: use 1 to " + std::to_string(limits::threads_max)};
   }
-  return std::unique_ptr<ThreadPool>(new ThreadPool(threads));
+  std::vector<CpuSet> cpus = topology.spread(threads);
+  cpus.resize(threads);
+  return std::unique_ptr<ThreadPool>(new ThreadPool(threads, std::move(cpus)));
 }
 
 void ThreadPool::run_erased(std::uint32_t count, Call call, const void* context) {
@@ -104,6 +112,8 @@ void ThreadPool::wake(std::uint32_t wanted) {
 
 void ThreadPool::help(std::uint32_t helper) {
   {
+    // Threads of TBB serve other arenas too: the binding ends with the loop.
+    const ThreadBinding binding(cpus_[helper + 1]);
     const FlushDenormals mode;
     Wait wait;
     while (!ending_.load(std::memory_order_relaxed)) {
@@ -128,13 +138,6 @@ void ThreadPool::take_tasks(std::uint32_t worker) {
     job_.call(job_.context, job_.count - static_cast<std::uint32_t>(left), worker);
     done_.fetch_add(1, std::memory_order_release);
   }
-}
-
-std::uint32_t usable_cores() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return 1;
-  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&mask)));
 }
 
 }  // namespace tessera

@@ -7,14 +7,20 @@
 // parked (its TBB task ends) some milliseconds after the last of them. Tasks are taken one by one from a shared
 // counter, so a thread that the system has put aside delays one task and no more.
 //
+// On a machine with several NUMA nodes the threads are spread over them, each bound to the processors of one
+// (topology.hpp).
+//
 // Results never depend on the number of threads: tasks write disjoint outputs, each computed in a fixed order.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "runtime/base/result.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera {
 
@@ -22,13 +28,16 @@ namespace tessera {
 /// must not throw.
 class ThreadPool {
  public:
-  /// 1 .. limits::threads_max threads, the caller included.
+  /// 1 .. limits::threads_max threads, the caller included, on this machine as this process may use it.
   static Result<std::unique_ptr<ThreadPool>> create(std::uint32_t threads);
+  static Result<std::unique_ptr<ThreadPool>> create(std::uint32_t threads, const Topology& topology);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   std::uint32_t threads() const { return threads_; }
+  /// Where the thread that calls run() belongs, if it is one that does nothing else; the pool binds its helpers only.
+  const CpuSet& caller_cpus() const { return cpus_.front(); }
 
   /// Calls task(index, worker) for every index < count; worker < threads() names the thread, for scratch memory.
   template <typename Task>
@@ -50,13 +59,14 @@ class ThreadPool {
   };
   struct Arena;
   struct Helper;
-  explicit ThreadPool(std::uint32_t threads);
+  ThreadPool(std::uint32_t threads, std::vector<CpuSet> cpus);
   void run_erased(std::uint32_t count, Call call, const void* context);
   void wake(std::uint32_t wanted);
   void help(std::uint32_t helper);
   void take_tasks(std::uint32_t worker);
 
   const std::uint32_t threads_;
+  const std::vector<CpuSet> cpus_;  ///< of each thread; empty ones: it may run anywhere
   std::unique_ptr<Helper[]> helpers_;
   std::unique_ptr<Arena> arena_;
   std::atomic<bool> ending_{false};
@@ -65,8 +75,5 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> done_{0};      ///< tasks of the job that have ended
   alignas(64) Job job_;
 };
-
-/// Cores that this process may use (its affinity mask), at least 1.
-std::uint32_t usable_cores();
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -35,6 +36,9 @@ class RunTest(BinaryTest):
                     ways += [["--isa", isa], ["--isa", isa, "--shards", 4]]
                 else:
                     self.assertIn(b"lacks the instructions", probe.stderr)
+            # One that there is, as the refusal of one that there is not says.
+            refused = tessera("run", model, "-p", "a", "--numa", 4711).stderr.decode()
+            ways.append(["--numa", re.findall(r"\d+", refused)[-1]])
             for way in ways:
                 with self.subTest(model=os.path.basename(model), way=way):
                     self.assertTrue(same_result(self.run_json(*arguments, *way), expected))
@@ -101,6 +105,7 @@ class RunTest(BinaryTest):
         self.assert_refused(run("--logit-bias", "5"), USAGE, "TOKEN=BIAS")
         self.assert_refused(run("--logit-bias", "5000=1"), USAGE, "5000")
         self.assert_refused(run("--isa", "sse"), USAGE, "--isa")
+        self.assert_refused(run("--numa", 4711), USAGE, "NUMA node 4711", "there ")
         self.assert_refused(run("--threads", 0), USAGE, "--threads")
         self.assert_refused(run("--no-such-option"), USAGE, "--no-such-option")
         self.assert_refused(tessera("run", self.tiny_f32), USAGE, "give a prompt")

@@ -28,6 +28,7 @@ ssh = "me@jump"
 rpc_port = 1
 data_port = 2
 cores = 3
+numa = 0
 memory = "4MiB"
 isa = "avx2"
 [exchange]
@@ -50,12 +51,12 @@ BOOST_AUTO_TEST_CASE(a_node_of_this_machine_reads_the_configuration_itself) {
 
 BOOST_AUTO_TEST_CASE(a_node_of_another_machine_gets_everything_on_its_command_line_but_the_token) {
   ClusterConfig cluster = config();
-  BOOST_TEST(
-      (remote_command("ssh", "/opt/my tessera", cluster, cluster.nodes[2]) ==
-       Words{"ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", "me@jump",
-             "TESSERA_READY_FD=1 exec '/opt/my tessera' 'node' '--join' '[fd00::1]:9001' '--name' 'w2' '--host' "
-             "'w2.example.org' '--token' '-' '--stop-with-stdin' '--rpc-port' '1' '--data-port' '2' '--cores' '3' "
-             "'--memory' '4194304B' '--isa' 'avx2' '--wait' 'block'"}));
+  BOOST_TEST((remote_command("ssh", "/opt/my tessera", cluster, cluster.nodes[2]) ==
+              Words{"ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", "me@jump",
+                    "TESSERA_READY_FD=1 exec '/opt/my tessera' 'node' '--join' '[fd00::1]:9001' '--name' 'w2' '--host' "
+                    "'w2.example.org' '--token' '-' '--stop-with-stdin' '--rpc-port' '1' '--data-port' '2' '--cores' "
+                    "'3' '--numa' '0' "
+                    "'--memory' '4194304B' '--isa' 'avx2' '--wait' 'block'"}));
   cluster.wait = ExchangeWait::automatic;
   const Words plain = remote_command("/usr/bin/ssh", "tessera", cluster, cluster.nodes[1]);
   BOOST_TEST(plain[0] == "/usr/bin/ssh");

@@ -108,6 +108,7 @@ name = "w1"
 host = "fd00::2"
 ssh = "me@w1"
 cores = 16
+numa = 1
 memory = "512MiB"
 [timeouts]
 heartbeat_ms = 50
@@ -126,7 +127,8 @@ wait = "spin"
   const NodeConfig &head = config.nodes[0], &w1 = config.nodes[1];
   BOOST_TEST((head.host == "10.0.0.1" && head.rpc_port == 8000 && head.join_port == 8001 && head.data_port == 8002));
   BOOST_TEST((head.roles == std::vector{Role::worker, Role::coordinator} && head.isa == "avx2"));
-  BOOST_TEST((w1.host == "fd00::2" && w1.ssh == "me@w1" && w1.cores == 16u && w1.memory_bytes == 512u << 20));
+  BOOST_TEST(
+      (w1.host == "fd00::2" && w1.ssh == "me@w1" && w1.cores == 16u && w1.numa == 1u && w1.memory_bytes == 512u << 20));
   BOOST_TEST((config.timeouts.heartbeat == 50ms && config.timeouts.misses == 8u && config.timeouts.grace == 0ms));
   BOOST_TEST(
       (config.timeouts.request == 500ms && config.timeouts.stall == 3s && config.security.token_lifetime == 60s));
@@ -151,7 +153,7 @@ BOOST_AUTO_TEST_CASE(unknown_keys_are_refused_with_the_known_ones_and_the_neares
   BOOST_TEST(
       fault(5, top + "memmory = \"1GiB\"") ==
       "nodes.c.memmory: unknown key; did you mean \"memory\"? Accepted here: cores, data_port, devices, host, isa, "
-      "join_port, memory, name, roles, rpc_port or ssh");
+      "join_port, memory, name, numa, roles, rpc_port or ssh");
   BOOST_TEST(fault(6, top + "[exchange]\nflavour = 1") == "exchange.flavour: unknown key. Accepted here: wait");
   BOOST_TEST(fault(5, top + "[timeout]\nmisses = 5") ==
              "timeout: unknown key; did you mean \"timeouts\"? Accepted here: coordinator, exchange, name, nodes, "
@@ -172,6 +174,7 @@ BOOST_AUTO_TEST_CASE(what_is_missing_is_named) {
 }
 
 BOOST_AUTO_TEST_CASE(values_of_the_wrong_kind_are_refused) {
+  BOOST_TEST(fault(5, top + "numa = -1") == "nodes.c.numa: -1 is out of range; write a whole number from 0 to 1023");
   BOOST_TEST(fault(5, top + "cores = \"four\"") == "nodes.c.cores: it is a text; write a whole number from 1 to 1024");
   BOOST_TEST(fault(5, top + "host = 10") == "nodes.c.host: it is a whole number; write a text in quotes");
   BOOST_TEST(fault(5, top + "roles = \"worker\"") ==
