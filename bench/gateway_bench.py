@@ -143,7 +143,7 @@ def bench_http(options, report):
                 value.append(requests_a_second(ours.port, path, connections))
                 if peer:
                     beside.append(requests_a_second(peer.port, peer_path, connections))
-            report.add(f"GET {path}, {connections} connections, one event loop", "requests/s", value, beside, goal if connections > 1 else "", 0)
+            report.add(f"GET {path}, {connections} connection{'s' if connections > 1 else ''}, one event loop", "requests/s", value, beside, goal if connections > 1 else "", 0)
     ours.close()
     if peer:
         peer.close()
@@ -169,8 +169,8 @@ def bench_sse(options, report):
             tokens = 200 * len(bodies)
             loop_cost.append((after[loop] - before[loop]) / 1e3 / tokens)
             all_cost.append(sum(after[task] - before.get(task, 0) for task in after) / 1e3 / tokens)
-        report.add(f"stories q8, {clients} streams: the event loop computes for each token", "us", loop_cost, goal="<= 30")
-        report.add(f"stories q8, {clients} streams: all threads, the model's included", "us", all_cost)
+        report.add(f"stories q8, {clients} stream{'s' if clients > 1 else ''}: the event loop computes for each token", "us", loop_cost, goal="<= 30")
+        report.add(f"stories q8, {clients} stream{'s' if clients > 1 else ''}: all threads, the model's included", "us", all_cost)
     ours.close()
 
 
@@ -290,6 +290,7 @@ def main():
     parts = options.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; use {', '.join(PARTS)}")
+    os.environ.setdefault("TESSERA_BENCH_COMMAND", "./dev bench gateway " + " ".join(sys.argv[2:]))
     options.folder = tempfile.mkdtemp(prefix="tessera-bench-")
     try:
         report = Report(options.samples)

@@ -1,9 +1,11 @@
 #include "runtime/model/sampling.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <numeric>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/exact_math.hpp"
@@ -16,7 +18,7 @@ namespace {
 
 constexpr std::uint32_t vocabulary_slice_rows = 1024;
 /// Candidates that are put in order at first; nearly every draw ends among them.
-constexpr std::size_t first_candidates = 256;
+constexpr std::size_t first_candidates = 64;
 
 float tree_sum(std::span<const float> slices) {
   if (slices.size() == 1) return slices[0];
@@ -31,31 +33,56 @@ Result<void> in_range(const char* name, float value, float low, float high, bool
                                                 " and at most " + std::to_string(high)};
 }
 
-/// The candidates in order (value descending, id ascending), sorted only as far as somebody looks.
+/// The candidates in order (value descending, id ascending), sorted only as far as somebody looks: mostly that is the
+/// best few of thousands. They are taken out of the vocabulary in bands below the best value, and large bands are
+/// sorted piece by piece.
 class OrderedCandidates {
  public:
-  explicit OrderedCandidates(std::span<const float> values) : values_(values), order_(values.size()) {
-    std::iota(order_.begin(), order_.end(), TokenId{0});
-  }
-  std::size_t size() const { return order_.size(); }
+  /// `best` is the largest of the values.
+  OrderedCandidates(std::span<const float> values, float best) : values_(values), best_(best) {}
+  std::size_t size() const { return values_.size(); }
+  /// i < size().
   TokenId operator[](std::size_t i) {
-    while (i >= sorted_) {
-      const std::size_t end = std::min(order_.size(), std::max(first_candidates, sorted_ * 8));
-      const auto from = order_.begin() + static_cast<std::ptrdiff_t>(sorted_);
-      std::partial_sort(
-          from, order_.begin() + static_cast<std::ptrdiff_t>(end), order_.end(), [this](TokenId a, TokenId b) {
-            const float value_a = values_[static_cast<std::size_t>(a)], value_b = values_[static_cast<std::size_t>(b)];
-            return value_a != value_b ? value_a > value_b : a < b;
-          });
-      sorted_ = end;
-    }
-    return order_[i];
+    while (i >= sorted_) sort_more();
+    return static_cast<TokenId>(static_cast<std::uint32_t>(keys_[i]));
   }
 
  private:
+  static constexpr float band_edges[] = {4, 16};  // below the best value; the last band has no end
+
+  /// Ascending keys are candidates in order: 0 and -0 are one value, as for comparisons.
+  static std::uint64_t key(float value, std::size_t id) {
+    const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
+    const std::uint32_t ascending = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
+    return std::uint64_t{~ascending} << 32 | id;
+  }
+
+  void take_band() {
+    const auto edge = [&](std::size_t i) { return best_ - band_edges[i]; };
+    const bool first = bands_ == 0, last = bands_ == std::size(band_edges);
+    const float above = first ? 0 : edge(bands_ - 1), below = last ? 0 : edge(bands_);
+    for (std::size_t id = 0; id < values_.size(); ++id) {
+      const float value = values_[id];
+      if ((first || !(value > above)) && (last || value > below)) keys_.push_back(key(value, id));
+    }
+    ++bands_;
+  }
+
+  void sort_more() {
+    while (sorted_ == keys_.size()) take_band();
+    const std::size_t end = std::min(keys_.size(), std::max(first_candidates, sorted_ * 8));
+    const auto from = keys_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+    const auto to = keys_.begin() + static_cast<std::ptrdiff_t>(end);
+    if (to != keys_.end()) std::nth_element(from, to, keys_.end());
+    std::sort(from, to);
+    sorted_ = end;
+  }
+
   std::span<const float> values_;
-  std::vector<TokenId> order_;
-  std::size_t sorted_ = 0;
+  float best_;
+  std::vector<std::uint64_t> keys_;  // of the bands that were taken
+  std::size_t bands_ = 0;
+  std::size_t sorted_ = 0;  // keys in order
 };
 
 TokenId best_of(std::span<const float> values) {
@@ -106,7 +133,7 @@ float LogProbabilities::of(TokenId token) const {
 TokenAlternatives LogProbabilities::best(std::uint32_t count) const {
   TokenAlternatives alternatives;
   if (count == 0) return alternatives;
-  OrderedCandidates candidates(logits_);
+  OrderedCandidates candidates(logits_, logits_[static_cast<std::size_t>(best_)]);
   for (std::size_t i = 0; i < std::min<std::size_t>(count, candidates.size()); ++i)
     alternatives.push_back({candidates[i], of(candidates[i])});
   return alternatives;
@@ -157,7 +184,7 @@ void Sampler::adjust(std::span<const float> logits) {
 }
 
 TokenId Sampler::draw(std::uint32_t position) {
-  OrderedCandidates candidates(values_);
+  OrderedCandidates candidates(values_, 0);  // adjust() has made them relative to the best
   const auto weight = [&](std::size_t i) {
     float result;
     ops_.exp(&values_[static_cast<std::size_t>(candidates[i])], 1, &result);

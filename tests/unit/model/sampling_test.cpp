@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -58,6 +59,29 @@ BOOST_AUTO_TEST_CASE(alternatives_are_the_most_probable_and_the_lowest_id_goes_f
   BOOST_TEST(log_probabilities.best(0).empty());
   BOOST_TEST(log_probabilities.best(20).size() == 5u);
   BOOST_TEST(log_probabilities.best(20).back().token == 4);
+}
+
+BOOST_AUTO_TEST_CASE(alternatives_come_in_the_order_of_a_whole_sort) {
+  for (std::uint32_t seed = 0; seed < 30; ++seed) {
+    // Spread over hundreds, or close together; many equal ones in every third.
+    std::vector<float> logits = random_logits(1 + 97 * seed % 3000, seed);
+    const float spread = seed % 2 == 0 ? 30.0f : 0.3f;
+    for (float& logit : logits) logit = seed % 3 == 0 ? std::round(logit) * spread : logit * spread;
+    if (logits.size() > 4) logits[1] = 0.0f, logits[3] = -0.0f;
+    std::vector<TokenId> order(logits.size());
+    std::iota(order.begin(), order.end(), TokenId{0});
+    std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) {
+      return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+    });
+    const LogProbabilities log_probabilities(scalar(), logits);
+    for (const std::size_t count : {std::size_t{3}, std::size_t{70}, logits.size()}) {
+      std::vector<TokenId> tokens;
+      for (const auto& alternative : log_probabilities.best(static_cast<std::uint32_t>(count)))
+        tokens.push_back(alternative.token);
+      BOOST_TEST((tokens == std::vector(order.begin(), order.begin() + std::ssize(tokens))));
+      BOOST_TEST(tokens.size() == std::min(count, logits.size()));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(every_isa_draws_the_same_tokens) {
