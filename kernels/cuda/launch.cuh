@@ -28,10 +28,9 @@
 namespace tessera::cuda {
 
 constexpr unsigned all_lanes = 0xffffffffu;
-/// Dynamic shared memory that a kernel gets without asking for more.
-constexpr std::size_t shared_bytes_usual = 48u << 10;
-/// What launchers of this module ask for at most: every supported device has it (sm_80: 163 KiB).
-constexpr std::size_t shared_bytes_max = 96u << 10;
+/// Dynamic shared memory that every kernel gets without asking: 48 KiB with the static one, of which ours have up
+/// to 17.
+constexpr std::size_t shared_bytes_usual = 31u << 10;
 
 struct LaunchShape {
   struct {

@@ -221,7 +221,7 @@ std::int32_t finish_norm(tessera_device_queue* queue, const tessera_device_finis
       entries = height > entries ? height : entries;
     }
     TESSERA_DEVICE_REQUIRE(queue, "finish_norm", height == 0, "%u sums are left beside the root", height);
-    TESSERA_DEVICE_REQUIRE(queue, "finish_norm", entries <= 16, "a stack of %u sums; 16 are possible", entries);
+    TESSERA_DEVICE_REQUIRE(queue, "finish_norm", entries <= 12, "a stack of %u sums; 12 are possible", entries);
   }
   LaunchShape shape;
   shape.grid = {a->rows, 1, 1};
