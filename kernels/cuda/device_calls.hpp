@@ -1,5 +1,5 @@
 // The calls of tessera_device_table that are no kernels: memory, queues, recorded work. device.cpp makes them of the
-// CUDA runtime, shim/device.cpp of the host.
+// CUDA runtime, shim_device.cpp of the host.
 #pragma once
 
 #include <cstddef>
