@@ -23,9 +23,10 @@ struct ModelOptions {
   std::uint32_t threads = 0;  ///< 0: all usable cores
   std::uint32_t shards = 1;
   std::string isa = "auto";
+  std::string device = "cpu";
 };
 
-/// MODEL, --threads, --shards, --isa
+/// MODEL, --threads, --shards, --isa, --device
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// An open checkpoint with its tokenizer.

@@ -53,6 +53,8 @@ struct DeviceActivations {
 };
 
 struct DeviceModel::Buffers {
+  /// Rows whose logits are computed at once.
+  static constexpr std::uint32_t logits_rows = 64;
   std::size_t dim_ld = 0, q_ld = 0, kv_ld = 0, attention_ld = 0, ffn_ld = 0, vocab_ld = 0, half = 0, pages_max = 0;
   std::uint32_t length_max = 0;
   DeviceMemory<std::uint32_t> tokens, positions, sequences, page_table;

@@ -46,7 +46,7 @@ Result<void> DeviceModel::reserve() {
   TESSERA_TRY(b.nodes, queue.zeros<float>(nodes * rows * b.dim_ld));
   TESSERA_TRY(b.scratch, queue.allocate<float>(
                              TESSERA_DEVICE_ATTENTION_SCRATCH(rows, shape_.heads, shape_.head_dim, b.length_max)));
-  TESSERA_TRY(b.logits, queue.allocate<float>(rows * b.vocab_ld));
+  TESSERA_TRY(b.logits, queue.allocate<float>(std::min(rows, Buffers::logits_rows) * b.vocab_ld));
   TESSERA_TRY(b.normed, DeviceActivations::zeros(queue, rows, shape_.dim));
   TESSERA_TRY(b.attended, DeviceActivations::zeros(queue, rows, b.attention_ld));
   TESSERA_TRY(b.gated, DeviceActivations::zeros(queue, rows, b.ffn_ld));

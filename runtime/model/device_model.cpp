@@ -162,35 +162,44 @@ Result<void> DeviceModel::write_step(const Step& step) {
 }
 
 Result<void> DeviceModel::read_logits(const Step& step, std::span<float> logits) {
+  std::vector<std::uint32_t> wanted;
+  for (std::uint32_t row = 0; row < step.rows.size(); ++row)
+    if (step.rows[row].wants_logits) wanted.push_back(row);
+  for (std::size_t first = 0; first < wanted.size(); first += Buffers::logits_rows) {
+    const std::size_t rows = std::min<std::size_t>(Buffers::logits_rows, wanted.size() - first);
+    TESSERA_CHECK(read_logits_of(std::span<const std::uint32_t>(wanted).subspan(first, rows),
+                                 logits.subspan(first * shape_.vocab_size, rows * shape_.vocab_size)));
+  }
+  return {};
+}
+
+Result<void> DeviceModel::read_logits_of(std::span<const std::uint32_t> rows, std::span<float> logits) {
   Buffers& b = *buffers_;
   const DeviceMatrix& head = weights_.head_or_embedding();
-  std::uint32_t wanted = 0;
-  for (std::uint32_t row = 0; row < step.rows.size(); ++row) {
-    if (!step.rows[row].wants_logits) continue;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
     tessera_device_finish_norm_args args{};
-    args.x = b.x.data() + std::size_t{row} * b.dim_ld;
+    args.x = b.x.data() + std::size_t{rows[i]} * b.dim_ld;
     args.ldx = b.dim_ld;
     args.rows = 1;
     args.n = shape_.dim;
     args.weight = weights_.final_norm.data();
     args.eps = shape_.norm_eps;
     args.format = head.format();
-    args.out = b.normed.row(head.format(), wanted);
+    args.out = b.normed.row(head.format(), i);
     TESSERA_CHECK(queue_->done(queue_->table().finish_norm(queue_->get(), &args)));
-    ++wanted;
   }
-  if (wanted == 0) return {};
-  TESSERA_CHECK(column_parallel(head, wanted, b.normed.view(head.format()), b.logits.data(), b.vocab_ld));
-  b.host_logits.resize(std::size_t{wanted} * b.vocab_ld);
+  const auto count = static_cast<std::uint32_t>(rows.size());
+  TESSERA_CHECK(column_parallel(head, count, b.normed.view(head.format()), b.logits.data(), b.vocab_ld));
+  b.host_logits.resize(rows.size() * b.vocab_ld);
   TESSERA_CHECK(queue_->read<float>(b.host_logits, b.logits.data()));
-  for (std::size_t row = 0; row < wanted; ++row) {
-    const float* const from = b.host_logits.data() + row * b.vocab_ld;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const float* const from = b.host_logits.data() + i * b.vocab_ld;
     if (!std::all_of(from, from + shape_.vocab_size, [](float value) { return std::isfinite(value); })) {
       return Error{ErrorCode::corrupt, uri_ +
                                            ": the model gave a logit that is not finite: its weights are damaged "
                                            "(tessera verify) or unusable at this precision"};
     }
-    std::copy_n(from, shape_.vocab_size, logits.data() + row * shape_.vocab_size);
+    std::copy_n(from, shape_.vocab_size, logits.data() + i * shape_.vocab_size);
   }
   return {};
 }

@@ -89,6 +89,8 @@ class DeviceModel {
   Result<void> finish_norm(const DeviceNodes* nodes, const float* weight, tessera_weight_format format,
                            std::uint32_t rows);
   Result<void> read_logits(const Step& step, std::span<float> logits);
+  /// At most Buffers::logits_rows rows.
+  Result<void> read_logits_of(std::span<const std::uint32_t> rows, std::span<float> logits);
 
   std::unique_ptr<DeviceQueue> queue_;
   const Manifest& manifest_;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <sys/mman.h>
 #include <vector>
+#include <xmmintrin.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -242,8 +243,25 @@ bool run_block(Machine& m, unsigned threads, bool backwards) {
 
 }  // namespace
 
+namespace {
+
+/// Denormals are flushed, as -ftz=true makes the GPU do.
+class FlushedDenormals {
+ public:
+  FlushedDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
+  ~FlushedDenormals() { _mm_setcsr(saved_); }
+  FlushedDenormals(const FlushedDenormals&) = delete;
+  FlushedDenormals& operator=(const FlushedDenormals&) = delete;
+
+ private:
+  const unsigned saved_;
+};
+
+}  // namespace
+
 const char* run_blocks(const char* kernel, Index grid, Index block, std::size_t dynamic_bytes, Call call,
                        const void* context) {
+  const FlushedDenormals mode;
   Machine& m = machine();
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
   const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
