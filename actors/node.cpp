@@ -22,6 +22,7 @@
 #include "cluster/store/sqlite_store.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/rng.hpp"
+#include "runtime/device/device_module.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/device/read_speed.hpp"
 #include "runtime/device/topology.hpp"
@@ -246,6 +247,7 @@ Result<std::unique_ptr<Node>> Node::start(const NodeSettings& settings) {
   state->incarnation = NodeIncarnation{SystemEntropy().next_seed()};
   const auto isa = settings.node.isa == "auto" ? std::nullopt : parse_isa(settings.node.isa);
   TESSERA_TRY(state->ops, select_kernels(isa));
+  if (settings.credentials) log_info(gpu_line());
   state->cores = settings.node.cores != 0 ? settings.node.cores : usable_cores();
   if (settings.credentials) state->speed = measure_read_speed(state->cores);
   state->blocking = std::make_unique<BlockingWorker>();

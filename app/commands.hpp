@@ -23,6 +23,7 @@ enum ExitCode : int {
 using Action = std::function<int()>;
 
 void add_import_commands(CLI::App& app, Action& action);        // import, synth
+void add_devices_command(CLI::App& app, Action& action);        // devices
 void add_embed_command(CLI::App& app, Action& action);          // embed
 void add_export_command(CLI::App& app, Action& action);         // export
 void add_inspect_commands(CLI::App& app, Action& action);       // inspect, verify

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
     add_tokenize_command(cli, action);
     add_tokenizer_commands(cli, action);
     add_train_command(cli, action);
+    add_devices_command(cli, action);
     add_node_command(cli, action);
     add_launch_commands(cli, action);
     add_cluster_commands(cli, action);

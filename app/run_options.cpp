@@ -1,6 +1,7 @@
 #include "app/run_options.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
@@ -10,6 +11,7 @@
 
 #include "app/numa_option.hpp"
 #include "runtime/base/limits.hpp"
+#include "runtime/device/device_module.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/device/topology.hpp"
 
@@ -25,7 +27,44 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--isa", options.isa, "Instruction set; the result has the same bits")
       ->check(CLI::IsMember({"auto", "scalar", "avx2", "avx512", "avx512bf16"}))
       ->capture_default_str();
+  command.add_option("--device", options.device, "cpu, gpu or gpu:N (tessera devices lists them)")
+      ->capture_default_str();
 }
+
+namespace {
+
+/// "gpu" or "gpu:N"; nothing for "cpu".
+Result<std::optional<std::uint32_t>> gpu_number(const std::string& device) {
+  if (device == "cpu") return std::optional<std::uint32_t>();
+  if (device == "gpu") return std::optional<std::uint32_t>(0);
+  std::uint32_t number = 0;
+  const char* const begin = device.data() + std::strlen("gpu:");
+  const char* const end = device.data() + device.size();
+  if (device.starts_with("gpu:") && begin != end) {
+    const auto [last, error] = std::from_chars(begin, end, number);
+    if (error == std::errc() && last == end) return std::optional<std::uint32_t>(number);
+  }
+  return Error{ErrorCode::invalid_argument, "--device " + device + ": give cpu, gpu or gpu:N"};
+}
+
+/// The table and the number of the GPU that was asked for.
+Result<void> choose_gpu(const std::string& device, ReplicaOptions& replica) {
+  TESSERA_TRY(const std::optional<std::uint32_t> number, gpu_number(device));
+  if (!number) return {};
+  const GpuReport gpus = find_gpus();
+  if (gpus.table == nullptr) {
+    return Error{ErrorCode::unavailable, "--device " + device + ": there is no GPU: " + gpus.reason};
+  }
+  if (*number >= gpus.devices.size()) {
+    return Error{ErrorCode::invalid_argument, "--device " + device + ": this machine has " +
+                                                  std::to_string(gpus.devices.size()) + " GPUs, counted from 0"};
+  }
+  replica.gpu = gpus.table;
+  replica.device = *number;
+  return {};
+}
+
+}  // namespace
 
 Result<OpenModel> open_model(const std::string& path, const Clock& clock) {
   const TimePoint start = clock.now();
@@ -55,6 +94,7 @@ Result<std::unique_ptr<LocalReplica>> start_replica(const OpenModel& model, cons
   replica.shards = options.shards;
   replica.threads = options.threads == 0 ? usable_cores() : options.threads;
   replica.kv_positions = kv_positions;
+  TESSERA_CHECK(choose_gpu(options.device, replica));
   return LocalReplica::create(model.checkpoint, replica);
 }
 

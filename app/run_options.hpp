@@ -24,9 +24,10 @@ struct ModelOptions {
   std::optional<std::uint32_t> numa;  ///< NUMA node to stay on
   std::uint32_t shards = 1;
   std::string isa = "auto";
+  std::string device = "cpu";
 };
 
-/// MODEL, --threads, --numa, --shards, --isa
+/// MODEL, --threads, --numa, --shards, --isa, --device
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// An open checkpoint with its tokenizer.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/base/ensure.hpp"
+#include "runtime/model/device_model.hpp"
 #include "runtime/model/local_stage_link.hpp"
 
 namespace tessera {
@@ -132,7 +133,8 @@ struct LocalReplica::State {
   PageAllocator allocator;
   std::vector<std::unique_ptr<LocalExchange>> exchanges;  ///< one per stage
   LocalStageLinks links;
-  std::vector<std::unique_ptr<ShardExecutor>> executors;  ///< stage by stage
+  std::vector<std::unique_ptr<ShardExecutor>> executors;  ///< stage by stage; none on a GPU
+  std::unique_ptr<DeviceModel> on_gpu;
   std::size_t root = 0;
   std::optional<Error> broken;
 };
@@ -140,6 +142,7 @@ struct LocalReplica::State {
 Result<std::unique_ptr<LocalReplica>> LocalReplica::create(std::shared_ptr<const Checkpoint> checkpoint,
                                                            const ReplicaOptions& options) {
   TESSERA_ENSURE(options.ops != nullptr);
+  if (options.gpu != nullptr) return create_on_gpu(std::move(checkpoint), options);
   TESSERA_TRY(const std::vector<StageOfPlan> plan, plan_stages(checkpoint->manifest(), options));
   const std::vector<std::uint32_t> counts = shard_counts(plan);
   const std::uint32_t shards = std::accumulate(counts.begin(), counts.end(), 0u);
@@ -165,13 +168,37 @@ Result<std::unique_ptr<LocalReplica>> LocalReplica::create(std::shared_ptr<const
   return std::unique_ptr<LocalReplica>(new LocalReplica(std::move(owned)));
 }
 
+Result<std::unique_ptr<LocalReplica>> LocalReplica::create_on_gpu(std::shared_ptr<const Checkpoint> checkpoint,
+                                                                  const ReplicaOptions& options) {
+  if (options.shards != 1 || !options.stages.empty()) {
+    return Error{ErrorCode::invalid_argument, "on a GPU a model runs as one shard; leave out --shards"};
+  }
+  TESSERA_TRY(const std::vector<StageOfPlan> plan, plan_stages(checkpoint->manifest(), options));
+  DeviceModelOptions device;
+  device.kv_pages = pages_for(options.kv_positions) + options.sequences_max;
+  device.rows_max = limits::step_rows_max;
+  device.sequences_max = options.sequences_max;
+  auto state = std::make_unique<State>(std::move(checkpoint), options, plan, device.kv_pages);
+  TESSERA_TRY(state->on_gpu, DeviceModel::create(*options.gpu, options.device, *state->checkpoint, device));
+  return std::unique_ptr<LocalReplica>(new LocalReplica(std::move(state)));
+}
+
+Result<void> LocalReplica::forward_on_gpu(const Step& step, std::span<float> logits) {
+  if (state_->broken) return *state_->broken;
+  Result<void> result = state_->on_gpu->run(step, logits);
+  if (!result) state_->broken = result.error();
+  return result;
+}
+
 LocalReplica::LocalReplica(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LocalReplica::~LocalReplica() = default;
 
 const Manifest& LocalReplica::manifest() const { return state_->checkpoint->manifest(); }
 const tessera_op_table& LocalReplica::ops() const { return *state_->ops; }
 PageAllocator& LocalReplica::pages() { return state_->allocator; }
-std::uint32_t LocalReplica::shards() const { return static_cast<std::uint32_t>(state_->executors.size()); }
+std::uint32_t LocalReplica::shards() const {
+  return state_->on_gpu ? 1 : static_cast<std::uint32_t>(state_->executors.size());
+}
 ModelShard& LocalReplica::shard(std::uint32_t index) { return state_->executors[index]->shard(); }
 
 template <typename Out>
@@ -194,7 +221,19 @@ Result<void> LocalReplica::forward_to(const Step& step, Out&& out) {
   return result;
 }
 
-Result<void> LocalReplica::forward(const Step& step, std::span<float> logits) { return forward_to(step, logits); }
-Result<void> LocalReplica::forward(const Step& step, StepSink& sink) { return forward_to(step, sink); }
+Result<void> LocalReplica::forward(const Step& step, std::span<float> logits) {
+  return state_->on_gpu ? forward_on_gpu(step, logits) : forward_to(step, logits);
+}
+
+Result<void> LocalReplica::forward(const Step& step, StepSink& sink) {
+  if (!state_->on_gpu) return forward_to(step, sink);
+  if (std::any_of(step.rows.begin(), step.rows.end(), [](const StepRow& row) { return row.wants_hidden; })) {
+    return Error{ErrorCode::unsupported, "a GPU gives no hidden states yet; leave out --device gpu"};
+  }
+  std::vector<float> logits(std::size_t{step.logits_rows()} * manifest().shape.vocab_size);
+  TESSERA_CHECK(forward_on_gpu(step, logits));
+  if (!logits.empty()) sink.take_logits(0, logits);
+  return {};
+}
 
 }  // namespace tessera

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/abi/device_abi.h"
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/result.hpp"
 #include "runtime/model/kv_cache.hpp"
@@ -36,11 +37,15 @@ struct ReplicaOptions {
   const tessera_op_table* ops = nullptr;
   std::uint32_t kv_positions = 0;   ///< token positions that all sequences together may occupy (rounded up to pages)
   std::uint32_t sequences_max = 1;  ///< each may leave its last page partly empty
+  /// Not null: the model runs on GPU `device` instead, as one shard (device_model.hpp says which models can).
+  const tessera_device_table* gpu = nullptr;
+  std::uint32_t device = 0;
   /// Partial sums of at least so many bytes are exchanged by token rows.
   std::uint64_t scatter_bytes_min = local_scatter_bytes_min;
 };
 
-/// Owned and called by one thread, which runs the root (rank 0 of the last stage); the other shards have a thread each.
+/// Owned and called by one thread, which drives the GPU or runs the root (rank 0 of the last stage); the other shards
+/// have a thread each.
 class LocalReplica {
  public:
   static Result<std::unique_ptr<LocalReplica>> create(std::shared_ptr<const Checkpoint> checkpoint,
@@ -53,16 +58,19 @@ class LocalReplica {
   const tessera_op_table& ops() const;
   PageAllocator& pages();
   std::uint32_t shards() const;
-  /// Stage by stage, in rank order. For looking at, and for KV pages between steps.
+  /// Stage by stage, in rank order. For looking at, and for KV pages between steps. None on a GPU.
   ModelShard& shard(std::uint32_t index);
 
   /// One step on all shards; `logits` and `sink` as at the root in ModelShard::run. After an error the replica is
-  /// broken: later calls fail too.
+  /// broken: later calls fail too. A GPU gives no hidden states: `unsupported`.
   Result<void> forward(const Step& step, std::span<float> logits);
   Result<void> forward(const Step& step, StepSink& sink);
 
  private:
   struct State;
+  static Result<std::unique_ptr<LocalReplica>> create_on_gpu(std::shared_ptr<const Checkpoint> checkpoint,
+                                                             const ReplicaOptions& options);
+  Result<void> forward_on_gpu(const Step& step, std::span<float> logits);
   template <typename Out>
   Result<void> forward_to(const Step& step, Out&& out);
   explicit LocalReplica(std::unique_ptr<State> state);
