@@ -3,6 +3,7 @@
 
 #include "cluster/rpc/rpc_limits.hpp"
 #include "cluster/rpc/wire.hpp"
+#include "runtime/tensor/usual_pooling.hpp"
 
 namespace tessera::wire {
 namespace {
@@ -178,13 +179,9 @@ ModelFacts read(schema::ModelFacts::Reader in) {
   const std::optional<Pooling> pooling = parse_pooling(read(in.getPooling()));
   if (in.hasPooling() && !pooling) malformed("a model's vectors are pooled in a way that is not known here");
   // What an older build has stored says nothing of vectors.
-  const Pooling usual = facts.shape.plan.bidirectional ? Pooling::mean : Pooling::last;
-  facts.pooling = {pooling.value_or(usual), in.getNormalised(), in.getVectorTokensMax()};
-  if (facts.pooling.tokens_max == 0) {
-    facts.pooling.tokens_max = facts.shape.plan.bidirectional
-                                   ? std::min(facts.shape.context_length, step_rows_max(facts.shape))
-                                   : facts.shape.context_length;
-  }
+  const PoolingPlan usual = usual_pooling(facts.shape);
+  facts.pooling = {pooling.value_or(usual.pooling), in.getNormalised(), in.getVectorTokensMax()};
+  if (facts.pooling.tokens_max == 0) facts.pooling.tokens_max = usual.tokens_max;
   return facts;
 }
 
