@@ -193,6 +193,7 @@ void write(schema::DeploySpec::Builder out, const DeploySpec& value) {
   out.setKvPositions(value.kv_positions);
   out.setIdempotencyKey(text(value.idempotency_key));
   out.setSpeculation(static_cast<schema::Speculation>(value.speculation));
+  out.setReplicas(value.replicas);
 }
 
 DeploySpec read(schema::DeploySpec::Reader in) {
@@ -204,6 +205,7 @@ DeploySpec read(schema::DeploySpec::Reader in) {
   spec.kv_positions = in.getKvPositions();
   spec.idempotency_key = read(in.getIdempotencyKey());
   spec.speculation = enumerator(in.getSpeculation(), Speculation::off, "the speculation of a deployment");
+  spec.replicas = std::max(in.getReplicas(), 1u);
   return spec;
 }
 
@@ -305,10 +307,11 @@ void write(schema::DeploymentStatus::Builder out, const DeploymentStatus& value)
   write(out.initSpec(), value.spec);
   write(out.initFacts(), value.facts);
   write(out.initReplica(), value.replica);
+  if (!value.others.empty()) write_list(out.initOthers(length(value.others.size())), value.others);
 }
 
 DeploymentStatus read(schema::DeploymentStatus::Reader in) {
-  return {read(in.getSpec()), read(in.getFacts()), read(in.getReplica())};
+  return {read(in.getSpec()), read(in.getFacts()), read(in.getReplica()), read_list(in.getOthers())};
 }
 
 void write(schema::ClusterStatus::Builder out, const ClusterStatus& value) {
