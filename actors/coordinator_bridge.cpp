@@ -68,7 +68,7 @@ class CoordinatorBridge final : public CoordinatorHandler {
   void create_token(const Caller&, JoinGrant grant, std::chrono::seconds lifetime, Reply<std::string> reply) override {
     caf::anon_send(coordinator_, AskToken{std::move(grant), lifetime, box(std::move(reply))});
   }
-  void locate(const Caller&, std::string deployment, Reply<ConductorLocation> reply) override {
+  void locate(const Caller&, std::string deployment, Reply<std::vector<ConductorLocation>> reply) override {
     caf::anon_send(coordinator_, AskLocation{std::move(deployment), box(std::move(reply))});
   }
   void submit_job(const Caller& caller, JobSpec spec, Reply<JobRecord> reply) override {

@@ -53,7 +53,7 @@ struct AskStatus {
 };
 struct AskLocation {
   std::string deployment;
-  ReplyBox<ConductorLocation> reply;
+  ReplyBox<std::vector<ConductorLocation>> reply;
 };
 struct AskDeploy {
   DeploySpec spec;

@@ -95,6 +95,10 @@ struct Node::State {
   Result<void> start_rpc();
   Result<void> start_worker();
   NodeInfo node_info() const;
+  const Credentials& registered_as() const {
+    if (settings.credentials) return *settings.credentials;
+    return settings.coordinates ? settings.coordinates->credentials : *settings.attends;
+  }
   Endpoint rpc_endpoint() const { return {settings.node.host, server->endpoint().port}; }
   ProtocolFacts facts() const { return {settings.cluster, executor_profile, TESSERA_VERSION, incarnation}; }
   TlsIdentity identity(const Credentials& credentials) const {
@@ -184,6 +188,7 @@ Result<void> Node::State::start_rpc() {
   options.listen = {settings.node.host, settings.node.rpc_port};
   if (settings.coordinates) options.identities.push_back(identity(settings.coordinates->credentials));
   if (settings.credentials) options.identities.push_back(identity(*settings.credentials));
+  if (options.identities.empty()) options.identities.push_back(identity(registered_as()));
   options.facts = facts();
   TESSERA_TRY(server, RpcServer::listen(*rpc, std::move(options), {coordinator_bridge.get(), conductor_bridge.get()}));
   if (!settings.coordinates) return {};
@@ -211,8 +216,7 @@ NodeInfo Node::State::node_info() const {
 Result<void> Node::State::start_worker() {
   WorkerParts parts;
   parts.coordinator.endpoint = settings.coordinator_rpc;
-  parts.coordinator.identity =
-      identity(settings.credentials ? *settings.credentials : settings.coordinates->credentials);
+  parts.coordinator.identity = identity(registered_as());
   parts.coordinator.server = settings.coordinator;
   parts.coordinator.facts = facts();
   parts.rpc = rpc.get();

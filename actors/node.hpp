@@ -42,6 +42,7 @@ struct NodeSettings {
   std::chrono::milliseconds request_deadline{10000};
   std::chrono::milliseconds stall = TimeoutConfig().stall;
   std::optional<CoordinatorSettings> coordinates;
+  std::optional<Credentials> attends;  ///< of gateway:NAME; what a node registers with that has neither of the two
   std::shared_ptr<const LogTail> log;
   std::function<void()> on_ready;  ///< registered for the first time; any thread
 };

@@ -165,10 +165,10 @@ void WorkerState::end_idle_replicas() {
   }
 }
 
-WorkerState::Held* WorkerState::conducting(const std::string& deployment) {
+WorkerState::Held* WorkerState::conducting(const std::string& deployment, ReplicaId replica) {
   Held* any = nullptr;
   for (auto& [id, held] : replicas_) {
-    if (held.replica->deployment() != deployment) continue;
+    if (held.replica->deployment() != deployment || (replica.value != 0 && id != replica)) continue;
     any = &held;
     for (const HeldEpoch& epoch : held.replica->executor().held()) {
       if (epoch.conducts) return &held;
@@ -178,7 +178,7 @@ WorkerState::Held* WorkerState::conducting(const std::string& deployment) {
 }
 
 void WorkerState::open_stream(const OpenStream& message) {
-  if (Held* const held = conducting(message.request.deployment)) {
+  if (Held* const held = conducting(message.request.deployment, message.request.replica)) {
     self_->send(held->replica->conductor(), message);
     return;
   }

@@ -80,7 +80,8 @@ class WorkerState {
 
   void give_up_connection(const std::string& why);
   void report(const ShardDamaged& damage);
-  Held* conducting(const std::string& deployment);
+  /// `replica` 0: any of the deployment, one that conducts first.
+  Held* conducting(const std::string& deployment, ReplicaId replica = {});
 
   caf::event_based_actor* self_ = nullptr;
   WorkerParts parts_;

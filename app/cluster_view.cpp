@@ -125,7 +125,19 @@ nlohmann::json to_json(const client::NodeStatus& node) {
             {"draft_tokens_accepted", node.draft_tokens_accepted}}}};
 }
 
+nlohmann::json to_json(const client::ReplicaStatus& replica) {
+  return {{"replica", replica.replica},
+          {"state", client::to_string(replica.state)},
+          {"serves", replica.serves},
+          {"message", replica.message},
+          {"serving", to_json(replica.serving)},
+          {"pending", to_json(replica.pending)},
+          {"metrics", to_json(replica.metrics)}};
+}
+
 nlohmann::json to_json(const client::DeploymentStatus& deployment) {
+  nlohmann::json replicas = nlohmann::json::array();
+  for (const client::ReplicaStatus& replica : deployment.replicas) replicas.push_back(to_json(replica));
   return {{"name", deployment.name},
           {"model", deployment.model},
           {"uri", deployment.uri},
@@ -137,6 +149,7 @@ nlohmann::json to_json(const client::DeploymentStatus& deployment) {
            {{"workers", deployment.workers},
             {"stages", deployment.stages},
             {"kv_positions", deployment.kv_positions},
+            {"replicas", deployment.replicas.size()},
             {"speculation", client::to_string(deployment.speculation)}}},
           {"state", client::to_string(deployment.state)},
           {"serves", deployment.serves},
@@ -144,7 +157,8 @@ nlohmann::json to_json(const client::DeploymentStatus& deployment) {
           {"replica", deployment.replica},
           {"serving", to_json(deployment.serving)},
           {"pending", to_json(deployment.pending)},
-          {"metrics", to_json(deployment.metrics)}};
+          {"metrics", to_json(deployment.metrics)},
+          {"replicas", replicas}};
 }
 
 nlohmann::json to_json(const client::ClusterStatus& status) {
@@ -194,10 +208,16 @@ std::string table(const client::ClusterStatus& status) {
     append(text, "\n%s: %s%s, model %s %s, %s\n", deployment.name.c_str(), client::to_string(deployment.state),
            deployment.serves || deployment.state == client::DeploymentState::serving ? "" : " (does not serve)",
            deployment.model.c_str(), deployment.dtype.c_str(), deployment.uri.c_str());
-    if (!deployment.message.empty()) text += "  " + deployment.message + "\n";
-    if (deployment.metrics) append_metrics(text, *deployment.metrics);
-    if (deployment.serving) append_plan(text, "serving", *deployment.serving);
-    if (deployment.pending) append_plan(text, "pending", *deployment.pending);
+    for (const client::ReplicaStatus& replica : deployment.replicas) {
+      if (deployment.replicas.size() > 1) {
+        append(text, "  replica %llu: %s\n", static_cast<unsigned long long>(replica.replica),
+               client::to_string(replica.state));
+      }
+      if (!replica.message.empty()) text += "  " + replica.message + "\n";
+      if (replica.metrics) append_metrics(text, *replica.metrics);
+      if (replica.serving) append_plan(text, "serving", *replica.serving);
+      if (replica.pending) append_plan(text, "pending", *replica.pending);
+    }
   }
   return text;
 }
@@ -218,8 +238,13 @@ std::string table(const std::vector<client::JobStatus>& jobs) {
 
 std::string progress_text(const client::DeploymentStatus& deployment) {
   std::string text = deployment.name + ": " + client::to_string(deployment.state);
-  const auto& plan = deployment.pending ? deployment.pending : deployment.serving;
-  if (plan) text += " epoch " + std::to_string(plan->epoch) + " on " + nodes_of(*plan);
+  const char* separator = " ";
+  for (const client::ReplicaStatus& replica : deployment.replicas) {
+    const auto& plan = replica.pending ? replica.pending : replica.serving;
+    if (!plan) continue;
+    text += separator + ("epoch " + std::to_string(plan->epoch)) + " on " + nodes_of(*plan);
+    separator = "; ";
+  }
   if (!deployment.message.empty()) text += " (" + deployment.message + ")";
   return text;
 }

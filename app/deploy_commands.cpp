@@ -73,9 +73,18 @@ int run_deploy(const DeployOptions& options) {
     json["timings"] = {{"seconds", seconds}};
     return print_json(json) ? exit_ok : fail_closed_stdout();
   }
-  const std::size_t shards = deployed->serving ? deployed->serving->shards.size() : 0;
-  std::printf("%s serves %s %s: %zu shard%s, %.2f s\n", deployed->name.c_str(), deployed->model.c_str(),
-              deployed->dtype.c_str(), shards, shards == 1 ? "" : "s", seconds);
+  std::string shards;
+  for (const client::ReplicaStatus& replica : deployed->replicas) {
+    const std::size_t count = replica.serving ? replica.serving->shards.size() : 0;
+    shards += (shards.empty() ? "" : " + ") + std::to_string(count);
+  }
+  std::printf("%s serves %s %s: %s shard%s, %.2f s\n", deployed->name.c_str(), deployed->model.c_str(),
+              deployed->dtype.c_str(), shards.c_str(), shards == "1" ? "" : "s", seconds);
+  for (const client::ReplicaStatus& replica : deployed->replicas) {
+    if (replica.serves) continue;
+    std::printf("replica %llu: %s: %s\n", static_cast<unsigned long long>(replica.replica),
+                client::to_string(replica.state), replica.message.c_str());
+  }
   return exit_ok;
 }
 
@@ -105,7 +114,13 @@ void add_deploy_commands(CLI::App& app, Action& action) {
   deploy->add_option("--stages", options->request.stages,
                      "Pipeline stages (default: as few as memory allows); the result has the same bits");
   deploy->add_option("--kv-positions", options->request.kv_positions,
-                     "Token positions of all streams together (default: eight contexts, at most 16384)");
+                     "Token positions of all streams of a replica (default: eight contexts, at most 16384)");
+  deploy
+      ->add_option("--replicas", options->request.replicas,
+                   "Times that the model is there, on workers of their own where there are enough; --workers, --stages "
+                   "and --kv-positions are of each")
+      ->check(CLI::Range(1u, 16u))
+      ->capture_default_str();
   add_speculation_option(*deploy, options->request.speculation);
   deploy->add_option("--timeout", options->timeout_s, "Seconds to wait until it serves")
       ->check(CLI::Range(1u, 24u * 3600))

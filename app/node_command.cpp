@@ -16,6 +16,7 @@
 
 #include "actors/node.hpp"
 #include "app/commands.hpp"
+#include "app/gateway_node.hpp"
 #include "app/interrupt.hpp"
 #include "app/numa_option.hpp"
 #include "app/report.hpp"
@@ -81,6 +82,9 @@ Result<NodeSettings> configured(const NodeCommandOptions& options) {
     TESSERA_TRY(auto authority, load_authority(state));
     settings.coordinates = CoordinatorSettings{std::move(credentials), std::move(authority), state.store(),
                                                config.storage, config.timeouts};
+  }
+  if (node->has(Role::gateway)) {
+    TESSERA_TRY(settings.attends, load_credentials(state, {Role::gateway, node->name}, wall_clock()));
   }
   return settings;
 }
@@ -220,9 +224,11 @@ Result<void> serve(const NodeCommandOptions& options) {
   TESSERA_TRY(NodeSettings settings, options.join.empty() ? configured(options) : joining(options));
   TESSERA_CHECK(place_process(settings.node.numa));
   settings.log = keep_log_tail();
+  const auto stopped = [&] { return interrupted() || (options.stop_with_stdin && stdin_ended()); };
+  if (settings.node.gateway) return serve_gateway(std::move(settings), stopped);
   settings.on_ready = [] { announce_ready(); };
   TESSERA_TRY(const auto node, Node::start(settings));
-  return node->wait([&] { return interrupted() || (options.stop_with_stdin && stdin_ended()); });
+  return node->wait(stopped);
 }
 
 int run(const NodeCommandOptions& options) {

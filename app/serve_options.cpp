@@ -133,8 +133,11 @@ Result<void> settle(ServeOptions& options) {
     TESSERA_TRY(const gateway::ListenOptions address, gateway::parse_listen(text));
     options.gateway.listen.push_back(address);
   }
-  // Now, before a model is loaded, which takes a while; the gateway looks again.
-  const gateway::GatewayOptions& given = options.gateway;
+  return check_gateway(options.gateway);
+}
+
+// The gateway looks again.
+Result<void> check_gateway(const gateway::GatewayOptions& given) {
   TESSERA_CHECK(gateway::check_cors_origins(given.cors_origins, !given.key_file.empty()));
   TESSERA_CHECK(gateway::check_listen(given));
   if (!given.key_file.empty()) {

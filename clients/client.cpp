@@ -20,6 +20,14 @@ tessera::Result<tessera::ClusterStatus> ask_status(ClientCore& core) {
                                        Reply<tessera::ClusterStatus> reply) { client.status(left, std::move(reply)); });
 }
 
+/// It serves, and nothing will change that by itself: every replica serves, waits for workers or has failed.
+bool settled(const tessera::DeploymentStatus& deployment) {
+  const auto still = [](const tessera::ReplicaStatus& replica) {
+    return replica.serves || replica.state == ReplicaState::waiting || replica.state == ReplicaState::failed;
+  };
+  return deployment.serves() && still(deployment.replica) && std::ranges::all_of(deployment.others, still);
+}
+
 const tessera::DeploymentStatus* find_deployment(const tessera::ClusterStatus& status, const std::string& name) {
   const auto found = std::find_if(status.deployments.begin(), status.deployments.end(),
                                   [&](const tessera::DeploymentStatus& each) { return each.spec.name == name; });
@@ -92,13 +100,14 @@ Result<DeploymentStatus> Client::deploy(const DeployRequest& request,
   if (!answer) return to_public(answer.error());
   // Accepted; now until it serves.
   tessera::DeploymentStatus now = *answer;
-  while (!now.replica.serves) {
-    if (now.replica.state == ReplicaState::failed)
-      return Error{ErrorCode::corrupt, "deployment " + request.name + " has failed: " + now.replica.message};
+  while (!settled(now)) {
+    const std::string message = now.least_settled().message;
+    if (!now.serves() && now.least_settled().state == ReplicaState::failed)
+      return Error{ErrorCode::corrupt, "deployment " + request.name + " has failed: " + message};
     if (!told(now)) return Error{ErrorCode::cancelled, "stopped; the deployment " + request.name + " goes on"};
     if (core.now() >= deadline) {
       return Error{ErrorCode::timed_out, "deployment " + request.name + " does not serve yet" +
-                                             (now.replica.message.empty() ? "" : " (" + now.replica.message + ")") +
+                                             (message.empty() ? "" : " (" + message + ")") +
                                              "; it stays, and goes on trying: see tessera status"};
     }
     if (const auto paused = core.pause(frontend::status_poll_interval); !paused) return to_public(paused.error());

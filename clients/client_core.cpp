@@ -139,7 +139,7 @@ Result<void> ClientCore::start_stream(LiveStreamSettings settings, std::shared_p
                          "this client runs " + std::to_string(streams_max) + " generations; let some end first"});
     }
     const StreamId id = shared->request.id;
-    auto stream = std::make_shared<LiveStream>(timers_, link_, pool_, std::move(*shared), queue);
+    auto stream = std::make_shared<LiveStream>(timers_, link_, pool_, loads_, std::move(*shared), queue);
     streams_.emplace(id, stream);
     reply({});
     stream->start(options_.call_deadline, [this, id] {

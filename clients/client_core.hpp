@@ -93,6 +93,8 @@ class ClientCore {
 
   Result<void> start_stream(LiveStreamSettings settings, std::shared_ptr<EventQueue> queue);
   void cancel_stream(StreamId id);
+  /// Streams that were opened since the client was made, by replica.
+  std::vector<ReplicaLoads::Opened> opened_streams() const { return loads_.all(); }
 
   /// RPC thread.
   CoordinatorLink& link() { return link_; }
@@ -120,6 +122,7 @@ class ClientCore {
   Timers timers_;
   CoordinatorLink link_;
   ConductorPool pool_;
+  ReplicaLoads loads_;
   std::map<StreamId, std::shared_ptr<LiveStream>> streams_;  // RPC thread
   std::function<void()> on_last_stream_;                     // RPC thread; set while it closes
 };

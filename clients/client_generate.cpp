@@ -31,6 +31,7 @@ tessera::Result<void> check(const GenerateRequest& request) {
   }
   if (request.idempotency_key.size() > idempotency_key_bytes_max)
     return usage("an idempotency key has at most " + std::to_string(idempotency_key_bytes_max) + " bytes");
+  TESSERA_CHECK(frontend::check_priority(request.priority));
   if (request.deadline.count() < 0 || request.stall_max.count() <= 0)
     return usage("a deadline must not be negative, and stall_max must be positive");
   return {};
@@ -58,6 +59,8 @@ tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const Ge
     return usage("the prompt is empty and the model has no start token to begin from; give at least one token");
   if (!request.ignore_eos && settings.tokenizer) stream.end_tokens = settings.tokenizer->data().eos;
   stream.alternatives = request.alternatives;
+  stream.priority = request.priority;
+  settings.session = request.session;
   settings.timeouts.deadline = request.deadline;
   settings.stall_max = request.stall_max;
   settings.stop = request.stop;

@@ -44,6 +44,9 @@ auto publish_value(const Result<T>& result) -> client::Result<decltype(to_public
   return to_public(*result);
 }
 
+/// Of a stream; lower is earlier.
+Result<void> check_priority(std::int32_t priority);
+
 /// Submits a job that the cluster runs, and waits until it has ended; `progress` false leaves it running. The record
 /// is that of a job that is done: other ends are errors.
 Result<JobRecord> run_job(ClientCore& core, const JobSpec& spec,

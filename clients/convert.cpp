@@ -200,6 +200,22 @@ tessera::ErrorCode to_internal(client::ErrorCode code) {
   return tessera::ErrorCode::io;
 }
 
+namespace {
+
+client::ReplicaStatus to_public(const tessera::ReplicaStatus& replica) {
+  client::ReplicaStatus status;
+  status.replica = replica.replica.value;
+  status.state = to_public(replica.state);
+  status.serves = replica.serves;
+  status.message = replica.message;
+  status.serving = to_public(replica.serving);
+  status.pending = to_public(replica.pending);
+  if (replica.metrics) status.metrics = to_public(*replica.metrics);
+  return status;
+}
+
+}  // namespace
+
 client::DeploymentStatus to_public(const tessera::DeploymentStatus& deployment) {
   client::DeploymentStatus status;
   status.name = deployment.spec.name;
@@ -213,13 +229,16 @@ client::DeploymentStatus to_public(const tessera::DeploymentStatus& deployment) 
   status.stages = deployment.spec.stages;
   status.kv_positions = deployment.spec.kv_positions;
   status.speculation = static_cast<client::Speculation>(deployment.spec.speculation);
-  status.state = to_public(deployment.replica.state);
-  status.serves = deployment.replica.serves;
-  status.message = deployment.replica.message;
-  status.replica = deployment.replica.replica.value;
-  status.serving = to_public(deployment.replica.serving);
-  status.pending = to_public(deployment.replica.pending);
-  if (deployment.replica.metrics) status.metrics = to_public(*deployment.replica.metrics);
+  status.replicas.push_back(to_public(deployment.replica));
+  for (const tessera::ReplicaStatus& other : deployment.others) status.replicas.push_back(to_public(other));
+  status.state = to_public(deployment.least_settled().state);
+  status.serves = deployment.serves();
+  status.message = deployment.least_settled().message;
+  const client::ReplicaStatus& first = status.replicas.front();
+  status.replica = first.replica;
+  status.serving = first.serving;
+  status.pending = first.pending;
+  status.metrics = first.metrics;
   return status;
 }
 
@@ -258,6 +277,7 @@ DeploySpec to_spec(const client::DeployRequest& request) {
   spec.kv_positions = request.kv_positions;
   spec.speculation = static_cast<Speculation>(request.speculation);
   spec.idempotency_key = request.idempotency_key;
+  spec.replicas = request.replicas;
   return spec;
 }
 

@@ -26,10 +26,12 @@ Result<TokenizerChunk> read_chunk(ClientCore& core, const ConductorClient& condu
 }
 
 Result<ConductorClient> find_conductor(ClientCore& core, const std::string& deployment, ClientCore::Deadline left) {
-  TESSERA_TRY(const ConductorLocation found,
-              core.call<ConductorLocation>(left, [deployment](const CoordinatorClient& client, auto time, auto reply) {
-                client.locate(deployment, time, std::move(reply));
-              }));
+  TESSERA_TRY(const auto replicas, core.call<std::vector<ConductorLocation>>(
+                                       left, [deployment](const CoordinatorClient& client, auto time, auto reply) {
+                                         client.locate(deployment, time, std::move(reply));
+                                       }));
+  // All of them have the same model.
+  const ConductorLocation& found = replicas.front();
   return core.conductor({found.rpc, found.node_name, found.replica, found.incarnation});
 }
 

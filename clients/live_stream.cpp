@@ -25,14 +25,15 @@ client::FinishReason to_public(tessera::FinishReason reason) {
 
 }  // namespace
 
-LiveStream::LiveStream(Timers& timers, CoordinatorLink& link, ConductorPool& pool, LiveStreamSettings settings,
-                       std::shared_ptr<EventQueue> queue)
+LiveStream::LiveStream(Timers& timers, CoordinatorLink& link, ConductorPool& pool, ReplicaLoads& loads,
+                       LiveStreamSettings settings, std::shared_ptr<EventQueue> queue)
     : timers_(timers),
       link_(link),
       pool_(pool),
+      loads_(loads),
       timeouts_(settings.timeouts),
       stall_max_(settings.stall_max),
-      frontend_(std::move(settings.request), settings.timeouts),
+      frontend_(std::move(settings.request), settings.timeouts, settings.session),
       tokenizer_(std::move(settings.tokenizer)),
       text_(std::move(settings.stop)),
       previous_(frontend_.request().prompt.back()),
@@ -134,26 +135,32 @@ void LiveStream::on_timer() {
 void LiveStream::note_error(const tessera::Error& error) { last_error_ = error.message; }
 
 void LiveStream::on(const StreamOutput::Locate& output) {
-  link_.call<ConductorLocation>(
+  link_.call<std::vector<ConductorLocation>>(
       timeouts_.locate,
-      [name = output.deployment](const CoordinatorClient& client, auto left, Reply<ConductorLocation> reply) {
+      [name = output.deployment](const CoordinatorClient& client, auto left,
+                                 Reply<std::vector<ConductorLocation>> reply) {
         client.locate(name, left, std::move(reply));
       },
-      [weak = weak_from_this(), attempt = output.attempt](Result<ConductorLocation> found) {
+      [weak = weak_from_this(), attempt = output.attempt](Result<std::vector<ConductorLocation>> found) {
         const auto self = weak.lock();
         if (!self) return;
         if (!found) {
           self->note_error(found.error());
           return self->input(StreamInput::Located{attempt, found.error()});
         }
-        StreamLocation location{found->rpc, found->node_name, found->replica, found->incarnation};
-        self->input(StreamInput::Located{attempt, std::move(location)});
+        std::vector<StreamCandidate> candidates;
+        for (const ConductorLocation& each : *found) {
+          candidates.push_back(
+              {{each.rpc, each.node_name, each.replica, each.incarnation}, self->loads_.streams(each.replica)});
+        }
+        self->input(StreamInput::Located{attempt, std::move(candidates)});
       });
 }
 
 void LiveStream::on(StreamOutput::Open& output) {
   node_ = output.location.node;
   open_attempt_ = output.attempt;
+  loads_.opened(output.request.deployment, output.location.replica);
   const std::weak_ptr<LiveStream> weak = weak_from_this();
   pool_.acquire(
       output.location, user_,
@@ -206,7 +213,9 @@ void LiveStream::on(const StreamOutput::Close& output) {
       conductor->detach_stream(id);
     }
   }
+  if (output.attempt != open_attempt_) return;
   pool_.release(output.location, user_);
+  loads_.closed(output.location.replica);
   open_attempt_ = 0;
 }
 

@@ -14,6 +14,7 @@
 #include "clients/coordinator_link.hpp"
 #include "clients/event_queue.hpp"
 #include "clients/generate_job.hpp"
+#include "clients/replica_loads.hpp"
 #include "clients/timers.hpp"
 #include "cluster/control/stream_frontend.hpp"
 #include "runtime/text/text_stream.hpp"
@@ -23,6 +24,7 @@ namespace tessera::frontend {
 
 struct LiveStreamSettings {
   StreamRequest request;
+  std::string session = {};  ///< what the user calls the conversation, see replica_routing.hpp; empty: nothing
   StreamTimeouts timeouts;
   std::chrono::milliseconds stall_max{120'000};
   std::vector<std::string> stop;
@@ -39,8 +41,8 @@ struct LiveStreamSettings {
 /// RPC thread only. Kept alive by its client until it has ended and its job is closed.
 class LiveStream : public std::enable_shared_from_this<LiveStream> {
  public:
-  LiveStream(Timers& timers, CoordinatorLink& link, ConductorPool& pool, LiveStreamSettings settings,
-             std::shared_ptr<EventQueue> queue);
+  LiveStream(Timers& timers, CoordinatorLink& link, ConductorPool& pool, ReplicaLoads& loads,
+             LiveStreamSettings settings, std::shared_ptr<EventQueue> queue);
 
   /// `closed` is called once, when nothing is left to do. `job_deadline` is for the registration.
   void start(std::chrono::milliseconds job_deadline, std::function<void()> closed);
@@ -68,6 +70,7 @@ class LiveStream : public std::enable_shared_from_this<LiveStream> {
   Timers& timers_;
   CoordinatorLink& link_;
   ConductorPool& pool_;
+  ReplicaLoads& loads_;
   const StreamTimeouts timeouts_;
   const std::chrono::milliseconds stall_max_;
   StreamFrontend frontend_;

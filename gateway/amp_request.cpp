@@ -38,6 +38,7 @@ PromptRow read_said(JsonFields& fields) {
   const auto prompt = fields.text("prompt");
   const Json* const messages = fields.any("messages");
   row.parameters = read_row_parameters(fields);
+  read_row_schedule(fields, row.parameters);
   if ((text ? 1 : 0) + (prompt ? 1 : 0) + (messages != nullptr ? 1 : 0) != 1)
     fields.fail(bad_request("give one of 'text', 'prompt' and 'messages'", "text"));
   if (messages != nullptr) {

@@ -109,7 +109,7 @@ struct Trial {
 
 Json endpoint_json(const std::string& endpoint) { return envelope({{"endpoint", endpoint}}); }
 
-Outcome<Trial> start_trial(Services& services, const std::string& body, const std::string& base) {
+Outcome<Trial> start_trial(Services& services, const std::string& body, const std::string& base, TimePoint arrived) {
   TESSERA_TRY(const AmpRequest request, deployed(services, body));
   Trial trial{endpoint_of(base, request.model), {}};
   if (!request.input) return trial;
@@ -117,7 +117,8 @@ Outcome<Trial> start_trial(Services& services, const std::string& body, const st
     return endpoint_json(endpoint);
   };
   TESSERA_TRY(GenerationPlan plan, plan_row(services, request.model, *request.input, answer));
-  TESSERA_TRY(StartedGeneration started, start_generation(services.models, services.budget, std::move(plan)));
+  TESSERA_TRY(StartedGeneration started,
+              start_generation(services.models, services.budget, std::move(plan), services.clock.now() - arrived));
   trial.started = std::make_unique<StartedGeneration>(std::move(started));
   return trial;
 }
@@ -125,10 +126,11 @@ Outcome<Trial> start_trial(Services& services, const std::string& body, const st
 kj::Promise<void> deploy(HttpCall& call, Services& services) {
   if (const auto error = check_draining(services)) return call.send_error(*error);
   return call.read_body()
-      .then([&services, base = base_of(call)](Outcome<std::string> body) -> kj::Promise<Outcome<Trial>> {
+      .then([&services, base = base_of(call),
+             arrived = call.arrived()](Outcome<std::string> body) -> kj::Promise<Outcome<Trial>> {
         if (!body) return Outcome<Trial>(body.error());
         return services.pool.run<Trial>(
-            [&services, base, text = *std::move(body)] { return start_trial(services, text, base); });
+            [&services, base, arrived, text = *std::move(body)] { return start_trial(services, text, base, arrived); });
       })
       .then([&call, &services](Outcome<Trial> trial) {
         if (!trial) return call.send_error(trial.error());

@@ -70,7 +70,7 @@ ServedModel ClusterModels::served(const DeploymentStatus& deployment, const std:
   model.context_length = deployment.facts.shape.context_length;
   const std::uint32_t cached = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape)) * kv_page_positions;
   model.positions_max = std::min(model.context_length, cached);
-  model.serves = deployment.replica.serves;
+  model.serves = deployment.serves();
   model.has_head = deployment.facts.shape.plan.head;
   model.dim = deployment.facts.shape.dim;
   model.pooling = deployment.facts.pooling;
@@ -98,12 +98,16 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
                               node.load.step_seconds_median, node.load.wait_share, node.load.kv_pages_cached,
                               node.load.kv_bytes, node.load.draft_tokens, node.load.draft_tokens_accepted});
     for (const ReplicaLoad& load : node.load.replicas) {
-      const auto conducted =
-          std::ranges::find(status->deployments, load.replica,
-                            [](const DeploymentStatus& deployment) { return deployment.replica.replica; });
-      if (conducted != status->deployments.end())
-        cluster_.conductors.push_back({node.info.name, conducted->spec.name, load});
+      const auto conducted = std::ranges::find_if(status->deployments, [&](const DeploymentStatus& deployment) {
+        return deployment.replica.replica == load.replica ||
+               std::ranges::any_of(deployment.others, [&](const auto& other) { return other.replica == load.replica; });
+      });
+      if (conducted != status->deployments.end()) add_conductor(node.info.name, conducted->spec.name, load);
     }
+  }
+  for (auto& opened : core_->opened_streams()) {
+    if (std::ranges::any_of(cluster_.models, [&](const auto& model) { return model.name == opened.deployment; }))
+      cluster_.routed.push_back({std::move(opened.deployment), opened.replica, opened.streams});
   }
   std::erase_if(first_seen_, [&](const auto& seen) {
     return std::ranges::none_of(
@@ -111,6 +115,22 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
   });
   asked_ = core_->now();
   return cluster_;
+}
+
+void ClusterModels::add_conductor(const std::string& node, const std::string& model, const ReplicaLoad& load) {
+  const auto known = std::ranges::find_if(
+      cluster_.conductors, [&](const ConductorFacts& each) { return each.node == node && each.model == model; });
+  if (known == cluster_.conductors.end()) return cluster_.conductors.push_back({node, model, load});
+  ReplicaLoad& sum = known->load;
+  sum.streams_running += load.streams_running;
+  sum.streams_waiting += load.streams_waiting;
+  sum.kv_pages_used += load.kv_pages_used;
+  sum.kv_pages += load.kv_pages;
+  sum.prefix_tokens_queried += load.prefix_tokens_queried;
+  sum.prefix_tokens_hit += load.prefix_tokens_hit;
+  sum.preempted += load.preempted;
+  for (std::size_t i = 0; i < sum.step_rows.steps.size(); ++i) sum.step_rows.steps[i] += load.step_rows.steps[i];
+  sum.step_rows.rows += load.step_rows.rows;
 }
 
 Result<ClusterLoad> ClusterModels::load() { return cluster(status_age_max); }
@@ -177,6 +197,7 @@ Result<std::unique_ptr<TokenStream>> ClusterModels::start(const StreamSpec& spec
   settings.request.tenant = spec.tenant;
   settings.request.priority = spec.priority;
   settings.timeouts.deadline = spec.timeout;
+  settings.session = spec.session;
   settings.request.vector = spec.vector;
   settings.stop = spec.stop;
   settings.tokenizer = spec.tokenizer;

@@ -21,7 +21,8 @@ class ClientCore;
 }
 namespace tessera {
 struct DeploymentStatus;
-}
+struct ReplicaLoad;
+}  // namespace tessera
 
 namespace tessera::gateway {
 
@@ -48,6 +49,8 @@ class ClusterModels final : public ModelSource {
   /// Asks the coordinator, unless it was asked less than `age_max` ago.
   Result<ClusterLoad> cluster(std::chrono::milliseconds age_max);
   ServedModel served(const DeploymentStatus& deployment, const std::string& profile);
+  /// Replicas of a model that one node conducts are told together.
+  void add_conductor(const std::string& node, const std::string& model, const ReplicaLoad& load);
   Result<Text> text_of(const ServedModel& model);
 
   const std::shared_ptr<frontend::ClientCore> core_;

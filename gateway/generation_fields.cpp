@@ -64,6 +64,15 @@ void read_drawing(JsonFields& fields, GenerationFields& out) {
   out.ignore_eos = fields.flag("ignore_eos").value_or(false);
 }
 
+std::int32_t read_priority(JsonFields& fields) {
+  return static_cast<std::int32_t>(fields.integer("priority", priority_min, priority_max).value_or(0));
+}
+
+std::chrono::milliseconds read_timeout(JsonFields& fields, double seconds_min) {
+  const double seconds = fields.number("timeout", seconds_min, timeout_seconds_max).value_or(0);
+  return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds));
+}
+
 void read_stream_options(JsonFields& fields, GenerationFields& out) {
   const Json* const options = fields.any("stream_options");
   if (options == nullptr) return;
@@ -93,6 +102,11 @@ GenerationFields read_row_parameters(JsonFields& fields) {
   return out;
 }
 
+void read_row_schedule(JsonFields& fields, GenerationFields& out) {
+  out.priority = read_priority(fields);
+  out.timeout = read_timeout(fields, 0);
+}
+
 GenerationFields read_generation_fields(JsonFields& fields) {
   GenerationFields out;
   const auto model = fields.text("model");
@@ -104,11 +118,14 @@ GenerationFields read_generation_fields(JsonFields& fields) {
   out.stream = fields.flag("stream").value_or(false);
   out.return_token_ids = fields.flag("return_token_ids").value_or(false);
   read_stream_options(fields, out);
-  out.priority = static_cast<std::int32_t>(fields.integer("priority", priority_min, priority_max).value_or(0));
-  const double seconds = fields.number("timeout", 1e-3, timeout_seconds_max).value_or(0);
-  out.timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds));
-  // What names the user or the request changes no token.
-  for (const char* const key : {"user", "safety_identifier", "metadata", "prompt_cache_key"}) fields.accept(key);
+  out.priority = read_priority(fields);
+  out.timeout = read_timeout(fields, 1e-3);
+  // What names the user or the request changes no token; the first of these keeps a conversation where its pages are.
+  for (const char* const key : {"prompt_cache_key", "user"}) {
+    const Json* const name = fields.any(key);
+    if (out.session.empty() && name != nullptr && name->is_string()) out.session = name->get<std::string>();
+  }
+  for (const char* const key : {"safety_identifier", "metadata"}) fields.accept(key);
   fields.refuse_unless("store", {false}, "Storing completions is");
   fields.refuse_unless("service_tier", {"auto", "default"}, "Service tiers are");
   return out;

@@ -32,7 +32,8 @@ struct GenerationFields {
   bool include_usage = false;            ///< one more chunk at the end of a stream
   bool return_token_ids = false;         ///< also the ids of prompt and output
   std::int32_t priority = 0;             ///< lower is earlier
-  std::chrono::milliseconds timeout{0};  ///< of each stream, from its start to its end; 0: no such time
+  std::string session = {};              ///< the conversation's name, from prompt_cache_key or user; empty: none
+  std::chrono::milliseconds timeout{0};  ///< of each stream, from the request's arrival to its end; 0: no such time
 };
 
 /// Reads them all, tokens_max excepted, which the protocols name and default differently. OpenAI's fields, and beside
@@ -44,5 +45,9 @@ GenerationFields read_generation_fields(JsonFields& fields);
 /// top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, seed, stop, ignore_eos and max_tokens,
 /// which has a default of its own.
 GenerationFields read_row_parameters(JsonFields& fields);
+
+/// Beside them, for the families that have no words of their own for it: priority as above, and timeout in seconds, of
+/// which 0 is none.
+void read_row_schedule(JsonFields& fields, GenerationFields& out);
 
 }  // namespace tessera::gateway

@@ -49,6 +49,7 @@ StreamSpec stream_spec(const ModelWithText& model, const GenerationFields& gener
   spec.sampling = generation.sampling;
   spec.stop = generation.stop;
   spec.priority = generation.priority;
+  spec.session = generation.session;
   spec.timeout = generation.timeout;
   spec.tokenizer = model.tokenizer;
   if (!generation.ignore_eos && model.tokenizer) spec.end_tokens = model.tokenizer->data().eos;

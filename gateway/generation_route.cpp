@@ -46,12 +46,13 @@ class HttpSink final : public GenerationSink {
 };
 
 /// On a worker.
-Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& text) {
+Outcome<StartedGeneration> start_body(Services& services, const MakePlan& make_plan, const std::string& text,
+                                      TimePoint arrived) {
   const TimePoint before = services.clock.now();
   TESSERA_TRY(const Json body, parse_body(text));
   TESSERA_TRY(GenerationPlan plan, make_plan(services, body));
   plan.tokenization_seconds = seconds_between(before, services.clock.now());
-  return start_generation(services.models, services.budget, std::move(plan));
+  return start_generation(services.models, services.budget, std::move(plan), services.clock.now() - arrived);
 }
 
 }  // namespace
@@ -80,11 +81,12 @@ kj::Promise<void> answer_generation(HttpCall& call, Services& services, StartedG
 kj::Promise<void> generate(HttpCall& call, Services& services, MakePlan make_plan) {
   if (const auto error = check_draining(services)) return call.send_error(*error);
   return call.read_body()
-      .then([&services,
-             make_plan = std::move(make_plan)](Outcome<std::string> body) -> kj::Promise<Outcome<StartedGeneration>> {
+      .then([&services, make_plan = std::move(make_plan),
+             arrived = call.arrived()](Outcome<std::string> body) -> kj::Promise<Outcome<StartedGeneration>> {
         if (!body) return Outcome<StartedGeneration>(body.error());
-        return services.pool.run<StartedGeneration>(
-            [&services, make_plan, text = *std::move(body)] { return start_body(services, make_plan, text); });
+        return services.pool.run<StartedGeneration>([&services, make_plan, arrived, text = *std::move(body)] {
+          return start_body(services, make_plan, text, arrived);
+        });
       })
       .then([&call, &services](Outcome<StartedGeneration> started) {
         return started ? answer_generation(call, services, *std::move(started)) : call.send_error(started.error());

@@ -200,7 +200,17 @@ class GenerationRun {
 
 }  // namespace
 
-Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan) {
+Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan,
+                                            std::chrono::nanoseconds waited) {
+  for (PlannedChoice& choice : plan.choices) {
+    std::chrono::milliseconds& timeout = choice.spec.timeout;
+    if (timeout.count() == 0) continue;
+    if (waited >= timeout) {
+      return to_api_error({ErrorCode::timed_out, "the request's time of " + std::to_string(timeout.count()) +
+                                                     " ms was over before it could begin; give it more time"});
+    }
+    timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout - waited);
+  }
   StartedGeneration started{std::move(plan), {}, std::make_shared<Wakeup>(), {}};
   auto permit = budget.take(started.plan.choices.size());
   if (!permit) {

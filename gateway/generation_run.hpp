@@ -23,9 +23,10 @@ struct StartedGeneration {
   std::unique_ptr<StreamBudget::Permit> permit;
 };
 
-/// Starts every stream of the plan, or none. Waits for the cluster: not on an event loop. Errors: 429 when too many
-/// streams run.
-Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan);
+/// Starts every stream of the plan, or none. Waits for the cluster: not on an event loop. `waited`: since the request
+/// arrived, from when its timeout counts. Errors: 429 when too many streams run, 504 when its time is over already.
+Outcome<StartedGeneration> start_generation(ModelSource& source, StreamBudget& budget, GenerationPlan plan,
+                                            std::chrono::nanoseconds waited);
 
 /// On the loop of the sink, which ends with the promise. `key_ends`: fulfilled with the error that the generation ends
 /// with when whoever asked for it may not go on; maybe never.

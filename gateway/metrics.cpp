@@ -119,6 +119,12 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
         [](const NodeLoadFacts& node) { return node.draft_tokens; });
   count("tessera_speculation_accepted_tokens_total", "Of these, the ones that were right.",
         [](const NodeLoadFacts& node) { return node.draft_tokens_accepted; });
+  auto& routed = counter(registry, "tessera_routed_streams_total",
+                         "Streams that this gateway opened at a replica; one that is resumed counts again.");
+  for (const RoutedFacts& each : load.routed) {
+    routed.Add({{"model", each.model}, {"replica", std::to_string(each.replica.value)}})
+        .Increment(static_cast<double>(each.streams));
+  }
   auto& serving = gauge(registry, "tessera_model_serving", "1: streams of the model make progress now.");
   for (const ServedModel& model : load.models) serving.Add({{"model", model.name}}).Set(model.serves ? 1 : 0);
 }

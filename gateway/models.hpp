@@ -55,7 +55,8 @@ struct StreamSpec {
   std::uint32_t alternatives = 0;            ///< beside each token and score; at most alternatives_max
   std::string tenant = {};                   ///< see StreamRequest
   std::int32_t priority = 0;                 ///< likewise
-  std::chrono::milliseconds timeout{0};      ///< from its start to its end; 0: no such time
+  std::string session = {};                  ///< of the conversation, see replica_routing.hpp
+  std::chrono::milliseconds timeout{0};      ///< that is left from its start to its end; 0: no such time
   std::optional<VectorRequest> vector = {};  ///< of the prompt, instead of tokens
 };
 
@@ -91,16 +92,24 @@ struct NodeLoadFacts {
   std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;  ///< since the node started
 };
 
-/// A node that conducts a model, or has.
+/// A node that conducts a model, or has: all of its replicas there together.
 struct ConductorFacts {
   std::string node, model;
   ReplicaLoad load;
+};
+
+/// Streams that this gateway opened at a replica, since it started.
+struct RoutedFacts {
+  std::string model;
+  ReplicaId replica;
+  std::uint64_t streams = 0;
 };
 
 struct ClusterLoad {
   std::vector<NodeLoadFacts> nodes;
   std::vector<ConductorFacts> conductors;
   std::vector<ServedModel> models;
+  std::vector<RoutedFacts> routed = {};
 };
 
 /// Any thread. The methods may wait for the cluster, so no event loop calls them.

@@ -51,7 +51,7 @@ struct Begun {
 };
 
 Outcome<StartedGeneration> start(Services& services, const std::string& model_name, const std::string& text,
-                                 std::optional<std::string>& id) {
+                                 TimePoint came, std::optional<std::string>& id) {
   const TimePoint before = services.clock.now();
   TESSERA_TRY(const SocketRequest request, parse_socket_request(text, id));
   if (services.check_key) {
@@ -63,7 +63,7 @@ Outcome<StartedGeneration> start(Services& services, const std::string& model_na
   plan.stream = true;
   plan.reply = make_socket_reply(request.id, plan.seed);
   plan.tokenization_seconds = seconds_between(before, services.clock.now());
-  return start_generation(services.models, services.budget, std::move(plan));
+  return start_generation(services.models, services.budget, std::move(plan), services.clock.now() - came);
 }
 
 }  // namespace
@@ -164,9 +164,10 @@ kj::Promise<void> SocketSession::work() {
 kj::Promise<void> SocketSession::answer(Request request) {
   id_.reset();
   return services_.pool
-      .run<Begun>([&services = services_, model = model_, text = std::move(request.text)]() -> Outcome<Begun> {
+      .run<Begun>([&services = services_, model = model_, text = std::move(request.text),
+                   came = request.came]() -> Outcome<Begun> {
         std::optional<std::string> id;
-        auto started = start(services, model, text, id);
+        auto started = start(services, model, text, came, id);
         return Begun{std::move(id), std::move(started)};
       })
       .then([this, came = request.came](Outcome<Begun> begun) {

@@ -25,7 +25,7 @@ struct OptionalInput {
   double otherwise;        ///< where it is left out
 };
 
-constexpr std::array<OptionalInput, 8> numeric_inputs{{
+constexpr std::array<OptionalInput, 10> numeric_inputs{{
     {"max_tokens", "DT_INT32", "int_val", row_tokens_default},
     {"temperature", "DT_FLOAT", "float_val", 1},
     {"top_p", "DT_FLOAT", "float_val", 1},
@@ -34,6 +34,8 @@ constexpr std::array<OptionalInput, 8> numeric_inputs{{
     {"presence_penalty", "DT_FLOAT", "float_val", 0},
     {"frequency_penalty", "DT_FLOAT", "float_val", 0},
     {"repetition_penalty", "DT_FLOAT", "float_val", 1},
+    {"priority", "DT_INT32", "int_val", 0},
+    {"timeout", "DT_FLOAT", "float_val", 0},
 }};
 // These have no constant that stands for their absence: a seed is drawn, and there may be no stop string.
 constexpr std::string_view seed_input = "seed", stop_input = "stop";
@@ -72,6 +74,7 @@ Outcome<PromptRow> read_row(const Json& values, bool is_bytes) {
   PromptRow row;
   const auto text = fields.text(text_input(is_bytes));
   row.parameters = read_row_parameters(fields);
+  read_row_schedule(fields, row.parameters);
   if (auto error = fields.finish()) return *std::move(error);
   row.text = text.value_or("");
   return row;

@@ -155,8 +155,9 @@ interface Cluster {
       -> (failure :Values.Failure, token :Text);
   # For one joiner. Empty name: any.
 
-  locate @6 (timeoutMs :UInt32, deployment :Text) -> (failure :Values.Failure, location :State.ConductorLocation);
-  # notFound: no such deployment; unavailable: nothing serves it now.
+  locate @6 (timeoutMs :UInt32, deployment :Text)
+      -> (failure :Values.Failure, location :State.ConductorLocation, others :List(State.ConductorLocation));
+  # The replicas that serve. notFound: no such deployment; unavailable: nothing serves it now.
 
   submitJob @7 (timeoutMs :UInt32, spec :State.JobSpec) -> (failure :Values.Failure, job :State.JobRecord);
   # With a known idempotency key: the job that has it.

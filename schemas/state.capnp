@@ -88,6 +88,7 @@ struct DeploySpec {
   kvPositions @4 :UInt32;  # 0: the default
   idempotencyKey @5 :Text;  # same key, same answer; empty: none
   speculation @6 :Values.Speculation;
+  replicas @7 :UInt32;  # 0, of older versions: 1
 }
 
 # ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +169,8 @@ struct ReplicaStatus {
 struct DeploymentStatus {
   spec @0 :DeploySpec;
   facts @1 :ModelFacts;
-  replica @2 :ReplicaStatus;
+  replica @2 :ReplicaStatus;        # the first
+  others @3 :List(ReplicaStatus);  # where it has several
 }
 
 struct ClusterStatus {

@@ -30,7 +30,8 @@ struct NodeRecord {
 struct DeploymentRecord {
   spec @0 :State.DeploySpec;
   facts @1 :State.ModelFacts;
-  replica @2 :UInt64;
+  replica @2 :UInt64;        # the first
+  others @3 :List(UInt64);  # where it has several; ascending, all above the first
 }
 
 struct ReplicaRecord {

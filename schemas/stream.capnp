@@ -25,6 +25,7 @@ struct StreamRequest {
   priority @11 :Int32;    # lower is earlier; -1000 to 1000
   timeoutMs @12 :UInt64;  # what is left until the stream must have ended; 0: no such time
   vector @13 :Vector;  # of the prompt, instead of tokens; absent: none
+  replica @14 :UInt64;  # that is to compute it; 0: whichever the node conducts
 
   struct Sampling {
     temperature @0 :Float32;

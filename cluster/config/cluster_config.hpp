@@ -39,6 +39,20 @@ enum class ExchangeWait {
 const char* to_string(ExchangeWait wait);
 Result<ExchangeWait> parse_exchange_wait(std::string_view text);
 
+/// What a node with the role gateway does; the options of `tessera serve` say what each means.
+struct GatewayConfig {
+  std::vector<std::string> listen{"127.0.0.1:8080"};  ///< HOST:PORT or HOST:PORT=SET,SET
+  std::filesystem::path keys;                         ///< absolute, as all paths here; empty: none
+  std::filesystem::path tls_certificate, tls_key;     ///< both or neither
+  std::filesystem::path access_log;
+  std::vector<std::string> cors_origins;
+  std::string default_model;
+  bool open_metrics = false, insecure_http = false;
+  std::uint32_t streams_max = 256;
+  std::chrono::seconds drain{
+      8};  ///< that requests have to end when the node is stopped; less than the patience of `down`
+};
+
 struct NodeConfig {
   std::string name;
   std::string host = "127.0.0.1";     ///< where others reach it, and what it binds to
@@ -51,7 +65,8 @@ struct NodeConfig {
   std::optional<std::uint32_t> numa;  ///< NUMA node to stay on; none: spread over those of the machine
   std::uint64_t memory_bytes = 0;     ///< for weights, KV pages and buffers; 0: what the machine has
   std::vector<std::string> devices{"cpu"};
-  std::string isa = "auto";  ///< auto, scalar, avx2, avx512, avx512bf16
+  std::string isa = "auto";                   ///< auto, scalar, avx2, avx512, avx512bf16
+  std::optional<GatewayConfig> gateway = {};  ///< of a node with this role
 
   bool has(Role role) const;
 };

@@ -67,6 +67,13 @@ Result<LaunchState> Launch::start(const std::string& name, const std::string& jo
     TESSERA_CHECK(spawn(*node, local_command(settings_.binary, config_, *node), ""));
     return LaunchState::started;
   }
+  if (node->has(Role::gateway)) {
+    return Error{ErrorCode::unsupported,
+                 "node " + name + " is a gateway and its host " + node->host +
+                     " is not this machine; run `tessera serve --cluster` there, with a copy of "
+                     "what client.json in " +
+                     state_.root().string() + " names"};
+  }
   if (node->has(Role::coordinator)) {
     return Error{ErrorCode::invalid_argument,
                  "the coordinator's host " + node->host + " is not this machine: run `tessera up` there"};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 #include "cluster/auth/private_file.hpp"
@@ -15,6 +16,7 @@ constexpr std::int64_t minute_ms = 60'000;
 constexpr std::size_t shown_names_max = 20;
 constexpr std::uint64_t node_memory_min = 1u << 20;
 constexpr std::int64_t numa_nodes_max = 1024;  // the most that Linux counts
+constexpr std::size_t shown_listen_max = 64;
 
 bool is_host(std::string_view host) {
   constexpr std::string_view marks = ".-:_";
@@ -42,6 +44,8 @@ class Reader {
   void read_roles(ConfigSection& section, NodeConfig& node);
   void read_resources(ConfigSection& section, NodeConfig& node);
   void read_ports(ConfigSection& section, NodeConfig& node);
+  void read_gateway(ConfigSection& section, NodeConfig& node);
+  void read_listen(ConfigSection& section, const NodeConfig& node, GatewayConfig& gateway);
   void claim_port(ConfigSection& section, const NodeConfig& node, const std::string& key, std::uint16_t port);
   void read_timeouts();
   void read_security();
@@ -130,6 +134,7 @@ void Reader::read_node(const toml::table& table, std::size_t index) {
   read_roles(section, node);
   read_resources(section, node);
   read_ports(section, node);
+  read_gateway(section, node);
   section.finish();
   config_.nodes.push_back(std::move(node));
 }
@@ -154,7 +159,8 @@ void Reader::read_address(ConfigSection& section, NodeConfig& node) {
 }
 
 void Reader::read_roles(ConfigSection& section, NodeConfig& node) {
-  const std::vector<std::string> accepted{to_string(Role::coordinator), to_string(Role::worker)};
+  const std::vector<std::string> accepted{to_string(Role::coordinator), to_string(Role::worker),
+                                          to_string(Role::gateway)};
   const bool coordinates = !node.name.empty() && node.name == config_.coordinator;
   const auto roles = section.texts("roles");
   if (!roles) {
@@ -224,6 +230,63 @@ void Reader::claim_port(ConfigSection& section, const NodeConfig& node, const st
   if (is_new) return;
   section.fault(key, "port " + std::to_string(port) + " of " + node.host + " is already that of " + first->second +
                          "; write another one");
+}
+
+void Reader::read_gateway(ConfigSection& section, NodeConfig& node) {
+  const std::string path = "nodes." + node.name + ".gateway";
+  if (!node.has(Role::gateway)) {
+    if (section.table("gateway")) section.fault("gateway", "only a node with the role gateway may have it");
+    return;
+  }
+  GatewayConfig& gateway = node.gateway.emplace();
+  const toml::table none;
+  const toml::table* const table = section.table("gateway");
+  ConfigSection inner(table ? *table : none, path, faults_);
+  const auto file = [&](const char* key, std::filesystem::path& value) {
+    const auto text = inner.text(key);
+    if (!text) return;
+    if (text->empty()) inner.fault(key, "it is empty; write a file, or leave the key out");
+    value = (config_.file.parent_path() / *text).lexically_normal();
+  };
+  file("keys", gateway.keys);
+  file("tls_certificate", gateway.tls_certificate);
+  file("tls_key", gateway.tls_key);
+  file("access_log", gateway.access_log);
+  if (gateway.tls_certificate.empty() != gateway.tls_key.empty())
+    inner.fault(gateway.tls_key.empty() ? "tls_certificate" : "tls_key",
+                "a certificate and its key go together; write both tls_certificate and tls_key");
+  if (auto origins = inner.texts("cors_origins")) gateway.cors_origins = *std::move(origins);
+  gateway.default_model = inner.text("default_model").value_or("");
+  gateway.open_metrics = inner.boolean("open_metrics").value_or(false);
+  gateway.insecure_http = inner.boolean("insecure_http").value_or(false);
+  gateway.streams_max = static_cast<std::uint32_t>(inner.integer("max_streams", 1, 4096).value_or(gateway.streams_max));
+  gateway.drain = std::chrono::seconds(inner.integer("drain_s", 0, 3600).value_or(gateway.drain.count()));
+  read_listen(inner, node, gateway);
+  inner.finish();
+}
+
+/// The names of route sets are the gateway's to know: it looks when it starts.
+void Reader::read_listen(ConfigSection& section, const NodeConfig& node, GatewayConfig& gateway) {
+  if (auto listen = section.texts("listen")) gateway.listen = *std::move(listen);
+  for (const std::string& text : gateway.listen) {
+    const std::string address = text.substr(0, text.find('='));
+    const std::size_t colon = address.rfind(':');
+    std::string host = address.substr(0, colon == std::string::npos ? 0 : colon);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    std::uint16_t port = 0;
+    const char* const end = address.data() + address.size();
+    const auto parsed = std::from_chars(colon == std::string::npos ? end : address.data() + colon + 1, end, port);
+    if (!is_host(host) || parsed.ec != std::errc() || parsed.ptr != end) {
+      section.fault("listen", "\"" + text.substr(0, shown_listen_max) +
+                                  "\" is not an address; write HOST:PORT or HOST:PORT=SET,SET, such as "
+                                  "\"127.0.0.1:8080\" or \"127.0.0.1:8501=tfserving,health\"");
+      continue;
+    }
+    NodeConfig there;
+    there.name = node.name;
+    there.host = host;
+    claim_port(section, there, "listen", port);
+  }
 }
 
 void Reader::read_timeouts() {

@@ -19,7 +19,7 @@ CoordinatorOutputs CoordinatorCore::recover(TimePoint now, StoredState state) {
 CoordinatorOutputs CoordinatorCore::step(TimePoint now, const CoordinatorInput& input) {
   return state_->step(now, input);
 }
-Result<ConductorLocation> CoordinatorCore::locate(const std::string& deployment) const {
+Result<std::vector<ConductorLocation>> CoordinatorCore::locate(const std::string& deployment) const {
   return state_->locate(deployment);
 }
 ClusterStatus CoordinatorCore::status(TimePoint now) const { return state_->status(now); }

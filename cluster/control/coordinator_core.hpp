@@ -83,7 +83,7 @@ class CoordinatorCore {
 
   // Views of the state after the last step.
   /// `not_found` for an unknown name, `unavailable` (ask again) while nothing serves it.
-  Result<ConductorLocation> locate(const std::string& deployment) const;
+  Result<std::vector<ConductorLocation>> locate(const std::string& deployment) const;
   ClusterStatus status(TimePoint now) const;
   Result<DeploymentStatus> deployment(const std::string& name) const;
   Result<JobRecord> job(JobId job) const;

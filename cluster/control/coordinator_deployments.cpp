@@ -17,6 +17,10 @@ Result<void> CoordinatorState::check_deploy(const DeployRequested& input) const 
                                             name + "'; use a new key"};
     }
   }
+  if (spec.replicas == 0 || spec.replicas > replicas_max) {
+    return Error{ErrorCode::invalid_argument, "'" + spec.name + "' asks for " + std::to_string(spec.replicas) +
+                                                  " replicas; use 1 to " + std::to_string(replicas_max)};
+  }
   if (deployments_.size() >= deployments_max) {
     return Error{ErrorCode::exhausted, "there are " + std::to_string(deployments_max) +
                                            " deployments, the most that a cluster takes; undeploy one"};
@@ -53,19 +57,24 @@ void CoordinatorState::on(const DeployRequested& input) {
     emit(DeployAnswered{input.token, good.error()});
     return;
   }
-  DeploymentRecord deployed{input.spec, input.facts, counters_.next_replica};
-  counters_.next_replica.value += 1;
-  Replica replica;
-  replica.record.replica = deployed.replica;
-  replica.record.deployment = name;
-  replica.due = true;
+  DeploymentRecord deployed{input.spec, input.facts, {}};
+  for (std::uint32_t i = 0; i < input.spec.replicas; ++i) {
+    deployed.replicas.push_back(counters_.next_replica);
+    counters_.next_replica.value += 1;
+  }
   emit(Persist{counters_});
   emit(Persist{deployed});
-  persist(replica);
   log(EventLevel::info, "'" + name + "' is deployed: " + input.facts.uri + ", content " + input.facts.content_id);
   deployments_[name] = deployed;
-  Replica& entered = replicas_[deployed.replica] = std::move(replica);
-  plan_where_due(entered);
+  for (const ReplicaId id : deployed.replicas) {
+    Replica& replica = replicas_[id];
+    replica.record.replica = id;
+    replica.record.deployment = name;
+    replica.due = true;
+    persist(replica);
+  }
+  // All are there before the first is planned: each keeps to its share.
+  for (const ReplicaId id : deployed.replicas) plan_where_due(replicas_.at(id));
   emit(DeployAnswered{input.token, deployment(name)});
 }
 
@@ -75,13 +84,14 @@ void CoordinatorState::on(const UndeployRequested& input) {
     emit(Answered{input.token, Error{ErrorCode::not_found, "there is no deployment '" + input.name + "'"}});
     return;
   }
-  Replica& replica = replicas_.at(entry->second.replica);
   // First forgotten, then retired: a successor that does not know the replica has its held epochs retired too.
   emit(Erase{deployment_key(input.name)});
-  emit(Erase{replica_key(replica.record.replica)});
-  leave_all(replica);
-  retire_past(replica);
-  replicas_.erase(replica.record.replica);
+  for (const ReplicaId id : entry->second.replicas) {
+    emit(Erase{replica_key(id)});
+    leave_all(replicas_.at(id));
+    retire_past(replicas_.at(id));
+    replicas_.erase(id);
+  }
   deployments_.erase(entry);
   log(EventLevel::info, "'" + input.name + "' is undeployed");
   emit(Answered{input.token, Result<void>{}});

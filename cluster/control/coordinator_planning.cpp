@@ -34,6 +34,11 @@ std::vector<Worker> keep_order(const std::vector<NodeId>& old, std::vector<Worke
   return kept;
 }
 
+bool keeps_to(const EpochPlan& plan, const std::set<NodeId>& share) {
+  const std::vector<NodeId> nodes = rank_nodes(plan);
+  return std::all_of(nodes.begin(), nodes.end(), [&](NodeId node) { return share.contains(node); });
+}
+
 /// The lowest-numbered node that has a rank in both.
 std::optional<NodeId> lowest_shared(const EpochPlan& a, const EpochPlan& b) {
   std::optional<NodeId> lowest;
@@ -75,12 +80,12 @@ void CoordinatorState::plan_where_due(Replica& replica) {
                     : replica.message.empty()           ? "deployed"
                                                         : replica.message;
   if (record.pending) {
-    why = reason_to_change(*record.pending, *placement);
+    why = reason_to_change(replica, *record.pending, *placement);
     if (why.empty()) return;
     drop_pending(replica);
     replica.due = false;
   } else if (replica.healthy()) {
-    why = reason_to_change(*record.serving, *placement);
+    why = reason_to_change(replica, *record.serving, *placement);
     if (why.empty()) return renew_leases(replica);
   }
   start_epoch(replica, *placement, why);
@@ -92,7 +97,8 @@ void CoordinatorState::renew_leases(Replica& replica) {
   start_epoch(replica, {plan.stages, rank_nodes(plan), 0}, "it shares a lease with another deployment");
 }
 
-std::string CoordinatorState::reason_to_change(const EpochPlan& plan, const Placement& placement) const {
+std::string CoordinatorState::reason_to_change(const Replica& replica, const EpochPlan& plan,
+                                               const Placement& placement) const {
   const auto chosen = [&](NodeId node) {
     return std::find(placement.nodes.begin(), placement.nodes.end(), node) != placement.nodes.end();
   };
@@ -103,6 +109,9 @@ std::string CoordinatorState::reason_to_change(const EpochPlan& plan, const Plac
     for (const NodeId node : placement.nodes) {
       if (!has_rank(plan, node)) return name_of(node) + " joins";
     }
+  }
+  if (shared_with_siblings(replica, placement.nodes) < shared_with_siblings(replica, rank_nodes(plan))) {
+    return "it shares fewer workers with the other replicas";
   }
   if (placement.nodes.size() == plan.ranks() && cost_of(plan) >= options_.improvement_min * placement.cost) {
     return "a placement is " + std::to_string(static_cast<int>(100 * (cost_of(plan) / placement.cost - 1))) +
@@ -133,6 +142,14 @@ Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, co
   request.stages = deployment.spec.stages;
   request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
   std::vector<PlacementWorker> workers = workers_for(record, replica, candidates);
+  if (const auto share = replica != nullptr ? share_of(*replica, candidates) : std::nullopt) {
+    std::vector<PlacementWorker> own = workers;
+    std::erase_if(own, [&](const PlacementWorker& worker) { return !share->contains(worker.node); });
+    auto placement = place(deployment.facts, request, own, options_.memory);
+    // A model that is too large for its share takes whatever there is, as the only replica would; but what serves
+    // within its share does not leave it because a sibling needs memory there for a while.
+    if (placement || (replica->healthy() && keeps_to(*replica->record.serving, *share))) return placement;
+  }
   auto kept = place(deployment.facts, request, workers, options_.memory);
   if (!kept || kept->nodes.size() >= workers.size()) return kept;
 

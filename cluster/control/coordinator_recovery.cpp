@@ -16,13 +16,14 @@ CoordinatorOutputs CoordinatorState::recover(TimePoint now, StoredState state) {
     nodes_[record.node].record = std::move(record);
   }
   for (DeploymentRecord& record : state.deployments) {
-    counters_.next_replica = std::max(counters_.next_replica, ReplicaId{record.replica.value + 1});
+    for (const ReplicaId id : record.replicas)
+      counters_.next_replica = std::max(counters_.next_replica, ReplicaId{id.value + 1});
     const std::string name = record.spec.name;
     deployments_[name] = std::move(record);
   }
   for (ReplicaRecord& record : state.replicas) {
     const auto deployment = deployments_.find(record.deployment);
-    if (deployment == deployments_.end() || deployment->second.replica != record.replica) {
+    if (deployment == deployments_.end() || std::ranges::count(deployment->second.replicas, record.replica) == 0) {
       // Written before its deployment, or erased after it: the predecessor ended in between.
       emit(Erase{replica_key(record.replica)});
       continue;
@@ -37,11 +38,13 @@ CoordinatorOutputs CoordinatorState::recover(TimePoint now, StoredState state) {
     replica.record = std::move(record);
   }
   for (auto& [name, deployment] : deployments_) {
-    Replica& replica = replicas_[deployment.replica];
-    if (replica.record.replica == deployment.replica) continue;
-    replica.record.replica = deployment.replica;
-    replica.record.deployment = name;
-    replica.due = true;
+    for (const ReplicaId id : deployment.replicas) {
+      Replica& replica = replicas_[id];
+      if (replica.record.replica == id) continue;
+      replica.record.replica = id;
+      replica.record.deployment = name;
+      replica.due = true;
+    }
   }
   for (const JobRecord& job : state.jobs) {
     counters_.next_job = std::max(counters_.next_job, JobId{job.job.value + 1});

@@ -6,6 +6,7 @@
 //   coordinator_deployments.cpp  deploy, undeploy
 //   coordinator_replicas.cpp     the life of a replica's epochs, from prepare to retire
 //   coordinator_planning.cpp     whether a replica needs another plan, and which
+//   coordinator_siblings.cpp     how the replicas of a deployment divide the workers
 //   coordinator_damage.cpp       checkpoints whose bytes are wrong
 //   coordinator_recovery.cpp     taking over what a predecessor stored
 //   coordinator_jobs.cpp         what jobs.hpp decides, as outputs
@@ -31,7 +32,7 @@ class CoordinatorState {
   CoordinatorOutputs recover(TimePoint now, StoredState state);
   CoordinatorOutputs step(TimePoint now, const CoordinatorInput& input);
 
-  Result<ConductorLocation> locate(const std::string& deployment) const;
+  Result<std::vector<ConductorLocation>> locate(const std::string& deployment) const;
   ClusterStatus status(TimePoint now) const;
   Result<DeploymentStatus> deployment(const std::string& name) const;
   const JobTable& jobs() const { return jobs_; }
@@ -158,7 +159,7 @@ class CoordinatorState {
   /// The same shards in a new epoch, where a lease is missing.
   void renew_leases(Replica& replica);
   /// Why `plan` should be given up for `placement`; empty: it should not.
-  std::string reason_to_change(const EpochPlan& plan, const Placement& placement) const;
+  std::string reason_to_change(const Replica& replica, const EpochPlan& plan, const Placement& placement) const;
   Result<Placement> choose(const Replica& replica) const;
   Result<Placement> choose_among(const ReplicaRecord& record, const Replica* replica,
                                  const DeploymentRecord& deployment, Candidates candidates) const;
@@ -172,6 +173,12 @@ class CoordinatorState {
   double cost_of(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
+
+  // coordinator_siblings.cpp
+  /// The workers that a replica should keep to, so that its siblings have theirs; nothing where it has no siblings.
+  std::optional<std::set<NodeId>> share_of(const Replica& replica, Candidates candidates) const;
+  /// Of these nodes, those that a sibling of the replica has a shard on.
+  std::size_t shared_with_siblings(const Replica& replica, const std::vector<NodeId>& nodes) const;
 
   // coordinator_recovery.cpp
   /// Adopts the stored epoch that all members hold, or gives them up; `late`: does not wait for members any longer.
@@ -194,6 +201,7 @@ class CoordinatorState {
   // coordinator_views.cpp
   NodeStatus status_of(TimePoint now, const Node& node) const;
   ReplicaStatus status_of(const Replica& replica) const;
+  DeploymentStatus status_of(const DeploymentRecord& deployment) const;
 
   CoordinatorOptions options_;
   Term term_;

@@ -12,35 +12,33 @@ Error no_deployment(const std::string& name) {
 
 }  // namespace
 
-Result<ConductorLocation> CoordinatorState::locate(const std::string& deployment) const {
+Result<std::vector<ConductorLocation>> CoordinatorState::locate(const std::string& deployment) const {
   const auto entry = deployments_.find(deployment);
   if (entry == deployments_.end()) return no_deployment(deployment);
-  const Replica& replica = replicas_.at(entry->second.replica);
-  if (replica.failed) {
-    return Error{ErrorCode::corrupt, "'" + deployment + "' has failed: " + replica.message};
+  std::vector<ConductorLocation> locations;
+  const Replica* hope = nullptr;  // that may serve soon
+  for (const ReplicaId id : entry->second.replicas) {
+    const Replica& replica = replicas_.at(id);
+    if (!replica.failed && hope == nullptr) hope = &replica;
+    if (!replica.healthy()) continue;
+    const EpochPlan& plan = *replica.record.serving;
+    const NodeRecord& root = nodes_.at(plan.root_node()).record;
+    locations.push_back({deployment, plan.replica, plan.epoch, replica.record.serving_incarnation, root.node,
+                         root.info.name, root.info.rpc});
   }
-  if (!replica.healthy()) {
-    return Error{ErrorCode::unavailable,
-                 "'" + deployment + "' is not served at the moment (" + replica.message + "); ask again in a moment"};
+  if (!locations.empty()) return locations;
+  if (hope == nullptr) {
+    return Error{ErrorCode::corrupt,
+                 "'" + deployment + "' has failed: " + replicas_.at(entry->second.replicas.front()).message};
   }
-  const EpochPlan& plan = *replica.record.serving;
-  const NodeRecord& root = nodes_.at(plan.root_node()).record;
-  ConductorLocation location;
-  location.deployment = deployment;
-  location.replica = plan.replica;
-  location.epoch = plan.epoch;
-  location.incarnation = replica.record.serving_incarnation;
-  location.node = root.node;
-  location.node_name = root.info.name;
-  location.rpc = root.info.rpc;
-  return location;
+  return Error{ErrorCode::unavailable,
+               "'" + deployment + "' is not served at the moment (" + hope->message + "); ask again in a moment"};
 }
 
 Result<DeploymentStatus> CoordinatorState::deployment(const std::string& name) const {
   const auto entry = deployments_.find(name);
   if (entry == deployments_.end()) return no_deployment(name);
-  const DeploymentRecord& record = entry->second;
-  return DeploymentStatus{record.spec, record.facts, status_of(replicas_.at(record.replica))};
+  return status_of(entry->second);
 }
 
 ClusterStatus CoordinatorState::status(TimePoint now) const {
@@ -49,9 +47,14 @@ ClusterStatus CoordinatorState::status(TimePoint now) const {
   status.profile = options_.profile;
   status.recovering = recovering_;
   for (const auto& [id, node] : nodes_) status.nodes.push_back(status_of(now, node));
-  for (const auto& [name, record] : deployments_) {
-    status.deployments.push_back({record.spec, record.facts, status_of(replicas_.at(record.replica))});
-  }
+  for (const auto& [name, record] : deployments_) status.deployments.push_back(status_of(record));
+  return status;
+}
+
+DeploymentStatus CoordinatorState::status_of(const DeploymentRecord& deployment) const {
+  DeploymentStatus status{deployment.spec, deployment.facts, status_of(replicas_.at(deployment.replicas.front()))};
+  for (std::size_t i = 1; i < deployment.replicas.size(); ++i)
+    status.others.push_back(status_of(replicas_.at(deployment.replicas[i])));
   return status;
 }
 

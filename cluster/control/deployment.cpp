@@ -6,7 +6,7 @@ namespace tessera {
 
 bool DeploySpec::same_content(const DeploySpec& other) const {
   return name == other.name && uri == other.uri && workers == other.workers && stages == other.stages &&
-         kv_positions == other.kv_positions && speculation == other.speculation;
+         kv_positions == other.kv_positions && speculation == other.speculation && replicas == other.replicas;
 }
 
 std::uint32_t kv_positions_for(const DeploySpec& spec, const ModelShape& shape) {
@@ -14,6 +14,17 @@ std::uint32_t kv_positions_for(const DeploySpec& spec, const ModelShape& shape) 
   constexpr std::uint64_t contexts = 8, positions_max = 16384;
   const std::uint64_t wanted = std::min(contexts * shape.context_length, positions_max);
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(wanted, shape.context_length));
+}
+
+bool DeploymentStatus::serves() const {
+  return replica.serves || std::any_of(others.begin(), others.end(), [](const auto& each) { return each.serves; });
+}
+
+const ReplicaStatus& DeploymentStatus::least_settled() const {
+  if (replica.state != ReplicaState::serving) return replica;
+  const auto other =
+      std::find_if(others.begin(), others.end(), [](const auto& each) { return each.state != ReplicaState::serving; });
+  return other == others.end() ? replica : *other;
 }
 
 const char* to_string(JobKind kind) {

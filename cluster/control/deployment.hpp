@@ -37,14 +37,16 @@ struct DeploySpec {
   std::string uri;
   std::uint32_t workers = 0;       ///< shards wanted; 0: every usable worker, up to the slice count
   std::uint32_t stages = 0;        ///< pipeline stages; 0: as few as memory allows
-  std::uint32_t kv_positions = 0;  ///< of all streams together; 0: see kv_positions_for()
+  std::uint32_t kv_positions = 0;  ///< of all streams of a replica together; 0: see kv_positions_for()
   Speculation speculation = Speculation::automatic;
   std::string idempotency_key;  ///< same key, same answer; empty: none
+  std::uint32_t replicas = 1;   ///< each with as many workers and KV positions; at most replicas_max
   /// Everything but the key.
   bool same_content(const DeploySpec& other) const;
 };
 
 inline constexpr std::size_t deployment_name_bytes_max = 64;
+inline constexpr std::uint32_t replicas_max = 16;
 /// Positions that a deployment gets when it names none: eight contexts, at most 16,384, at least one context.
 std::uint32_t kv_positions_for(const DeploySpec& spec, const ModelShape& shape);
 
@@ -132,7 +134,12 @@ struct ReplicaStatus {
 struct DeploymentStatus {
   DeploySpec spec;
   ModelFacts facts;
-  ReplicaStatus replica;
+  ReplicaStatus replica;                   ///< the first one
+  std::vector<ReplicaStatus> others = {};  ///< where it has several
+  /// Streams make progress now, at one of its replicas.
+  bool serves() const;
+  /// The one that says most of the deployment: the first that does not serve undisturbed, or else the first.
+  const ReplicaStatus& least_settled() const;
 };
 
 struct ClusterStatus {
@@ -143,7 +150,7 @@ struct ClusterStatus {
   std::vector<DeploymentStatus> deployments;
 };
 
-/// Where a deployment's conductor is.
+/// Where the conductor of one of a deployment's replicas is.
 struct ConductorLocation {
   std::string deployment;
   ReplicaId replica;

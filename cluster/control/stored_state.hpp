@@ -25,7 +25,7 @@ struct NodeRecord {
 struct DeploymentRecord {
   DeploySpec spec;
   ModelFacts facts;
-  ReplicaId replica;
+  std::vector<ReplicaId> replicas;  ///< ascending, at least one
 };
 
 /// A node whose copy of a replica's checkpoint is not what was deployed, or has bytes without their checksum.

@@ -42,6 +42,7 @@ struct StreamRequest {
   std::int32_t priority = 0;                 ///< lower is earlier, within priority_min and priority_max
   std::chrono::milliseconds timeout{0};      ///< what is left until it must have ended; 0: no such time
   std::optional<VectorRequest> vector = {};  ///< instead of tokens: tokens_max is 0
+  ReplicaId replica = {};                    ///< that is to compute it; 0: whichever the node conducts
 };
 
 /// One token of a stream. `index` counts the stream's output tokens from 0.

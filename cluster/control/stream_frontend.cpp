@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/control/replica_routing.hpp"
+
 namespace tessera {
 
 namespace {
@@ -35,8 +37,11 @@ void put(std::vector<StreamOutput::Any>& out, Output output) {
 
 }  // namespace
 
-StreamFrontend::StreamFrontend(StreamRequest request, const StreamTimeouts& timeouts)
-    : request_(std::move(request)), timeouts_(timeouts), backoff_(timeouts.backoff_first) {}
+StreamFrontend::StreamFrontend(StreamRequest request, const StreamTimeouts& timeouts, const std::string& session)
+    : request_(std::move(request)),
+      timeouts_(timeouts),
+      routing_key_(routing_key(request_, session)),
+      backoff_(timeouts.backoff_first) {}
 
 std::vector<StreamOutput::Any> StreamFrontend::step(TimePoint now, StreamInput::Any input) {
   Outputs out;
@@ -66,13 +71,19 @@ void StreamFrontend::on(TimePoint now, const StreamInput::Start&, Outputs& out) 
 
 void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out) {
   if (input.attempt != attempt_ || phase_ != Phase::locating) return;
-  if (!input.location) {
+  if (!input.candidates) {
     // A damaged checkpoint stays damaged; elsewhere `corrupt` speaks of one connection.
-    const bool damaged = input.location.error().code == ErrorCode::corrupt;
-    if (damaged || lasting(input.location.error())) return fail(input.location.error(), out);
-    return relocate(now, out);
+    const bool damaged = input.candidates.error().code == ErrorCode::corrupt;
+    if (damaged || lasting(input.candidates.error())) return fail(input.candidates.error(), out);
+    return relocate(now, out, true);
   }
-  location_ = *input.location;
+  replicas_ = input.candidates->size();
+  if (replicas_ == 0) return relocate(now, out, true);
+  location_ = choose(*input.candidates);
+  request_.replica = location_->replica;
+  // Who was left behind would compute it for nobody until its patience ends.
+  if (left_ && left_->location.replica != location_->replica) put(out, *std::exchange(left_, std::nullopt));
+  left_ = StreamOutput::Close{attempt_, *location_, true};
   phase_ = Phase::opening;
   due_ = now + timeouts_.open;
   StreamOutput::Open open{attempt_, *location_, request_};
@@ -84,9 +95,13 @@ void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out
 void StreamFrontend::on(TimePoint now, StreamInput::Opened& input, Outputs& out) {
   if (input.attempt != attempt_ || phase_ != Phase::opening) return;
   if (!input.result) {
-    if (lasting(input.result.error())) return fail(input.result.error(), out);
+    // Full here, but perhaps not at another replica.
+    const bool others = input.result.error().code == ErrorCode::exhausted && avoided_.size() + 1 < replicas_;
+    if (!others && lasting(input.result.error())) return fail(input.result.error(), out);
     return relocate(now, out);
   }
+  avoided_.clear();
+  stays_ = false;
   phase_ = Phase::open;
   ++opens_;
   due_ = now + timeouts_.silence;
@@ -125,7 +140,7 @@ void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out)
     put(out, StreamOutput::Finished{*update.finished, std::move(update.vector)});
     return;
   }
-  if (update.moved) relocate(now, out);
+  if (update.moved) relocate(now, out, true);
 }
 
 void StreamFrontend::on(TimePoint now, const StreamInput::Disconnected& input, Outputs& out) {
@@ -150,8 +165,38 @@ void StreamFrontend::locate(TimePoint now, Outputs& out) {
   put(out, StreamOutput::Locate{attempt_, request_.deployment});
 }
 
-void StreamFrontend::relocate(TimePoint now, Outputs& out) {
+const StreamLocation& StreamFrontend::choose(const std::vector<StreamCandidate>& candidates) {
+  std::vector<RoutedReplica> replicas;
+  std::vector<const StreamLocation*> locations;
+  const auto take = [&](bool all) {
+    for (const StreamCandidate& each : candidates) {
+      const ReplicaId replica = each.location.replica;
+      if (!all && std::find(avoided_.begin(), avoided_.end(), replica) != avoided_.end()) continue;
+      replicas.push_back({replica, each.streams});
+      locations.push_back(&each.location);
+    }
+  };
+  if (stays_ && location_) {
+    for (const StreamCandidate& each : candidates) {
+      if (each.location.replica == location_->replica) return each.location;
+    }
+  }
+  take(false);
+  if (replicas.empty()) {
+    avoided_.clear();
+    take(true);
+  }
+  return *locations[choose_replica(routing_key_, replicas)];
+}
+
+void StreamFrontend::relocate(TimePoint now, Outputs& out, bool stays) {
+  const bool tried = phase_ == Phase::opening || phase_ == Phase::open;
   close(out, false);
+  if (tried) {
+    stays_ = stays;
+    if (!stays && std::find(avoided_.begin(), avoided_.end(), location_->replica) == avoided_.end())
+      avoided_.push_back(location_->replica);
+  }
   earlier_phases_ = phases();
   phases_.reset();
   phase_ = Phase::backing_off;

@@ -35,6 +35,12 @@ struct StreamLocation {
   bool operator==(const StreamLocation&) const = default;
 };
 
+/// A replica that could compute it.
+struct StreamCandidate {
+  StreamLocation location;
+  std::uint32_t streams = 0;  ///< other streams of the same process that are open there (replica_routing.hpp)
+};
+
 struct StreamTimeouts {
   std::chrono::milliseconds locate{2000};   ///< for one answer of the coordinator
   std::chrono::milliseconds open{2000};     ///< for one answer of the conductor
@@ -47,12 +53,14 @@ struct StreamTimeouts {
 
 struct StreamInput {
   struct Start {};
-  /// Answer to Locate. `not_found`, `denied`, `invalid_argument`, `unsupported` end the stream; others are tried again.
+  /// Answer to Locate: the replicas that serve. `not_found`, `denied`, `invalid_argument`, `unsupported` end the
+  /// stream; others are tried again, and so is an answer without any replica.
   struct Located {
     std::uint64_t attempt = 0;
-    Result<StreamLocation> location;
+    Result<std::vector<StreamCandidate>> candidates;
   };
-  /// Answer to Open: from now on updates come. Errors as for Located; `exhausted` ends a stream that was never open.
+  /// Answer to Open: from now on updates come. Errors as for Located; `exhausted` of every replica ends a stream that
+  /// was never open.
   struct Opened {
     std::uint64_t attempt = 0;
     Result<void> result;
@@ -73,7 +81,7 @@ struct StreamInput {
 };
 
 struct StreamOutput {
-  /// Ask the coordinator where the deployment's conductor is.
+  /// Ask the coordinator where the deployment's conductors are.
   struct Locate {
     std::uint64_t attempt = 0;
     std::string deployment;
@@ -83,7 +91,8 @@ struct StreamOutput {
     StreamLocation location;
     StreamRequest request;  ///< with all delivered tokens
   };
-  /// Drop this attempt's sink; with `cancel`, tell the conductor to forget the stream (it need not answer).
+  /// Drop this attempt's sink; with `cancel`, tell the conductor to forget the stream (it need not answer). A second
+  /// one of an attempt cancels what goes on elsewhere.
   struct Close {
     std::uint64_t attempt = 0;
     StreamLocation location;
@@ -109,8 +118,8 @@ struct StreamOutput {
 
 class StreamFrontend {
  public:
-  /// `request.delivered` may hold tokens that an earlier frontend of the stream delivered.
-  StreamFrontend(StreamRequest request, const StreamTimeouts& timeouts);
+  /// `request.delivered` may hold tokens that an earlier frontend of the stream delivered; `session`: routing_key().
+  StreamFrontend(StreamRequest request, const StreamTimeouts& timeouts, const std::string& session = {});
 
   std::vector<StreamOutput::Any> step(TimePoint now, StreamInput::Any input);
   /// When Tick is due, at the latest; nothing once the stream has ended (or before Start).
@@ -138,8 +147,10 @@ class StreamFrontend {
   void on(TimePoint now, const StreamInput::Tick&, Outputs& out);
 
   void locate(TimePoint now, Outputs& out);
-  /// Closes what is open and locates again after the back-off, which a delivered token resets.
-  void relocate(TimePoint now, Outputs& out);
+  /// Closes what is open and locates again after the back-off, which a delivered token resets. Unless `stays`, another
+  /// replica is preferred then.
+  void relocate(TimePoint now, Outputs& out, bool stays = false);
+  const StreamLocation& choose(const std::vector<StreamCandidate>& candidates);
   void close(Outputs& out, bool cancel);
   void fail(Error error, Outputs& out);
   /// False: a gap.
@@ -154,7 +165,12 @@ class StreamFrontend {
   std::uint64_t attempt_ = 0;
   std::uint64_t opens_ = 0;
   std::optional<StreamLocation> location_;
-  std::uint32_t scores_ = 0;  ///< prompt scores 1 .. scores_ were delivered
+  const std::uint64_t routing_key_;
+  std::vector<ReplicaId> avoided_;           ///< replicas that failed it since it was open last
+  bool stays_ = false;                       ///< the next conductor of the same replica has its pages
+  std::size_t replicas_ = 0;                 ///< in the last answer to Locate
+  std::optional<StreamOutput::Close> left_;  ///< where it was opened last
+  std::uint32_t scores_ = 0;                 ///< prompt scores 1 .. scores_ were delivered
   std::optional<std::uint32_t> cached_;
   std::optional<StreamPhases> phases_;          ///< at the conductor where it is open
   std::optional<StreamPhases> earlier_phases_;  ///< at those before

@@ -110,12 +110,16 @@ class ClusterServer final : public schema::Cluster::Server, private SessionServe
   }
 
   kj::Promise<void> locate(LocateContext context) override {
-    return serve_coordinator<ConductorLocation>(
+    return serve_coordinator<std::vector<ConductorLocation>>(
         RpcMethod::locate, context,
-        [](auto& handler, auto& caller, auto params, Reply<ConductorLocation> reply) {
+        [](auto& handler, auto& caller, auto params, Reply<std::vector<ConductorLocation>> reply) {
           handler.locate(caller, wire::read(params.getDeployment()), std::move(reply));
         },
-        [](auto results, const ConductorLocation& location) { wire::write(results.initLocation(), location); });
+        [](auto results, const std::vector<ConductorLocation>& locations) {
+          wire::write(results.initLocation(), locations.at(0));
+          const std::vector<ConductorLocation> others(locations.begin() + 1, locations.end());
+          wire::write_list(results.initOthers(wire::length(others.size())), others);
+        });
   }
 
   kj::Promise<void> submitJob(SubmitJobContext context) override {

@@ -200,7 +200,8 @@ void CoordinatorClient::create_token(JoinGrant grant, std::chrono::seconds lifet
       [](auto& results) -> Result<std::string> { return wire::read(results.getToken()); });
 }
 
-void CoordinatorClient::locate(std::string deployment, Deadline deadline, Reply<ConductorLocation> reply) const {
+void CoordinatorClient::locate(std::string deployment, Deadline deadline,
+                               Reply<std::vector<ConductorLocation>> reply) const {
   client_call(
       *handle_->connection, deadline, std::move(reply),
       [deployment = std::move(deployment)](ClientConnection& connection) {
@@ -208,7 +209,11 @@ void CoordinatorClient::locate(std::string deployment, Deadline deadline, Reply<
         request.setDeployment(wire::text(deployment));
         return request;
       },
-      [](auto& results) -> Result<ConductorLocation> { return wire::read(results.getLocation()); });
+      [](auto& results) -> Result<std::vector<ConductorLocation>> {
+        std::vector<ConductorLocation> locations{wire::read(results.getLocation())};
+        for (ConductorLocation& other : wire::read_list(results.getOthers())) locations.push_back(std::move(other));
+        return locations;
+      });
 }
 
 void CoordinatorClient::submit_job(JobSpec spec, Deadline deadline, Reply<JobRecord> reply) const {

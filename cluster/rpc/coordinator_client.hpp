@@ -68,7 +68,7 @@ class CoordinatorClient {
   void drain(std::string node, Deadline deadline, Reply<void> reply) const;
   void stop_node(std::string node, Deadline deadline, Reply<void> reply) const;
   void create_token(JoinGrant grant, std::chrono::seconds lifetime, Deadline deadline, Reply<std::string> reply) const;
-  void locate(std::string deployment, Deadline deadline, Reply<ConductorLocation> reply) const;
+  void locate(std::string deployment, Deadline deadline, Reply<std::vector<ConductorLocation>> reply) const;
   void submit_job(JobSpec spec, Deadline deadline, Reply<JobRecord> reply) const;
   void list_jobs(Deadline deadline, Reply<std::vector<JobRecord>> reply) const;
   /// As deploy(); a watch that times out is simply repeated.

@@ -124,7 +124,7 @@ class CoordinatorHandler {
   virtual void stop_node(const Caller& caller, std::string node, Reply<void> reply) = 0;
   virtual void create_token(const Caller& caller, JoinGrant grant, std::chrono::seconds lifetime,
                             Reply<std::string> reply) = 0;
-  virtual void locate(const Caller& caller, std::string deployment, Reply<ConductorLocation> reply) = 0;
+  virtual void locate(const Caller& caller, std::string deployment, Reply<std::vector<ConductorLocation>> reply) = 0;
 
   virtual void submit_job(const Caller& caller, JobSpec spec, Reply<JobRecord> reply) = 0;
   virtual void list_jobs(const Caller& caller, Reply<std::vector<JobRecord>> reply) = 0;

@@ -27,12 +27,21 @@ NodeRecord read(schema::NodeRecord::Reader in) {
 void write(schema::DeploymentRecord::Builder out, const DeploymentRecord& value) {
   wire::write(out.initSpec(), value.spec);
   wire::write(out.initFacts(), value.facts);
-  out.setReplica(value.replica.value);
+  out.setReplica(value.replicas.at(0).value);
+  if (value.replicas.size() == 1) return;
+  auto others = out.initOthers(wire::length(value.replicas.size() - 1));
+  for (unsigned i = 0; i < others.size(); ++i) others.set(i, value.replicas[i + 1].value);
 }
 
 DeploymentRecord read(schema::DeploymentRecord::Reader in) {
   if (in.getFacts().getShape().getDim() == 0) malformed("a deployment has no model");
-  return {wire::read(in.getSpec()), wire::read(in.getFacts()), ReplicaId{in.getReplica()}};
+  DeploymentRecord record{wire::read(in.getSpec()), wire::read(in.getFacts()), {ReplicaId{in.getReplica()}}};
+  if (in.getOthers().size() >= replicas_max) malformed("a deployment has more replicas than any can have");
+  for (const std::uint64_t other : in.getOthers()) {
+    if (ReplicaId{other} <= record.replicas.back()) malformed("the replicas of a deployment are not in order");
+    record.replicas.push_back(ReplicaId{other});
+  }
+  return record;
 }
 
 void write(schema::DamagedCopy::Builder out, const DamagedCopy& value) {

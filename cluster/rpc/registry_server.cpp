@@ -83,6 +83,11 @@ class RegistryServer final : public schema::Registry::Server, private SessionSer
       return Error{ErrorCode::denied, common_name(caller.identity) + " may not register as the node '" + info.name +
                                           "'; a node registers under its certificate's name"};
     }
+    if (info.computes && caller.identity.role == Role::gateway) {
+      return Error{ErrorCode::denied,
+                   common_name(caller.identity) +
+                       " may not register as a node that computes; that needs a worker's certificate"};
+    }
     if (info.incarnation != caller.incarnation) {
       return Error{ErrorCode::invalid_argument,
                    "the node '" + info.name + "' registers with another incarnation than that of its handshake"};

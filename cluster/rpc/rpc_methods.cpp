@@ -9,6 +9,8 @@ namespace {
 constexpr unsigned bit(Role role) { return 1u << static_cast<unsigned>(role); }
 
 constexpr unsigned nodes = bit(Role::coordinator) | bit(Role::worker);
+/// A gateway that a cluster's file names is seen as the nodes are; it computes nothing.
+constexpr unsigned registered = nodes | bit(Role::gateway);
 constexpr unsigned operators = bit(Role::operator_);
 constexpr unsigned clients = operators | bit(Role::gateway) | bit(Role::user);
 constexpr unsigned all = nodes | clients;
@@ -21,8 +23,8 @@ struct Rule {
 
 // In the order of RpcMethod.
 constexpr std::array<Rule, rpc_methods> rules{{
-    {RpcMethod::register_node, "register_node", nodes},
-    {RpcMethod::heartbeat, "heartbeat", nodes},
+    {RpcMethod::register_node, "register_node", registered},
+    {RpcMethod::heartbeat, "heartbeat", registered},
     {RpcMethod::epoch_activated, "epoch_activated", nodes},
     {RpcMethod::epoch_broken, "epoch_broken", nodes},
     {RpcMethod::report_metrics, "report_metrics", nodes},

@@ -3,6 +3,7 @@
 
 #include "cluster/rpc/rpc_limits.hpp"
 #include "cluster/rpc/wire.hpp"
+#include "runtime/tensor/usual_pooling.hpp"
 
 namespace tessera::wire {
 namespace {
@@ -178,13 +179,9 @@ ModelFacts read(schema::ModelFacts::Reader in) {
   const std::optional<Pooling> pooling = parse_pooling(read(in.getPooling()));
   if (in.hasPooling() && !pooling) malformed("a model's vectors are pooled in a way that is not known here");
   // What an older build has stored says nothing of vectors.
-  const Pooling usual = facts.shape.plan.bidirectional ? Pooling::mean : Pooling::last;
-  facts.pooling = {pooling.value_or(usual), in.getNormalised(), in.getVectorTokensMax()};
-  if (facts.pooling.tokens_max == 0) {
-    facts.pooling.tokens_max = facts.shape.plan.bidirectional
-                                   ? std::min(facts.shape.context_length, step_rows_max(facts.shape))
-                                   : facts.shape.context_length;
-  }
+  const PoolingPlan usual = usual_pooling(facts.shape);
+  facts.pooling = {pooling.value_or(usual.pooling), in.getNormalised(), in.getVectorTokensMax()};
+  if (facts.pooling.tokens_max == 0) facts.pooling.tokens_max = usual.tokens_max;
   return facts;
 }
 
@@ -196,6 +193,7 @@ void write(schema::DeploySpec::Builder out, const DeploySpec& value) {
   out.setKvPositions(value.kv_positions);
   out.setIdempotencyKey(text(value.idempotency_key));
   out.setSpeculation(static_cast<schema::Speculation>(value.speculation));
+  out.setReplicas(value.replicas);
 }
 
 DeploySpec read(schema::DeploySpec::Reader in) {
@@ -207,6 +205,7 @@ DeploySpec read(schema::DeploySpec::Reader in) {
   spec.kv_positions = in.getKvPositions();
   spec.idempotency_key = read(in.getIdempotencyKey());
   spec.speculation = enumerator(in.getSpeculation(), Speculation::off, "the speculation of a deployment");
+  spec.replicas = std::max(in.getReplicas(), 1u);
   return spec;
 }
 
@@ -308,10 +307,11 @@ void write(schema::DeploymentStatus::Builder out, const DeploymentStatus& value)
   write(out.initSpec(), value.spec);
   write(out.initFacts(), value.facts);
   write(out.initReplica(), value.replica);
+  if (!value.others.empty()) write_list(out.initOthers(length(value.others.size())), value.others);
 }
 
 DeploymentStatus read(schema::DeploymentStatus::Reader in) {
-  return {read(in.getSpec()), read(in.getFacts()), read(in.getReplica())};
+  return {read(in.getSpec()), read(in.getFacts()), read(in.getReplica()), read_list(in.getOthers())};
 }
 
 void write(schema::ClusterStatus::Builder out, const ClusterStatus& value) {

@@ -148,6 +148,7 @@ void write(schema::StreamRequest::Builder out, const StreamRequest& value) {
     vector.setPooling(to_string(value.vector->pooling));
     vector.setNormalised(value.vector->normalised);
   }
+  out.setReplica(value.replica.value);
 }
 
 StreamRequest read(schema::StreamRequest::Reader in) {
@@ -169,6 +170,7 @@ StreamRequest read(schema::StreamRequest::Reader in) {
     if (!pooling) malformed("a stream wants a vector that is pooled in a way that is not known here");
     request.vector = VectorRequest{*pooling, in.getVector().getNormalised()};
   }
+  request.replica = {in.getReplica()};
   if (request.prompt.empty()) malformed("a stream's prompt has no tokens");
   if (request.tenant.size() > tenant_bytes_max) malformed("a stream's tenant has too long a name");
   if (request.priority < priority_min || request.priority > priority_max)

@@ -9,6 +9,7 @@
 #include "runtime/batching/page_allocator.hpp"
 #include "runtime/model/generation.hpp"
 #include "runtime/model/vector_sum.hpp"
+#include "runtime/tensor/usual_pooling.hpp"
 
 namespace tessera {
 
@@ -123,19 +124,17 @@ std::string text_name(std::size_t text) { return "text " + std::to_string(text +
 
 EmbeddingOptions embedding_options(const Manifest& manifest) {
   EmbeddingOptions options;
-  options.pooling = manifest.shape.plan.bidirectional ? Pooling::mean : Pooling::last;
-  const std::uint32_t tokens_max = embedding_tokens_max(manifest.shape);
-  options.tokens_max = tokens_max;
+  const PoolingPlan usual = usual_pooling(manifest.shape);
+  options.pooling = usual.pooling;
+  options.tokens_max = usual.tokens_max;
   if (!manifest.pooling) return options;
   options.pooling = manifest.pooling->pooling;
   options.normalised = manifest.pooling->normalised;
-  if (manifest.pooling->tokens_max != 0) options.tokens_max = std::min(tokens_max, manifest.pooling->tokens_max);
+  if (manifest.pooling->tokens_max != 0) options.tokens_max = std::min(usual.tokens_max, manifest.pooling->tokens_max);
   return options;
 }
 
-std::uint32_t embedding_tokens_max(const ModelShape& shape) {
-  return shape.plan.bidirectional ? std::min(shape.context_length, limits::sequence_rows_max) : shape.context_length;
-}
+std::uint32_t embedding_tokens_max(const ModelShape& shape) { return usual_pooling(shape).tokens_max; }
 
 Result<void> validate(std::span<const std::vector<TokenId>> texts, const EmbeddingOptions& options,
                       const ModelShape& shape) {

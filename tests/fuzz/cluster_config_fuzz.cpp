@@ -22,6 +22,13 @@ void check_node(const ClusterConfig& config, const NodeConfig& node) {
   TESSERA_ENSURE(!node.roles.empty() && !node.devices.empty());
   TESSERA_ENSURE(node.has(Role::coordinator) == (node.name == config.coordinator));
   TESSERA_ENSURE((node.join_port != 0) == node.has(Role::coordinator));
+  TESSERA_ENSURE(node.gateway.has_value() == node.has(Role::gateway));
+  if (node.gateway) {
+    TESSERA_ENSURE(!node.gateway->listen.empty());
+    TESSERA_ENSURE(node.gateway->tls_certificate.empty() == node.gateway->tls_key.empty());
+    for (const auto* path : {&node.gateway->keys, &node.gateway->tls_key, &node.gateway->access_log})
+      TESSERA_ENSURE(path->empty() || path->is_absolute());
+  }
   // Whatever the file says, the shell of another machine gets it as single words.
   const auto command = remote_command("ssh", "tessera", config, node);
   TESSERA_ENSURE(!command[7].starts_with('-') && command[8].find('\n') == std::string::npos);

@@ -122,7 +122,7 @@ class Stream:
 class Cluster:
     """`with Cluster(folder, workers=4) as cluster:` launches, and ends everything afterwards."""
 
-    def __init__(self, folder, workers=4, name="test", memory=None, cores=1, extra=""):
+    def __init__(self, folder, workers=4, name="test", memory=None, cores=1, extra="", nodes=""):
         self.folder = folder
         self.name = name
         os.makedirs(folder, exist_ok=True)
@@ -130,7 +130,7 @@ class Cluster:
         rpc, join = free_ports(2)
         self.join_port = join
         memory = memory or {}
-        nodes = [f'[[nodes]]\nname = "c"\nhost = "127.0.0.1"\nroles = ["coordinator"]\nrpc_port = {rpc}\njoin_port = {join}\ncores = 1\n']
+        nodes = [nodes, f'[[nodes]]\nname = "c"\nhost = "127.0.0.1"\nroles = ["coordinator"]\nrpc_port = {rpc}\njoin_port = {join}\ncores = 1\n']
         for index in range(1, workers + 1):
             limit = f'memory = "{memory[index]}"\n' if index in memory else ""
             nodes.append(f'[[nodes]]\nname = "w{index}"\nhost = "127.0.0.1"\nroles = ["worker"]\ncores = {cores}\n{limit}')

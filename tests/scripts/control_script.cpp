@@ -94,6 +94,7 @@ class Scenario {
       spec.stages = command.number("stages");
       spec.kv_positions = command.number("kv", 320);
       spec.idempotency_key = command.text("key");
+      spec.replicas = command.number("replicas", 1);
       ModelFacts facts = small_model();
       if (const std::string content = command.text("content"); !content.empty()) facts.content_id = content;
       cluster_.deploy(spec, facts);
@@ -129,11 +130,15 @@ class Scenario {
   bool views(const ScriptCommand& command) {
     const std::string& verb = command.word(0);
     if (verb == "locate") {
-      const auto location = cluster_.core.locate(command.word(1));
-      trace_ += location
-                    ? "  at " + location->node_name + ", epoch " + std::to_string(location->epoch.value) +
-                          ", conductor " + std::to_string(location->incarnation.value) + "\n"
-                    : "  " + std::string(to_string(location.error().code)) + ": " + location.error().message + "\n";
+      const auto locations = cluster_.core.locate(command.word(1));
+      if (!locations) {
+        trace_ += "  " + std::string(to_string(locations.error().code)) + ": " + locations.error().message + "\n";
+        return true;
+      }
+      for (const ConductorLocation& location : *locations) {
+        trace_ += "  at " + location.node_name + ", epoch " + std::to_string(location.epoch.value) + ", conductor " +
+                  std::to_string(location.incarnation.value) + "\n";
+      }
     } else if (verb == "status") {
       status();
     } else {
@@ -149,13 +154,16 @@ class Scenario {
                 ", " + std::to_string(node.planned_bytes) + " bytes planned\n";
     }
     for (const DeploymentStatus& deployment : status.deployments) {
-      const ReplicaStatus& replica = deployment.replica;
-      trace_ += "  " + deployment.spec.name + ": " + to_string(replica.state) + (replica.serves ? ", serves" : "") +
-                " (" + replica.message + ")\n";
-      if (replica.serving) {
-        trace_ +=
-            "    epoch " + std::to_string(replica.serving->epoch.value) + ": " + describe(*replica.serving) + "\n";
-      }
+      show(deployment.spec.name, deployment.replica);
+      for (const ReplicaStatus& other : deployment.others) show(deployment.spec.name, other);
+    }
+  }
+
+  void show(const std::string& name, const ReplicaStatus& replica) {
+    trace_ += "  " + name + ": " + to_string(replica.state) + (replica.serves ? ", serves" : "") + " (" +
+              replica.message + ")\n";
+    if (replica.serving) {
+      trace_ += "    epoch " + std::to_string(replica.serving->epoch.value) + ": " + describe(*replica.serving) + "\n";
     }
   }
 

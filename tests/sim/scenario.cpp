@@ -94,6 +94,7 @@ class Scenario {
     spec.uri = "file:///" + name + ".h5";
     spec.idempotency_key = "deploy " + name;
     spec.stages = random_.chance(0.3) ? 2 : 0;
+    spec.replicas = random_.chance(0.4) ? 2 : 1;
     spec.kv_positions =
         static_cast<std::uint32_t>(random_.between(std::uint64_t{6}, std::uint64_t{14})) * kv_page_positions;
   }
@@ -282,9 +283,12 @@ class Scenario {
     for (const auto& [name, spec] : specs_) {
       const auto deployment = coordinator->core().deployment(name);
       if (!deployment) return "no deployment " + name;
-      const ReplicaStatus& replica = deployment->replica;
-      if (!replica.serving || replica.pending) return "the replica of " + name + " changes";
-      serving[replica.replica] = replica.serving->epoch;
+      std::vector<ReplicaStatus> replicas = deployment->others;
+      replicas.push_back(deployment->replica);
+      for (const ReplicaStatus& replica : replicas) {
+        if (!replica.serving || replica.pending) return "a replica of " + name + " changes";
+        serving[replica.replica] = replica.serving->epoch;
+      }
     }
     for (const auto& [name, node] : cluster_.nodes) {
       if (!node->idle()) return "sequences at " + name;

@@ -186,17 +186,26 @@ void SimClient::locate(const StreamId& id, const StreamOutput::Locate& output) {
   const std::uint64_t attempt = output.attempt;
   call(
       [this, id, attempt, deployment = output.deployment](SimCoordinator& coordinator) {
-        const Result<ConductorLocation> found = coordinator.core().locate(deployment);
+        const auto found = coordinator.core().locate(deployment);
         answer([this, id, attempt, found] {
           // The deployment may not have been accepted yet.
           if (!found) return feed(id, StreamInput::Located{attempt, Error{ErrorCode::unavailable, ""}});
-          feed(id, StreamInput::Located{
-                       attempt, StreamLocation{found->rpc, found->node_name, found->replica, found->incarnation}});
+          std::vector<StreamCandidate> candidates;
+          for (const ConductorLocation& each : *found)
+            candidates.push_back(
+                {{each.rpc, each.node_name, each.replica, each.incarnation}, streams_at(each.replica)});
+          feed(id, StreamInput::Located{attempt, std::move(candidates)});
         });
       },
       [this, id, attempt] {
         feed(id, StreamInput::Located{attempt, Error{ErrorCode::unavailable, ""}});
       });
+}
+
+std::uint32_t SimClient::streams_at(ReplicaId replica) const {
+  return static_cast<std::uint32_t>(std::ranges::count_if(streams_, [replica](const auto& entry) {
+    return !entry.second.ends.empty() && entry.second.frontend->request().replica == replica;
+  }));
 }
 
 void SimClient::open_at(const StreamId& id, const StreamOutput::Open& output) {

@@ -43,6 +43,7 @@ class SimClient final : public Process {
   void carry_out(const StreamId& id, const StreamOutput::Any& output);
   void locate(const StreamId& id, const StreamOutput::Locate& output);
   void open_at(const StreamId& id, const StreamOutput::Open& output);
+  std::uint32_t streams_at(ReplicaId replica) const;
   void finished(const StreamId& id, FinishReason reason);
   void tick_later(const StreamId& id);
 

@@ -79,10 +79,12 @@ def cluster_config_seeds():
     with open(os.path.join(EXAMPLES, "cluster.toml"), "rb") as file:
         example = file.read()
     # The keys that the example shows behind a # as well.
-    every_key = re.sub(rb"(?m)^#(\w+ = )", rb"\1", example)
+    every_key = re.sub(rb"(?m)^#(\w+ = |\[)", rb"\1", example)
     small = b'name = "demo"\ncoordinator = "c"\n[[nodes]]\nname = "c"\n'
     return {"example": example, "every_key": every_key, "small": small, "empty": b"", "unknown_key": small + b"memmory = 1\n",
             "same_name": small + b'[[nodes]]\nname = "c"\n', "same_port": small + b'[[nodes]]\nname = "w"\nrpc_port = 7070\n',
             "wrong_kinds": b"name = 1\ncoordinator = 2.5\nnodes = [[1], {a = 2021-01-01T00:00:00Z}]\ntimeouts = true\n",
             "inline": b'name="d"\ncoordinator="c"\nnodes=[{name="c",roles=["coordinator","worker"]}]\n',
+            "gateway": small + b'[[nodes]]\nname = "g"\nroles = ["gateway"]\n[nodes.gateway]\nlisten = ["[::1]:80=openai,health", "h:0"]\n',
+            "no_gateway": small + b'[nodes.gateway]\nlisten = ["x", "1:2:3"]\ntls_key = "k"\n',
             "not_toml": b"name = demo", "deep": b"a = " + b"[" * 600, "not_utf8": b'name = "\xff\xfe"\n'}

@@ -4,6 +4,7 @@
 
 const element = (id) => document.getElementById(id);
 let messages = [];              // of the conversation, as the protocol has them
+const knownModels = new Set();  // of which it is known whether they have a chat template
 const plainModels = new Set();  // that have no chat template
 let running = null;             // the AbortController of the answer that comes
 let key = sessionStorage.getItem('tessera-key') ?? '';  // where the server wants one; it leaves this tab with requests only
@@ -76,7 +77,19 @@ function request(model) {
   return ['/v1/completions', { ...common, prompt: messages.map((message) => message.content).join('') }];
 }
 
+// A model without a chat template goes on with texts; asked once, so that no answer need be an error.
+async function look(model) {
+  if (knownModels.has(model)) return;
+  const response = await call(`/v1/models/${encodeURIComponent(model)}`, { signal: running.signal });
+  if (!response.ok) return;
+  const { chat } = await response.json();
+  if (chat === undefined) return;  // it does not serve yet
+  knownModels.add(model);
+  if (!chat) plainModels.add(model);
+}
+
 async function ask(model) {
+  await look(model);
   const [path, body] = request(model);
   const response = await call(path, {
     method: 'POST',

@@ -79,6 +79,11 @@ class Client {
   /// applies: a stream that is stopped ends with `cancelled` as its reason.
   Result<GenerateSummary> generate(const GenerateRequest& request, const GenerateCallback& callback);
 
+  /// The vector of a text, by an encoder or any other model; the same bits on any shards and beside any other texts.
+  /// Waits for it; keep_going applies. Errors: invalid_argument (a text that is too long or empty, a priority out of
+  /// range, a pooling that the model has not), those of generate(), `timed_out` past the deadline.
+  Result<Embedding> embed(const EmbedRequest& request);
+
   /// How well a deployment predicts a text: a job that runs in the cluster, and goes on when this client ends.
   /// `progress` is told of every change of the job; false leaves it running and returns `cancelled`.
   Result<PerplexityReport> perplexity(const PerplexityRequest& request,

@@ -97,6 +97,18 @@ enum class Speculation {
 /// "auto" or "off".
 const char* to_string(Speculation speculation);
 
+/// One full set of a deployment's shards.
+struct ReplicaStatus {
+  std::uint64_t replica = 0;
+  DeploymentState state = DeploymentState::waiting;
+  bool serves = false;                 ///< its streams make progress now, also while a change is being prepared
+  std::string message;                 ///< why it waits, or what was changed last
+  std::optional<PlanStatus> serving;   ///< the plan in force
+  std::optional<PlanStatus> pending;   ///< the next one
+  std::optional<StepMetrics> metrics;  ///< of the plan in force; nothing before its first steps
+  bool operator==(const ReplicaStatus&) const = default;
+};
+
 struct DeploymentStatus {
   std::string name;
   std::string model;  ///< the checkpoint's own name
@@ -106,13 +118,15 @@ struct DeploymentStatus {
   std::uint32_t workers = 0, stages = 0;  ///< as asked; 0: the cluster decides
   std::uint32_t kv_positions = 0;         ///< as asked; 0: the default
   Speculation speculation = Speculation::automatic;
-  DeploymentState state = DeploymentState::waiting;
-  bool serves = false;  ///< streams make progress now, also while a change is being prepared
-  std::string message;  ///< why it waits, or what was changed last
+  DeploymentState state = DeploymentState::waiting;  ///< of the first replica that is not `serving`, or else `serving`
+  bool serves = false;  ///< streams make progress now at some replica, also while a change is being prepared
+  std::string message;  ///< of the same replica as `state`
+  // Of the first replica:
   std::uint64_t replica = 0;
-  std::optional<PlanStatus> serving;   ///< the plan in force
-  std::optional<PlanStatus> pending;   ///< the next one
-  std::optional<StepMetrics> metrics;  ///< of the plan in force; nothing before its first steps
+  std::optional<PlanStatus> serving;
+  std::optional<PlanStatus> pending;
+  std::optional<StepMetrics> metrics;
+  std::vector<ReplicaStatus> replicas;  ///< all of them, at least one
   bool operator==(const DeploymentStatus&) const = default;
 };
 
@@ -130,9 +144,10 @@ struct DeployRequest {
   std::string uri;                   ///< an absolute path, a URI, or relative to the cluster's storage
   std::uint32_t workers = 0;         ///< shards; 0: every usable worker, up to the slice count
   std::uint32_t stages = 0;          ///< pipeline stages; 0: as few as memory allows
-  std::uint32_t kv_positions = 0;    ///< of all streams together; 0: eight contexts, at most 16,384
+  std::uint32_t kv_positions = 0;    ///< of all streams of a replica together; 0: eight contexts, at most 16,384
   std::string idempotency_key = {};  ///< same key, same answer; empty: drawn per call, so that a retry is safe
   Speculation speculation = Speculation::automatic;
+  std::uint32_t replicas = 1;  ///< 1 to 16, on workers of their own where there are enough
 };
 
 enum class JobKind { generate, perplexity, verify };

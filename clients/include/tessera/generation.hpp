@@ -59,6 +59,10 @@ struct GenerateRequest {
   std::chrono::milliseconds deadline{0};
   /// How long the stream may stand still (no conductor, no token) before it ends with `unavailable`.
   std::chrono::milliseconds stall_max{120'000};
+  std::int32_t priority = 0;  ///< -1000 to 1000, lower is earlier: who is admitted first and keeps its memory
+  /// What the conversation is called: requests of one go to one replica of the deployment, where its pages are. Empty:
+  /// those whose prompts begin alike do. No token depends on either.
+  std::string session = {};
 };
 
 enum class FinishReason {
@@ -141,6 +145,24 @@ class Generation {
 
  private:
   std::unique_ptr<State> state_;
+};
+
+/// How the hidden states of a text's tokens become one vector.
+enum class Pooling { mean, cls, last };
+
+struct EmbedRequest {
+  std::string deployment;
+  std::string text;                       ///< needs a deployment with a tokenizer
+  std::vector<TokenId> ids = {};          ///< instead of text, when not empty; nothing is added
+  std::optional<Pooling> pooling = {};    ///< absent: the model's own
+  std::optional<bool> normalised = {};    ///< to length 1; absent: the model's own
+  std::int32_t priority = 0;              ///< as of GenerateRequest
+  std::chrono::milliseconds deadline{0};  ///< until the vector is there; 0: none
+};
+
+struct Embedding {
+  std::vector<float> vector;  ///< [dim of the model]
+  std::uint32_t tokens = 0;   ///< of the text, with what stands around it
 };
 
 /// Called for every event, on the thread that waits; false cancels the stream.

@@ -5,31 +5,13 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/unit/batching/conductor_driver.hpp"
+#include "tests/unit/batching/small_sequences.hpp"
 
 namespace tessera {
 
 namespace {
 
 constexpr std::uint32_t page = kv_page_positions;
-
-ConductorLimits limits_of(std::uint32_t pages) {
-  ConductorLimits limits;
-  limits.context_length = 8 * page;
-  limits.vocab_size = 90;
-  limits.pages = pages;
-  limits.rows_max = 64;
-  limits.logits_rows_max = 8;
-  limits.running_max = 8;
-  return limits;
-}
-
-SequenceSpec spec_of(std::uint64_t id, std::uint32_t prompt, std::uint32_t tokens_max) {
-  SequenceSpec spec;
-  spec.key = {3, id};
-  for (std::uint32_t i = 0; i < prompt; ++i) spec.prompt.push_back(static_cast<TokenId>((id * 17 + i * 5) % 90));
-  spec.tokens_max = tokens_max;
-  return spec;
-}
 
 /// The ids that the next step serves.
 std::set<std::uint64_t> step_ids(ConductorDriver& driver) {
@@ -46,10 +28,10 @@ BOOST_AUTO_TEST_SUITE(conductor_preemption)
 
 BOOST_AUTO_TEST_CASE(a_token_that_came_while_its_frontend_was_away_may_need_a_page_more) {
   for (const std::uint32_t pages : {4u, 2u}) {
-    ConductorLimits limits = limits_of(pages);
+    ConductorLimits limits = few_pages(pages);
     limits.running_max = 1;
     ConductorDriver driver(limits);
-    const SequenceSpec first = spec_of(1, page - 1, 20), second = spec_of(2, 3, 8);
+    const SequenceSpec first = sequence_of(1, page - 1, 20), second = sequence_of(2, 3, 8);
     driver.submit(first);
     driver.step();
     // It comes from another conductor with the pages that it has, and no more.
@@ -72,10 +54,10 @@ BOOST_AUTO_TEST_CASE(a_token_that_came_while_its_frontend_was_away_may_need_a_pa
 }
 
 BOOST_AUTO_TEST_CASE(more_run_than_their_worst_cases_allow_and_all_are_right) {
-  ConductorDriver driver(limits_of(10));
+  ConductorDriver driver(few_pages(10));
   std::vector<SequenceSpec> specs;
   for (std::uint64_t id = 1; id <= 4; ++id) {
-    specs.push_back(spec_of(id, 3, 6 * page));
+    specs.push_back(sequence_of(id, 3, 6 * page));
     driver.submit(specs.back());
   }
   BOOST_CHECK(step_ids(driver) == (std::set<std::uint64_t>{1, 2, 3, 4}));
@@ -86,9 +68,9 @@ BOOST_AUTO_TEST_CASE(more_run_than_their_worst_cases_allow_and_all_are_right) {
 }
 
 BOOST_AUTO_TEST_CASE(requests_that_stay_short_are_not_preempted) {
-  ConductorDriver driver(limits_of(8));
+  ConductorDriver driver(few_pages(8));
   for (std::uint64_t id = 1; id <= 4; ++id) {
-    SequenceSpec spec = spec_of(id, 3, 7 * page);  // 28 pages in the worst case
+    SequenceSpec spec = sequence_of(id, 3, 7 * page);  // 28 pages in the worst case
     spec.end_tokens = {driver.model.reference(spec, 8 * page).tokens.at(20).token};
     driver.submit(spec);
   }
@@ -98,8 +80,9 @@ BOOST_AUTO_TEST_CASE(requests_that_stay_short_are_not_preempted) {
 }
 
 BOOST_AUTO_TEST_CASE(who_was_admitted_first_is_in_every_step_and_the_last_one_loses_its_pages) {
-  ConductorDriver driver(limits_of(6));
-  const SequenceSpec first = spec_of(1, 3, 5 * page), second = spec_of(2, 3, 5 * page), third = spec_of(3, 3, 5 * page);
+  ConductorDriver driver(few_pages(6));
+  const SequenceSpec first = sequence_of(1, 3, 5 * page), second = sequence_of(2, 3, 5 * page),
+                     third = sequence_of(3, 3, 5 * page);
   for (const SequenceSpec& spec : {first, second, third}) driver.submit(spec);
   std::vector<std::set<std::uint64_t>> phases;
   while (!driver.received[third.key].finished) {
@@ -114,8 +97,9 @@ BOOST_AUTO_TEST_CASE(who_was_admitted_first_is_in_every_step_and_the_last_one_lo
 }
 
 BOOST_AUTO_TEST_CASE(who_was_preempted_goes_before_those_who_came_later) {
-  ConductorDriver driver(limits_of(6));
-  const SequenceSpec first = spec_of(1, 3, 4 * page), second = spec_of(2, 3, 4 * page), late = spec_of(3, 3, 2);
+  ConductorDriver driver(few_pages(6));
+  const SequenceSpec first = sequence_of(1, 3, 4 * page), second = sequence_of(2, 3, 4 * page),
+                     late = sequence_of(3, 3, 2);
   driver.submit(first);
   driver.submit(second);
   while (driver.core.load().preempted == 0) driver.step();
@@ -133,8 +117,8 @@ BOOST_AUTO_TEST_CASE(who_was_preempted_goes_before_those_who_came_later) {
 }
 
 BOOST_AUTO_TEST_CASE(detached_sequences_lose_their_pages_before_any_that_runs) {
-  ConductorDriver driver(limits_of(6));
-  const SequenceSpec away = spec_of(1, 3, 80), one = spec_of(2, 3, 80), two = spec_of(3, 3, 80);
+  ConductorDriver driver(few_pages(6));
+  const SequenceSpec away = sequence_of(1, 3, 80), one = sequence_of(2, 3, 80), two = sequence_of(3, 3, 80);
   for (const SequenceSpec& spec : {away, one, two}) driver.submit(spec);
   for (int i = 0; i < 5; ++i) driver.step();
   driver.core.detach(away.key);
@@ -149,8 +133,8 @@ BOOST_AUTO_TEST_CASE(detached_sequences_lose_their_pages_before_any_that_runs) {
 }
 
 BOOST_AUTO_TEST_CASE(a_preempted_sequence_finds_again_what_nobody_has_overwritten) {
-  ConductorDriver driver(limits_of(7));
-  const SequenceSpec first = spec_of(1, 3, 2 * page), second = spec_of(2, 3 * page + 5, 90);
+  ConductorDriver driver(few_pages(7));
+  const SequenceSpec first = sequence_of(1, 3, 2 * page), second = sequence_of(2, 3 * page + 5, 90);
   driver.submit(first);
   driver.submit(second);
   while (driver.core.load().preempted == 0) BOOST_REQUIRE(driver.step());
@@ -163,10 +147,10 @@ BOOST_AUTO_TEST_CASE(a_preempted_sequence_finds_again_what_nobody_has_overwritte
 }
 
 BOOST_AUTO_TEST_CASE(scores_that_are_known_are_not_computed_again) {
-  ConductorLimits limits = limits_of(7);
+  ConductorLimits limits = few_pages(7);
   limits.running_max = limits.logits_rows_max = 2;
   ConductorDriver driver(limits);
-  SequenceSpec first = spec_of(1, 20, 3 * page), scored = spec_of(2, 4 * page - 8, 2);
+  SequenceSpec first = sequence_of(1, 20, 3 * page), scored = sequence_of(2, 4 * page - 8, 2);
   scored.score_prompt = true;
   driver.submit(first);
   for (int i = 0; i < 2; ++i) driver.step();
@@ -177,8 +161,8 @@ BOOST_AUTO_TEST_CASE(scores_that_are_known_are_not_computed_again) {
 }
 
 BOOST_AUTO_TEST_CASE(a_preempted_sequence_is_handed_over_without_pages) {
-  ConductorDriver from(limits_of(6)), to(limits_of(12));
-  const SequenceSpec first = spec_of(1, 3, 4 * page), second = spec_of(2, 3, 4 * page);
+  ConductorDriver from(few_pages(6)), to(few_pages(12));
+  const SequenceSpec first = sequence_of(1, 3, 4 * page), second = sequence_of(2, 3, 4 * page);
   from.submit(first);
   from.submit(second);
   while (from.core.load().preempted == 0) from.step();

@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/unit/batching/conductor_driver.hpp"
+#include "tests/unit/batching/small_sequences.hpp"
 
 namespace tessera {
 
@@ -14,13 +15,10 @@ namespace {
 constexpr std::uint32_t page = kv_page_positions;
 
 ConductorLimits limits_of(std::uint32_t pages) {
-  ConductorLimits limits;
+  ConductorLimits limits = few_pages(pages);
   limits.context_length = 16 * page;
-  limits.vocab_size = 90;
-  limits.pages = pages;
   limits.rows_max = 4 * page;
   limits.logits_rows_max = 48;
-  limits.running_max = 8;
   return limits;
 }
 

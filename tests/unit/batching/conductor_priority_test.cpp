@@ -8,6 +8,7 @@
 
 #include "runtime/base/rng.hpp"
 #include "tests/unit/batching/conductor_driver.hpp"
+#include "tests/unit/batching/small_sequences.hpp"
 
 namespace tessera {
 
@@ -15,22 +16,8 @@ namespace {
 
 constexpr std::uint32_t page = kv_page_positions;
 
-ConductorLimits limits_of(std::uint32_t pages, std::uint32_t running_max) {
-  ConductorLimits limits;
-  limits.context_length = 8 * page;
-  limits.vocab_size = 90;
-  limits.pages = pages;
-  limits.rows_max = 64;
-  limits.logits_rows_max = 8;
-  limits.running_max = running_max;
-  return limits;
-}
-
 SequenceSpec spec_of(std::uint64_t id, std::int32_t priority, std::uint32_t tokens_max = 1, std::uint32_t prompt = 3) {
-  SequenceSpec spec;
-  spec.key = {5, id};
-  for (std::uint32_t i = 0; i < prompt; ++i) spec.prompt.push_back(static_cast<TokenId>((id * 17 + i * 5) % 90));
-  spec.tokens_max = tokens_max;
+  SequenceSpec spec = sequence_of(id, prompt, tokens_max);
   spec.priority = priority;
   return spec;
 }
@@ -50,7 +37,7 @@ std::uint64_t serve_one(ConductorDriver& driver) {
 BOOST_AUTO_TEST_SUITE(conductor_priority)
 
 BOOST_AUTO_TEST_CASE(the_earliest_priority_goes_first_and_equals_take_turns_by_tenant_and_arrival) {
-  ConductorDriver driver(limits_of(16, 1));
+  ConductorDriver driver(few_pages(16, 1));
   SequenceSpec other = spec_of(5, -2);
   other.tenant_salt = "other";
   for (const SequenceSpec& spec : {spec_of(1, 0), spec_of(2, 3), spec_of(3, -2), spec_of(4, -2), other, spec_of(6, 0)})
@@ -59,7 +46,7 @@ BOOST_AUTO_TEST_CASE(the_earliest_priority_goes_first_and_equals_take_turns_by_t
 }
 
 BOOST_AUTO_TEST_CASE(tenants_take_turns_within_a_priority) {
-  ConductorDriver driver(limits_of(16, 2));
+  ConductorDriver driver(few_pages(16, 2));
   SequenceSpec other = spec_of(4, -1, 20);
   other.tenant_salt = "other";
   for (const SequenceSpec& spec : {spec_of(1, 0, 20), spec_of(2, -1, 20), spec_of(3, -1, 20), other})
@@ -71,7 +58,7 @@ BOOST_AUTO_TEST_CASE(tenants_take_turns_within_a_priority) {
 }
 
 BOOST_AUTO_TEST_CASE(a_late_priority_waits_for_at_most_sixteen_others) {
-  ConductorDriver driver(limits_of(16, 1));
+  ConductorDriver driver(few_pages(16, 1));
   std::uint64_t next = 100;
   driver.submit(spec_of(next++, 0));
   driver.submit(spec_of(1, 7));
@@ -93,7 +80,7 @@ BOOST_AUTO_TEST_CASE(of_any_passed_max_and_one_admissions_one_goes_by_turn) {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     std::uint32_t drawn = 0;
     const auto below = [&](std::uint32_t bound) { return philox(philox_key(seed), {drawn++, 0, 0, 0})[0] % bound; };
-    ConductorLimits limits = limits_of(16, 1);
+    ConductorLimits limits = few_pages(16, 1);
     limits.passed_max = below(6);
     ConductorDriver driver(limits);
     std::map<std::uint64_t, std::int32_t> waiting;
@@ -118,7 +105,7 @@ BOOST_AUTO_TEST_CASE(of_any_passed_max_and_one_admissions_one_goes_by_turn) {
 }
 
 BOOST_AUTO_TEST_CASE(the_latest_priority_loses_its_pages_first_and_not_for_ever) {
-  ConductorLimits limits = limits_of(8, 8);
+  ConductorLimits limits = few_pages(8, 8);
   limits.losses_max = 1;  // it would be twice
   ConductorDriver driver(limits);
   const SequenceSpec late = spec_of(1, 5, 7 * page);
@@ -147,7 +134,7 @@ BOOST_AUTO_TEST_CASE(the_latest_priority_loses_its_pages_first_and_not_for_ever)
 }
 
 BOOST_AUTO_TEST_CASE(a_frontend_that_comes_back_brings_its_priority) {
-  ConductorDriver driver(limits_of(16, 1));
+  ConductorDriver driver(few_pages(16, 1));
   driver.submit(spec_of(1, 0, 30));
   BOOST_REQUIRE(driver.step());
   driver.submit(spec_of(2, 0));

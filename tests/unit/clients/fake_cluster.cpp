@@ -69,6 +69,7 @@ void FakeConductor::compute(Open& open) {
     update.tokens.push_back({open.sent, tokens[open.sent], expected_log_probability(open.sent),
                              TokenAlternatives(request.alternatives, {7, expected_score(open.sent)})});
   if (open.sent >= request.tokens_max) update.finished = FinishReason::length;
+  if (request.vector) update.vector = {1.5f, static_cast<float>(request.prompt.size())};
   if (!update.tokens.empty()) update.phases = StreamPhases{0.5, 0.25, 0.125, open.sent};
   open.sink.send(std::move(update));
 }
@@ -171,11 +172,12 @@ void FakeCoordinator::create_token(const Caller&, JoinGrant grant, std::chrono::
   reply("token for " + std::string(to_string(grant.role)) + " " + grant.name + " " + std::to_string(lifetime.count()));
 }
 
-void FakeCoordinator::locate(const Caller&, std::string, Reply<ConductorLocation> reply) {
+void FakeCoordinator::locate(const Caller&, std::string, Reply<std::vector<ConductorLocation>> reply) {
   const std::lock_guard lock(stage_.mutex);
   ++locates;
   stage_.changed.notify_all();
-  reply(location);
+  if (!location) return reply(location.error());
+  reply(std::vector{*location});
 }
 
 void FakeCoordinator::submit_job(const Caller& caller, JobSpec spec, Reply<JobRecord> reply) {

@@ -108,7 +108,7 @@ class FakeCoordinator final : public CoordinatorHandler {
   void stop_node(const Caller&, std::string, Reply<void>) override {}
   void create_token(const Caller& caller, JoinGrant grant, std::chrono::seconds lifetime,
                     Reply<std::string> reply) override;
-  void locate(const Caller& caller, std::string deployment, Reply<ConductorLocation> reply) override;
+  void locate(const Caller& caller, std::string deployment, Reply<std::vector<ConductorLocation>> reply) override;
   void submit_job(const Caller& caller, JobSpec spec, Reply<JobRecord> reply) override;
   void list_jobs(const Caller& caller, Reply<std::vector<JobRecord>> reply) override;
   void watch_job(const Caller& caller, JobId job, bool attach, ProgressSink<JobRecord> progress,

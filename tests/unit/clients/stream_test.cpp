@@ -403,6 +403,61 @@ BOOST_AUTO_TEST_CASE(a_client_that_is_destroyed_with_streams_in_flight_cancels_t
   BOOST_TEST(orphan->done());
 }
 
+BOOST_AUTO_TEST_CASE(a_text_becomes_a_vector_pooled_as_the_model_or_the_caller_says) {
+  {
+    const std::lock_guard lock(stage.mutex);
+    coordinator.cluster.deployments.push_back(deployment_of("story"));
+    coordinator.cluster.deployments.back().facts.pooling = {Pooling::cls, true, 4};
+  }
+  client::Client client = connect(Role::user);
+  client::EmbedRequest request;
+  request.deployment = "story";
+  request.ids = {5, 6, 7};
+  request.priority = -4;
+  auto embedded = client.embed(request);
+  BOOST_REQUIRE_MESSAGE(static_cast<bool>(embedded), why(embedded));
+  BOOST_TEST(embedded->vector == (std::vector<float>{1.5f, 3.0f}), boost::test_tools::per_element());
+  BOOST_TEST(embedded->tokens == 3u);
+  request.pooling = client::Pooling::last;
+  request.normalised = false;
+  BOOST_REQUIRE(static_cast<bool>(client.embed(request)));
+  {
+    const std::lock_guard lock(stage.mutex);
+    BOOST_REQUIRE_EQUAL(a.opened.size(), 2u);
+    BOOST_TEST((a.opened[0].vector == VectorRequest{Pooling::cls, true}));
+    BOOST_TEST(a.opened[0].priority == -4);
+    BOOST_TEST(a.opened[0].tokens_max == 0u);
+    BOOST_TEST((a.opened[1].vector == VectorRequest{Pooling::last, false}));
+  }
+  request.ids = {1, 2, 3, 4, 5};  // the model takes four
+  BOOST_TEST((client.embed(request).error().code == client::ErrorCode::invalid_argument));
+  request.ids = {1};
+  request.priority = 1001;
+  BOOST_TEST((client.embed(request).error().code == client::ErrorCode::invalid_argument));
+  request.priority = 0;
+  request.deployment = "none";
+  BOOST_TEST((client.embed(request).error().code == client::ErrorCode::not_found));
+}
+
+BOOST_AUTO_TEST_CASE(a_generation_has_a_priority_and_goes_to_the_replica_that_was_located) {
+  client::Client client = connect(Role::user);
+  auto request = request_of(2);
+  request.priority = 7;
+  request.session = "talk";
+  a.allow(2);
+  Delivered delivered;
+  auto generation = start(client, request);
+  read_to_end(generation, delivered);
+  {
+    const std::lock_guard lock(stage.mutex);
+    BOOST_REQUIRE_EQUAL(a.opened.size(), 1u);
+    BOOST_TEST(a.opened[0].priority == 7);
+    BOOST_TEST((a.opened[0].replica == ReplicaId{1}));
+  }
+  request.priority = -1001;
+  BOOST_TEST((client.generate(request).error().code == client::ErrorCode::invalid_argument));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

@@ -70,7 +70,8 @@ BOOST_AUTO_TEST_CASE(the_values_that_the_example_shows_behind_a_hash_are_the_def
   std::ifstream stream(file);
   std::string line, text;
   while (std::getline(stream, line)) {
-    const bool is_value = line.starts_with("#") && line.find(" = ") != std::string::npos && line[1] != ' ';
+    const bool is_key = line.find(" = ") != std::string::npos || line.starts_with("#[");
+    const bool is_value = line.starts_with("#") && is_key && line[1] != ' ';
     text += (is_value ? line.substr(1) : line) + "\n";
   }
   const ClusterConfig shown = parsed(text), plain = *load_config(file);
@@ -86,6 +87,11 @@ BOOST_AUTO_TEST_CASE(the_values_that_the_example_shows_behind_a_hash_are_the_def
   BOOST_TEST((w1.roles == w2.roles && w1.devices == w2.devices && w1.isa == w2.isa && w1.host == w2.host));
   BOOST_TEST((w1.rpc_port == w2.rpc_port && w1.data_port == w2.data_port));
   BOOST_TEST((shown.nodes[0].rpc_port == default_rpc_port && shown.nodes[0].join_port == default_join_port));
+  BOOST_TEST_REQUIRE(shown.nodes[5].gateway.has_value());
+  const GatewayConfig &gateway = *shown.nodes[5].gateway, otherwise;
+  BOOST_TEST(gateway.listen == otherwise.listen, boost::test_tools::per_element());
+  BOOST_TEST((gateway.open_metrics == otherwise.open_metrics && gateway.insecure_http == otherwise.insecure_http));
+  BOOST_TEST((gateway.streams_max == otherwise.streams_max && gateway.drain == otherwise.drain));
 }
 
 BOOST_AUTO_TEST_CASE(every_key_is_taken_over) {
@@ -152,8 +158,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_toml_is_refused_with_line_and_column) {
 BOOST_AUTO_TEST_CASE(unknown_keys_are_refused_with_the_known_ones_and_the_nearest) {
   BOOST_TEST(
       fault(5, top + "memmory = \"1GiB\"") ==
-      "nodes.c.memmory: unknown key; did you mean \"memory\"? Accepted here: cores, data_port, devices, host, isa, "
-      "join_port, memory, name, numa, roles, rpc_port or ssh");
+      "nodes.c.memmory: unknown key; did you mean \"memory\"? Accepted here: cores, data_port, devices, gateway, host, "
+      "isa, join_port, memory, name, numa, roles, rpc_port or ssh");
   BOOST_TEST(fault(6, top + "[exchange]\nflavour = 1") == "exchange.flavour: unknown key. Accepted here: wait");
   BOOST_TEST(fault(5, top + "[timeout]\nmisses = 5") ==
              "timeout: unknown key; did you mean \"timeouts\"? Accepted here: coordinator, exchange, name, nodes, "
@@ -212,11 +218,11 @@ BOOST_AUTO_TEST_CASE(words_that_are_not_accepted_are_refused_with_those_that_are
              "exchange.wait: \"?never\" is not accepted. Accepted: auto, spin or block");
   BOOST_TEST(fault(5, top + "isa = \"neon\"") ==
              "nodes.c.isa: \"neon\" is not accepted. Accepted: auto, scalar, avx2, avx512 or avx512bf16");
-  BOOST_TEST(
-      fault(7, top + "[[nodes]]\nname = \"w\"\nroles = [\"wroker\"]") ==
-      "nodes.w.roles: \"wroker\" is not a role of a node; did you mean \"worker\"? Accepted: coordinator or worker");
+  BOOST_TEST(fault(7, top + "[[nodes]]\nname = \"w\"\nroles = [\"wroker\"]") ==
+             "nodes.w.roles: \"wroker\" is not a role of a node; did you mean \"worker\"? Accepted: coordinator, "
+             "worker or gateway");
   BOOST_TEST(fault(7, top + "[[nodes]]\nname = \"w\"\nroles = [\"user\"]") ==
-             "nodes.w.roles: \"user\" is not a role of a node. Accepted: coordinator or worker");
+             "nodes.w.roles: \"user\" is not a role of a node. Accepted: coordinator, worker or gateway");
   BOOST_TEST(fault(5, top + "devices = [\"cuda:0\"]") == "nodes.c.devices: \"cuda:0\" is not a device. Accepted: cpu");
   BOOST_TEST(fault(1, "storage = \"s3://bucket\"\n" + top) ==
              "storage: it is not a place that this build can read; write file:FOLDER, such as \"file:models\"");
@@ -291,6 +297,55 @@ BOOST_AUTO_TEST_CASE(amounts_of_memory_have_a_unit) {
        {"", "4", "GiB", "4GB", "4 GiB", "-4GiB", "4.5GiB", "4gib", "16777216TiB", "99999999999999999999B"}) {
     BOOST_TEST(!parse_byte_size(text), text);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_gateway_says_where_it_listens_and_who_may_ask) {
+  const ClusterConfig plain = parsed(top + "[[nodes]]\nname = \"g\"\nroles = [\"gateway\"]");
+  BOOST_TEST_REQUIRE(plain.nodes[1].gateway.has_value());
+  BOOST_TEST(plain.nodes[1].gateway->listen == std::vector<std::string>{"127.0.0.1:8080"},
+             boost::test_tools::per_element());
+  BOOST_TEST(!plain.nodes[0].gateway);
+  const ClusterConfig config = parsed(top + R"([[nodes]]
+name = "g"
+roles = ["gateway", "worker"]
+[nodes.gateway]
+listen = ["0.0.0.0:443=openai,health", "[::1]:8501=tfserving"]
+keys = "keys.json"
+tls_certificate = "tls/cert.pem"
+tls_key = "/secret/key.pem"
+access_log = "access.log"
+cors_origins = ["https://a.example"]
+default_model = "chat"
+open_metrics = true
+insecure_http = true
+max_streams = 7
+drain_s = 3
+)");
+  const GatewayConfig& gateway = *config.nodes[1].gateway;
+  BOOST_TEST(gateway.listen.size() == 2u);
+  BOOST_TEST(gateway.listen[1] == "[::1]:8501=tfserving");
+  BOOST_TEST((gateway.keys == "/etc/tessera/keys.json" && gateway.tls_certificate == "/etc/tessera/tls/cert.pem"));
+  BOOST_TEST((gateway.tls_key == "/secret/key.pem" && gateway.access_log == "/etc/tessera/access.log"));
+  BOOST_TEST((gateway.cors_origins == std::vector<std::string>{"https://a.example"}));
+  BOOST_TEST((gateway.default_model == "chat" && gateway.open_metrics && gateway.insecure_http));
+  BOOST_TEST((gateway.streams_max == 7u && gateway.drain == 3s));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_gateway_cannot_do_is_said_with_its_line) {
+  const std::string node = top + "[[nodes]]\nname = \"g\"\nroles = [\"gateway\"]\n[nodes.gateway]\n";
+  BOOST_TEST(fault(9, node + "listen = [\"8080\"]") ==
+             "nodes.g.gateway.listen: \"8080\" is not an address; write HOST:PORT or HOST:PORT=SET,SET, such as "
+             "\"127.0.0.1:8080\" or \"127.0.0.1:8501=tfserving,health\"");
+  BOOST_TEST(fault(9, node + "listen = [\"localhost:65536\"]").find("is not an address") != std::string::npos);
+  BOOST_TEST(
+      fault(9, node + "listen = [\"127.0.0.1:7070\"]") ==
+      "nodes.g.gateway.listen: port 7070 of 127.0.0.1 is already that of node c, key rpc_port; write another one");
+  BOOST_TEST(fault(9, node + "tls_key = \"k\"") ==
+             "nodes.g.gateway.tls_key: a certificate and its key go together; write both tls_certificate and tls_key");
+  BOOST_TEST(fault(9, node + "keys = \"\"") == "nodes.g.gateway.keys: it is empty; write a file, or leave the key out");
+  BOOST_TEST(fault(9, node + "key = \"k\"").find("did you mean \"keys\"?") != std::string::npos);
+  BOOST_TEST(faults(top + "[[nodes]]\nname = \"w\"\n[nodes.gateway]\n")
+                 .find("nodes.w.gateway: only a node with the role gateway may have it") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

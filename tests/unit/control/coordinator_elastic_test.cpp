@@ -39,7 +39,7 @@ struct ServingTwo : Serving {
 }  // namespace
 
 BOOST_FIXTURE_TEST_CASE(a_join_hands_over_and_keeps_the_order_of_the_survivors, Serving) {
-  const ConductorIncarnation before = core.locate("chat")->incarnation;
+  const ConductorIncarnation before = core.locate("chat")->at(0).incarnation;
   start("w4");
   BOOST_REQUIRE((state() == ReplicaState::preparing));
   BOOST_TEST(bool(core.locate("chat")));
@@ -51,7 +51,7 @@ BOOST_FIXTURE_TEST_CASE(a_join_hands_over_and_keeps_the_order_of_the_survivors, 
   BOOST_TEST(count<ActivateEpoch>() == 0u);
   activate("chat");
   BOOST_TEST(count<RetireEpoch>() == 3u);
-  BOOST_TEST((core.locate("chat")->incarnation == before));
+  BOOST_TEST((core.locate("chat")->at(0).incarnation == before));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_join_that_a_deployment_does_not_want_changes_nothing, ServingTwo) {
@@ -85,10 +85,10 @@ BOOST_FIXTURE_TEST_CASE(a_drained_root_hands_over_to_another_conductor, Serving)
   BOOST_REQUIRE_EQUAL(hand_overs.size(), 1u);
   BOOST_TEST((hand_overs[0].node == id_of("w1")));
   BOOST_TEST(hand_overs[0].incarnation.value == 2u);
-  BOOST_TEST(core.locate("chat")->node_name == "w1");
+  BOOST_TEST(core.locate("chat")->at(0).node_name == "w1");
   activate("chat");
-  BOOST_TEST(core.locate("chat")->node_name == "w2");
-  BOOST_TEST(core.locate("chat")->incarnation.value == 2u);
+  BOOST_TEST(core.locate("chat")->at(0).node_name == "w2");
+  BOOST_TEST(core.locate("chat")->at(0).incarnation.value == 2u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_killed_member_is_replaced_at_once_without_kv, Serving) {

@@ -44,9 +44,8 @@ class RandomRun {
   void check_end() {
     const ClusterStatus status = cluster_.core.status(cluster_.now);
     std::size_t expected_held = 0;
-    for (const DeploymentStatus& deployment : status.deployments) {
-      const ReplicaStatus& replica = deployment.replica;
-      BOOST_TEST_CONTEXT(deployment.spec.name << ": " << replica.message) {
+    for (const ReplicaStatus& replica : replicas_of(status)) {
+      BOOST_TEST_CONTEXT("replica " << replica.replica.value << ": " << replica.message) {
         BOOST_REQUIRE(replica.state == ReplicaState::serving);
       }
       const EpochPlan& plan = *replica.serving;
@@ -173,6 +172,7 @@ class RandomRun {
     spec.workers = below(5);
     spec.stages = spec.workers >= 2 ? below(3) : 0;
     spec.kv_positions = 320;
+    spec.replicas = 1 + below(3);
     cluster_.deploy(spec);
   }
 
@@ -218,13 +218,22 @@ class RandomRun {
   std::map<std::pair<TimePoint, std::uint64_t>, std::function<void()>> queue_;
   std::map<std::pair<ReplicaId, Epoch>, EpochPlan> plans_;
 
+  static std::vector<ReplicaStatus> replicas_of(const ClusterStatus& status) {
+    std::vector<ReplicaStatus> all;
+    for (const DeploymentStatus& deployment : status.deployments) {
+      all.push_back(deployment.replica);
+      all.insert(all.end(), deployment.others.begin(), deployment.others.end());
+    }
+    return all;
+  }
+
   /// Two replicas that share nodes both lease the lowest-numbered shared one.
   static void check_leases(const ClusterStatus& status, const EpochPlan& plan) {
-    for (const DeploymentStatus& other : status.deployments) {
-      if (other.replica.replica == plan.replica || !other.replica.serving) continue;
+    for (const ReplicaStatus& other : replicas_of(status)) {
+      if (other.replica == plan.replica || !other.serving) continue;
       std::set<NodeId> mine, shared;
       for (std::uint32_t rank = 0; rank < plan.ranks(); ++rank) mine.insert(plan.participants[rank].node);
-      const EpochPlan& theirs = *other.replica.serving;
+      const EpochPlan& theirs = *other.serving;
       for (std::uint32_t rank = 0; rank < theirs.ranks(); ++rank) {
         if (mine.contains(theirs.participants[rank].node)) shared.insert(theirs.participants[rank].node);
       }

@@ -29,8 +29,8 @@ BOOST_FIXTURE_TEST_CASE(the_stored_plan_is_adopted_when_all_members_return, Serv
   BOOST_TEST((core.locate("chat").error().code == ErrorCode::unavailable));
   for (const char* name : {"w1", "w2", "w3"}) reconnect(name);
   BOOST_TEST((state() == ReplicaState::serving));
-  BOOST_TEST(core.locate("chat")->epoch.value == 1u);
-  BOOST_TEST(core.locate("chat")->incarnation.value == 1u);
+  BOOST_TEST(core.locate("chat")->at(0).epoch.value == 1u);
+  BOOST_TEST(core.locate("chat")->at(0).incarnation.value == 1u);
   BOOST_TEST(!core.status(now).recovering);
   pass(5s);
   BOOST_TEST((replica("chat").serving->epoch == Epoch{1}));
@@ -48,7 +48,7 @@ BOOST_FIXTURE_TEST_CASE(a_member_that_does_not_return_is_planned_around_after_th
   BOOST_TEST(replica("chat").pending->ranks() == 2u);
   BOOST_TEST(replica("chat").pending->epoch.value == 2u);
   settle();
-  BOOST_TEST(core.locate("chat")->incarnation.value == 1u);
+  BOOST_TEST(core.locate("chat")->at(0).incarnation.value == 1u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_member_that_was_started_again_does_not_hold_its_epoch, Serving) {
@@ -77,7 +77,7 @@ BOOST_FIXTURE_TEST_CASE(an_activation_that_nobody_heard_of_is_adopted, Serving) 
   restart();
   for (const char* name : {"w1", "w2", "w3", "w4"}) reconnect(name);
   BOOST_TEST((state() == ReplicaState::serving));
-  BOOST_TEST((core.locate("chat")->epoch == pending.epoch));
+  BOOST_TEST((core.locate("chat")->at(0).epoch == pending.epoch));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_plan_that_was_only_being_prepared_is_given_up, Serving) {
@@ -86,7 +86,7 @@ BOOST_FIXTURE_TEST_CASE(a_plan_that_was_only_being_prepared_is_given_up, Serving
   restart();
   for (const char* name : {"w1", "w2", "w3", "w4"}) reconnect(name);
   // The old epoch is adopted; the join is planned anew.
-  BOOST_TEST(core.locate("chat")->epoch.value == 1u);
+  BOOST_TEST(core.locate("chat")->at(0).epoch.value == 1u);
   BOOST_TEST(replica("chat").pending->epoch.value == 3u);
   settle();
   for (const auto& [name, node] : nodes) BOOST_TEST(node.held.size() == 1u);

@@ -115,8 +115,8 @@ BOOST_FIXTURE_TEST_CASE(a_deployment_is_prepared_activated_and_located, Three) {
   activate("chat");
   const auto location = core.locate("chat");
   BOOST_REQUIRE(bool(location));
-  BOOST_TEST(location->node_name == "w1");
-  BOOST_TEST(location->incarnation.value == 1u);
+  BOOST_TEST(location->at(0).node_name == "w1");
+  BOOST_TEST(location->at(0).incarnation.value == 1u);
   BOOST_TEST(replica("chat").serving->ranks() == 3u);
 }
 

@@ -35,7 +35,11 @@ std::string record_line(const NodeRecord& record) {
   return "number " + number(record.node) + ", process " + number(record.info.incarnation) +
          (record.draining ? ", draining" : "");
 }
-std::string record_line(const DeploymentRecord& record) { return "replica " + number(record.replica); }
+std::string record_line(const DeploymentRecord& record) {
+  std::string line = "replica " + number(record.replicas.front());
+  for (std::size_t i = 1; i < record.replicas.size(); ++i) line += " " + number(record.replicas[i]);
+  return line;
+}
 std::string record_line(const ReplicaRecord& record) {
   std::string line = "last epoch " + number(record.last_epoch);
   if (record.serving) {

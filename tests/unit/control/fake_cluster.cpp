@@ -169,9 +169,11 @@ RequestToken FakeCluster::drain(const std::string& name) {
 }
 
 ReplicaStatus FakeCluster::replica(const std::string& deployment) const {
-  const auto status = core.deployment(deployment);
+  const std::size_t slash = deployment.find('/');
+  const auto status = core.deployment(deployment.substr(0, slash));
   BOOST_REQUIRE_MESSAGE(bool(status), deployment + " is not deployed");
-  return status->replica;
+  const std::size_t number = slash == std::string::npos ? 1 : std::stoul(deployment.substr(slash + 1));
+  return number == 1 ? status->replica : status->others.at(number - 2);
 }
 
 void FakeCluster::prepared(const std::string& name, const std::string& deployment, Result<void> result) {
@@ -234,16 +236,18 @@ void FakeCluster::settle() {
   for (bool moved = true; moved;) {
     moved = false;
     for (const DeploymentStatus& deployment : core.status(now).deployments) {
-      const std::string name = deployment.spec.name;
-      if (replica(name).state == ReplicaState::preparing) {
-        all_prepared(name);
-      } else if (replica(name).state == ReplicaState::switching) {
-        activate(name);
-      } else {
-        continue;
+      for (std::size_t number = 1; number <= deployment.others.size() + 1; ++number) {
+        const std::string name = deployment.spec.name + "/" + std::to_string(number);
+        if (replica(name).state == ReplicaState::preparing) {
+          all_prepared(name);
+        } else if (replica(name).state == ReplicaState::switching) {
+          activate(name);
+        } else {
+          continue;
+        }
+        moved = true;
+        all.insert(all.end(), last.begin(), last.end());
       }
-      moved = true;
-      all.insert(all.end(), last.begin(), last.end());
     }
   }
   last = std::move(all);

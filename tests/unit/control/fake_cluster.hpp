@@ -52,6 +52,7 @@ class FakeCluster {
   RequestToken deploy(DeploySpec spec, ModelFacts facts = small_model());
   RequestToken undeploy(const std::string& name);
   RequestToken drain(const std::string& name);
+  /// "chat" or "chat/1" is the first replica of chat, "chat/2" the second; so in all that follows.
   ReplicaStatus replica(const std::string& deployment) const;
 
   void prepared(const std::string& node, const std::string& deployment, Result<void> result = {});

@@ -54,8 +54,9 @@ class Stream {
       if (auto* broken = std::get_if<StreamOutput::Failed>(&output)) failed = broken->error;
     }
   }
+  void locate(std::vector<StreamCandidate> candidates) { feed(StreamInput::Located{attempt, std::move(candidates)}); }
   void open_at(ConductorIncarnation incarnation) {
-    feed(StreamInput::Located{attempt, location_of(incarnation)});
+    locate({{location_of(incarnation)}});
     BOOST_REQUIRE_EQUAL(opens.size(), 1u);
     feed(StreamInput::Opened{attempt, Result<void>()});
   }
@@ -146,7 +147,7 @@ BOOST_AUTO_TEST_CASE(after_moved_disconnected_or_silence_it_resumes_behind_the_d
     BOOST_CHECK(!stream.closes[0].cancel);
     stream.wake();
     BOOST_REQUIRE_EQUAL(stream.locates.size(), 1u);
-    stream.feed(StreamInput::Located{stream.attempt, location_of(second)});
+    stream.locate({{location_of(second)}});
     BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
     BOOST_CHECK(stream.opens[0].request.delivered == (std::vector<TokenId>{10, 11}));
     stream.feed(StreamInput::Opened{stream.attempt, Result<void>()});
@@ -245,14 +246,14 @@ BOOST_AUTO_TEST_CASE(passing_errors_are_tried_again_with_growing_pauses_and_last
 BOOST_AUTO_TEST_CASE(a_full_queue_ends_a_new_stream_and_delays_a_running_one) {
   Stream fresh;
   fresh.feed(StreamInput::Start{});
-  fresh.feed(StreamInput::Located{fresh.attempt, location_of(first)});
+  fresh.locate({{location_of(first)}});
   fresh.feed(StreamInput::Opened{fresh.attempt, error_of(ErrorCode::exhausted)});
   BOOST_CHECK(fresh.failed && fresh.failed->code == ErrorCode::exhausted);
   Stream running;
   running.start();
   running.feed(StreamInput::Disconnected{running.attempt});
   running.wake();
-  running.feed(StreamInput::Located{running.attempt, location_of(second)});
+  running.locate({{location_of(second)}});
   running.feed(StreamInput::Opened{running.attempt, error_of(ErrorCode::exhausted)});
   BOOST_CHECK(!running.failed);
   running.wake();
@@ -279,7 +280,7 @@ BOOST_AUTO_TEST_CASE(answers_that_never_come_are_asked_for_again) {
   stream.wake();  // no location
   stream.wake();  // after the pause
   BOOST_REQUIRE_EQUAL(stream.locates.size(), 1u);
-  stream.feed(StreamInput::Located{stream.attempt, location_of(first)});
+  stream.locate({{location_of(first)}});
   stream.wake();  // not opened
   BOOST_CHECK_EQUAL(stream.closes.size(), 1u);
   stream.wake();
@@ -300,7 +301,7 @@ BOOST_AUTO_TEST_CASE(cancel_and_deadline_end_the_stream_and_tell_the_conductor) 
   const TimePoint started = late.now;
   late.feed(StreamInput::Start{});
   late.now += 1000ms;
-  late.feed(StreamInput::Located{late.attempt, location_of(first)});
+  late.locate({{location_of(first)}});
   // The conductor hears what is left, whatever its clock shows.
   BOOST_REQUIRE_EQUAL(late.opens.size(), 1u);
   BOOST_CHECK(late.opens[0].request.timeout == 2000ms);
@@ -340,6 +341,101 @@ BOOST_AUTO_TEST_CASE(a_vector_comes_with_the_end_of_a_stream_that_asked_for_one)
       BOOST_CHECK_EQUAL(stream.failed.has_value(), asked != given);
     }
   }
+}
+
+namespace {
+
+constexpr ReplicaId replica_a{1}, replica_b{2};
+
+StreamCandidate candidate(ReplicaId replica, std::uint32_t streams = 0) {
+  return {{{"host", 1}, "w" + std::to_string(replica.value), replica, first}, streams};
+}
+
+/// The replica that a stream like this one goes to when both are idle, and the other one.
+std::pair<ReplicaId, ReplicaId> home_and_other() {
+  Stream stream;
+  stream.feed(StreamInput::Start{});
+  stream.locate({candidate(replica_a), candidate(replica_b)});
+  const ReplicaId home = stream.opens.at(0).location.replica;
+  return {home, home == replica_a ? replica_b : replica_a};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(of_several_replicas_the_stream_goes_where_its_prompt_belongs_unless_many_are_there) {
+  const auto home_other = home_and_other();
+  const ReplicaId home = home_other.first, other = home_other.second;
+  Stream stream;
+  stream.feed(StreamInput::Start{});
+  stream.locate({candidate(home, 100), candidate(other, 0)});
+  BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
+  BOOST_CHECK(stream.opens[0].location.replica == other);
+  BOOST_CHECK(stream.opens[0].request.replica == other);
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_fails_is_left_for_another_behind_the_delivered_tokens) {
+  const auto home_other = home_and_other();
+  const ReplicaId home = home_other.first, other = home_other.second;
+  Stream stream;
+  stream.feed(StreamInput::Start{});
+  stream.locate({candidate(home), candidate(other)});
+  stream.feed(StreamInput::Opened{stream.attempt, Result<void>()});
+  stream.send({{0, 10}, {1, 11}});
+  const std::uint64_t left = stream.attempt;
+  stream.feed(StreamInput::Disconnected{stream.attempt});
+  BOOST_REQUIRE_EQUAL(stream.closes.size(), 1u);
+  BOOST_CHECK(!stream.closes[0].cancel);  // it may be the next one again
+  stream.wake();
+  stream.locate({candidate(home), candidate(other)});
+  BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
+  BOOST_CHECK(stream.opens[0].location.replica == other);
+  BOOST_CHECK(stream.opens[0].request.delivered == (std::vector<TokenId>{10, 11}));
+  // The first one is told that nobody waits for it any more.
+  BOOST_REQUIRE_EQUAL(stream.closes.size(), 1u);
+  BOOST_CHECK(stream.closes[0].cancel && stream.closes[0].attempt == left);
+  BOOST_CHECK(stream.closes[0].location.replica == home);
+  // That fails as well: what is left is tried again.
+  stream.feed(StreamInput::Opened{stream.attempt, error_of(ErrorCode::unavailable)});
+  stream.wake();
+  stream.locate({candidate(home), candidate(other)});
+  BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
+  BOOST_CHECK(!stream.failed);
+}
+
+BOOST_AUTO_TEST_CASE(a_conductor_that_moves_keeps_its_streams_in_their_replica) {
+  const auto home_other = home_and_other();
+  const ReplicaId home = home_other.first, other = home_other.second;
+  Stream stream;
+  stream.feed(StreamInput::Start{});
+  stream.locate({candidate(home), candidate(other)});
+  stream.feed(StreamInput::Opened{stream.attempt, Result<void>()});
+  StreamUpdate moved = stream.update({{0, 10}});
+  moved.moved = true;
+  stream.feed(StreamInput::Update{stream.attempt, moved});
+  stream.wake();
+  stream.locate({candidate(other), candidate(home, 100)});  // its pages are there, however many others are
+  BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
+  BOOST_CHECK(stream.opens[0].location.replica == home);
+  // Unless it is gone.
+  stream.feed(StreamInput::Disconnected{stream.attempt});
+  stream.wake();
+  stream.locate({candidate(other)});
+  BOOST_REQUIRE_EQUAL(stream.opens.size(), 1u);
+  BOOST_CHECK(stream.opens[0].location.replica == other);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_stream_is_refused_when_every_replica_is_full) {
+  Stream stream;
+  stream.feed(StreamInput::Start{});
+  stream.locate({candidate(replica_a), candidate(replica_b)});
+  const ReplicaId first_tried = stream.opens.at(0).location.replica;
+  stream.feed(StreamInput::Opened{stream.attempt, error_of(ErrorCode::exhausted)});
+  BOOST_REQUIRE(!stream.failed);
+  stream.wake();
+  stream.locate({candidate(replica_a), candidate(replica_b)});
+  BOOST_CHECK(stream.opens.at(0).location.replica != first_tried);
+  stream.feed(StreamInput::Opened{stream.attempt, error_of(ErrorCode::exhausted)});
+  BOOST_CHECK(stream.failed && stream.failed->code == ErrorCode::exhausted);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

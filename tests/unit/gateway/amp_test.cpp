@@ -38,6 +38,25 @@ const std::string hello_json = R"({"text":"Hello, world","finish_reason":"stop",
 
 BOOST_AUTO_TEST_SUITE(gateway_amp)
 
+BOOST_AUTO_TEST_CASE(an_input_has_a_priority_and_the_time_from_the_arrival_of_its_request) {
+  const PromptRow row = input(R"({"text": "x", "priority": 4, "timeout": 0.25})");
+  BOOST_TEST(row.parameters.priority == 4);
+  BOOST_TEST(row.parameters.timeout.count() == 250);
+  BOOST_TEST(input(R"({"text": "x", "timeout": 0})").parameters.timeout.count() == 0);
+  BOOST_TEST(!read_input(Json::parse(R"({"text": "x", "priority": 1001})")));
+  BOOST_TEST(!read_input(Json::parse(R"({"text": "x", "timeout": -1})")));
+  Server server;
+  HttpClient client(server.port());
+  BOOST_TEST(client.post("/predict", R"({"text": "Hi", "priority": 4, "timeout": 3600})").status == 400);  // 5 models
+  BOOST_TEST(
+      client.post("/api/v1/models/story", R"({"input": {"text": "Hi", "priority": 4, "timeout": 3600}})").status ==
+      200);
+  BOOST_REQUIRE(server.models.started.size() == 1u);
+  BOOST_TEST(server.models.started[0].priority == 4);
+  BOOST_TEST((server.models.started[0].timeout > std::chrono::seconds(0)));
+  BOOST_TEST((server.models.started[0].timeout <= std::chrono::seconds(3600)));
+}
+
 BOOST_AUTO_TEST_CASE(an_input_is_said_continued_or_a_conversation) {
   const PromptRow text = input(R"({"text": "How are you?", "max_tokens": 5, "temperature": 0})");
   BOOST_TEST(text.text == "How are you?");

@@ -28,7 +28,9 @@ struct ClusterFixture : FakeCluster {
       node.load.streams_waiting = 3;
       node.load.kv_pages_cached = 4;
       node.load.kv_bytes = 6;
-      node.load.replicas = {{{7}, 2, 3, 4, 5, 6, 5, 1, {}}, {{8}, 2, 3, 4, 5, 6, 5, 1, {}}};
+      node.load.replicas = {
+          {{7}, 2, 3, 4, 5, 6, 5, 1, {}}, {{8}, 2, 3, 4, 5, 6, 5, 1, {}}, {{9}, 1, 2, 3, 4, 5, 6, 7, {}}};
+      coordinator.cluster.deployments.back().others.push_back({{9}, ReplicaState::serving, true, {}, {}, {}, {}, {}});
       coordinator.cluster.deployments.back().replica.replica = {7};
       node.load.draft_tokens = 9;
       node.load.draft_tokens_accepted = 8;
@@ -155,7 +157,11 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_REQUIRE(load->conductors.size() == 1u);  // what is deployed no more is nobody's
   BOOST_TEST(load->conductors[0].node == "a");
   BOOST_TEST(load->conductors[0].model == "story");
-  BOOST_TEST(load->conductors[0].load.prefix_tokens_hit == 5u);
+  // Its two replicas there together, the step rows too.
+  BOOST_TEST(load->conductors[0].load.prefix_tokens_hit == 11u);
+  BOOST_TEST(load->conductors[0].load.streams_running == 3u);
+  BOOST_TEST(load->conductors[0].load.kv_pages == 9u);
+  BOOST_TEST(load->conductors[0].load.preempted == 8u);
   BOOST_TEST(load->nodes[0].draft_tokens == 9u);
   BOOST_TEST(load->nodes[0].draft_tokens_accepted == 8u);
   BOOST_TEST(load->models.size() == 1u);

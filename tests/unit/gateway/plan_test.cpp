@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "gateway/generation_plan.hpp"
+#include "gateway/generation_run.hpp"
 #include "tests/unit/gateway/fake_models.hpp"
 
 using namespace tessera;
@@ -148,6 +149,35 @@ BOOST_AUTO_TEST_CASE(alternatives_are_asked_for_beside_log_probabilities) {
   BOOST_TEST(alternatives(planned(complete(models, R"("model": "story", "prompt": "a")"))) == 0u);
   BOOST_TEST(alternatives(planned(converse(models, R"("model": "story", "messages": [{"role": "user", "content": "x"}],
     "logprobs": true, "top_logprobs": 20)"))) == 20u);
+}
+
+BOOST_AUTO_TEST_CASE(time_counts_from_the_arrival_of_the_request) {
+  FakeModels models;
+  StreamBudget budget(8);
+  const auto start = [&](const std::string& fields, std::chrono::milliseconds waited) {
+    return start_generation(models, budget, planned(complete(models, R"("model": "story", "prompt": "x", )" + fields)),
+                            waited);
+  };
+  BOOST_REQUIRE(static_cast<bool>(start(R"("timeout": 2)", std::chrono::milliseconds(1500))));
+  BOOST_TEST(models.started.back().timeout.count() == 500);
+  BOOST_REQUIRE(static_cast<bool>(start(R"("n": 1)", std::chrono::hours(1))));
+  BOOST_TEST(models.started.back().timeout.count() == 0);
+  const auto late = start(R"("timeout": 2)", std::chrono::milliseconds(2000));
+  BOOST_REQUIRE(!late);
+  BOOST_TEST(late.error().status == 504);
+  BOOST_TEST(models.started.size() == 2u);
+  BOOST_TEST(budget.running() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_conversation_is_named_by_its_cache_key_or_else_its_user) {
+  FakeModels models;
+  const auto session = [&](const std::string& fields) {
+    return planned(complete(models, R"("model": "story", "prompt": "x", )" + fields)).choices.at(0).spec.session;
+  };
+  BOOST_TEST(session(R"("user": "ann", "prompt_cache_key": "talk")") == "talk");
+  BOOST_TEST(session(R"("user": "ann")") == "ann");
+  BOOST_TEST(session(R"("user": null, "safety_identifier": "ann")").empty());
+  BOOST_TEST(session(R"("user": 7)").empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -26,6 +26,9 @@ BOOST_AUTO_TEST_CASE(it_lists_its_models_and_shows_each) {
              R"({"id":"story","object":"model","created":1700000000,"owned_by":"tessera","max_model_len":64})");
   BOOST_TEST(client.get("/v1/models/story?x=1").json()["id"] == "story");
   BOOST_TEST(client.get("/v1/models/with%2Fslash").json()["id"] == "with/slash");
+  // Who has a chat template says so, and who has none.
+  BOOST_TEST(client.get("/v1/models/story").json()["chat"] == true);
+  BOOST_TEST(client.get("/v1/models/plain").json()["chat"] == false);
   const HttpAnswer none = client.get("/v1/models/nobody");
   BOOST_TEST(none.status == 404);
   BOOST_TEST(error_code(none) == "model_not_found");

@@ -70,6 +70,19 @@ BOOST_AUTO_TEST_CASE(the_end_has_usage_and_seed) {
       R"("seed":4711})");
 }
 
+BOOST_AUTO_TEST_CASE(a_message_has_a_priority_and_a_time) {
+  Server server;
+  SocketClient client(server.port(), story);
+  client.send(R"({"prompt": "x", "max_tokens": 1, "priority": -9, "timeout": 3600})");
+  BOOST_TEST(told(client, "length") == "H");
+  BOOST_REQUIRE(server.models.started.size() == 1u);
+  BOOST_TEST(server.models.started[0].priority == -9);
+  BOOST_TEST((server.models.started[0].timeout > milliseconds(0)));
+  BOOST_TEST((server.models.started[0].timeout <= std::chrono::seconds(3600)));
+  client.send(R"({"prompt": "x", "priority": 0.5})");
+  BOOST_TEST(client.message()["type"] == "error");
+}
+
 BOOST_AUTO_TEST_CASE(tokens_come_as_soon_as_they_are_computed) {
   Server server;
   server.models.allow(2);

@@ -50,9 +50,9 @@ BOOST_AUTO_TEST_CASE(a_bare_string_is_an_instance_of_the_single_input) {
 BOOST_AUTO_TEST_CASE(rows_have_parameters_of_their_own) {
   const PredictRequest request = parsed(R"({"signature_name": "serving_default", "instances": [
     {"text": "a", "max_tokens": 3, "temperature": 0, "top_p": 0.5, "top_k": 4, "min_p": 0.1, "seed": 7,
-     "presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.5, "stop": ["x", {"b64": "eQ=="}]},
+     "presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.5, "stop": ["x", {"b64": "eQ=="}], "priority": -3, "timeout": 1.5},
     {"text": "b", "max_tokens": 9, "temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "seed": 8,
-     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "stop": ["p", "q"]}]})");
+     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "stop": ["p", "q"], "priority": 0, "timeout": 0}]})");
   const GenerationFields& first = request.rows[0].parameters;
   BOOST_TEST(*first.tokens_max == 3u);
   BOOST_TEST(first.sampling.temperature == 0.0f);
@@ -60,7 +60,10 @@ BOOST_AUTO_TEST_CASE(rows_have_parameters_of_their_own) {
   BOOST_TEST(first.sampling.seed == 7u);
   BOOST_TEST(first.seed_given);
   BOOST_TEST(first.stop == (std::vector<std::string>{"x", "y"}), boost::test_tools::per_element());
+  BOOST_TEST(first.priority == -3);
+  BOOST_TEST(first.timeout.count() == 1500);
   BOOST_TEST(*request.rows[1].parameters.tokens_max == 9u);
+  BOOST_TEST(request.rows[1].parameters.timeout.count() == 0);
 }
 
 BOOST_AUTO_TEST_CASE(columns_are_rows_of_equal_places) {

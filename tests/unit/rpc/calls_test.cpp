@@ -59,8 +59,8 @@ BOOST_AUTO_TEST_CASE(a_call_that_is_not_answered_ends_at_its_deadline) {
   BOOST_TEST((code_of(late) == ErrorCode::timed_out));
   // The server had it, so it was not given up at once. The late answer goes nowhere, and the connection goes on.
   (*owed.take())(ClusterStatus());
-  BOOST_TEST(
-      succeeded(ask<ConductorLocation>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
+  BOOST_TEST(succeeded(
+      ask<std::vector<ConductorLocation>>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
 }
 
 BOOST_AUTO_TEST_CASE(a_handler_that_drops_its_reply_answers_unavailable) {
@@ -92,8 +92,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_stops_with_calls_in_flight_answers_all_of_the
   std::vector<Reply<ClusterStatus>> owed;
   coordinator.on_status = [&](const Caller&, Reply<ClusterStatus> reply) { owed.push_back(std::move(reply)); };
   const CoordinatorClient client = connect(Role::user, "alice");
-  BOOST_REQUIRE(
-      succeeded(ask<ConductorLocation>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
+  BOOST_REQUIRE(succeeded(
+      ask<std::vector<ConductorLocation>>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
   std::atomic<int> answers{0};
   for (int i = 0; i < 50; ++i) {
     client.status(long_deadline, [&](const Result<ClusterStatus>& result) {
@@ -134,8 +134,8 @@ BOOST_AUTO_TEST_CASE(more_calls_than_one_connection_may_have_are_refused) {
   BOOST_TEST((code_of(refused) == ErrorCode::exhausted));
   // Others are not affected.
   const CoordinatorClient other = connect(Role::user, "bob");
-  BOOST_TEST(
-      succeeded(ask<ConductorLocation>([&](auto reply) { other.locate("s", long_deadline, std::move(reply)); })));
+  BOOST_TEST(succeeded(
+      ask<std::vector<ConductorLocation>>([&](auto reply) { other.locate("s", long_deadline, std::move(reply)); })));
 }
 
 BOOST_AUTO_TEST_CASE(a_request_that_is_too_large_is_refused_here_and_the_connection_lives) {
@@ -145,8 +145,8 @@ BOOST_AUTO_TEST_CASE(a_request_that_is_too_large_is_refused_here_and_the_connect
     client.submit_job({JobKind::generate, "s", "", huge, "", ""}, long_deadline, std::move(reply));
   });
   BOOST_TEST(!refused);
-  BOOST_TEST(
-      succeeded(ask<ConductorLocation>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
+  BOOST_TEST(succeeded(
+      ask<std::vector<ConductorLocation>>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); })));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

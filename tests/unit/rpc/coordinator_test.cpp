@@ -217,11 +217,16 @@ BOOST_AUTO_TEST_CASE(an_operator_operates) {
   BOOST_TEST((*lines)[1].text == "7");
   BOOST_TEST((*lines)[1].number == 7u);
   BOOST_TEST((*lines)[1].life == 9u);
-  const auto where = ask<ConductorLocation>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); });
+  const auto where =
+      ask<std::vector<ConductorLocation>>([&](auto reply) { client.locate("s", long_deadline, std::move(reply)); });
   BOOST_REQUIRE(succeeded(where));
-  BOOST_TEST(where->node_name == "w4");
-  BOOST_TEST((where->rpc == Endpoint{"10.0.0.4", 7070}));
-  BOOST_TEST((where->incarnation == ConductorIncarnation{3} && where->node == NodeId{4}));
+  BOOST_REQUIRE_EQUAL(where->size(), 2u);
+  BOOST_TEST(where->at(0).node_name == "w4");
+  BOOST_TEST((where->at(0).rpc == Endpoint{"10.0.0.4", 7070}));
+  BOOST_TEST((where->at(0).incarnation == ConductorIncarnation{3} && where->at(0).node == NodeId{4}));
+  BOOST_TEST(where->at(1).deployment == "s");
+  BOOST_TEST(where->at(1).node_name == "w7");
+  BOOST_TEST((where->at(1).replica == ReplicaId{2} && where->at(1).incarnation == ConductorIncarnation{6}));
 }
 
 BOOST_AUTO_TEST_CASE(jobs_are_submitted_watched_and_reported) {

@@ -37,7 +37,8 @@ BOOST_AUTO_TEST_SUITE(encoding)
 
 BOOST_AUTO_TEST_CASE(every_stored_record_comes_back_as_it_was) {
   check_round_trip(NodeRecord{{5}, some_node(), true});
-  check_round_trip(DeploymentRecord{{"stories", "/m.h5", 3, 2, 4096, {}, "key"}, some_facts(), {9}});
+  check_round_trip(DeploymentRecord{{"stories", "/m.h5", 3, 2, 4096, {}, "key"}, some_facts(), {{9}}});
+  check_round_trip(DeploymentRecord{{"stories", "/m.h5", 3, 2, 4096, {}, "key", 3}, some_facts(), {{9}, {10}, {12}}});
   check_round_trip(some_replica());
   check_round_trip(ReplicaRecord{});
   check_round_trip(some_job());
@@ -90,7 +91,7 @@ BOOST_AUTO_TEST_CASE(the_blocks_of_a_model_keep_every_field) {
     facts.shape.plan = plan;
     facts.shape.tied_head = facts.shape.tied_head && plan.head;
     facts.shape.family = plan == BlockPlan{} ? "llama" : "other";
-    const auto decoded = decode_record(encode_record(DeploymentRecord{{}, facts, {9}}), "the deployment");
+    const auto decoded = decode_record(encode_record(DeploymentRecord{{}, facts, {{9}}}), "the deployment");
     BOOST_REQUIRE(succeeded(decoded));
     BOOST_TEST((std::get<DeploymentRecord>(*decoded).facts.shape == facts.shape));
   };

@@ -52,7 +52,7 @@ Result<CoordinatorClient> dial(RpcThread& thread, DialOptions options) {
 }
 
 void check_works(const CoordinatorClient& client) {
-  Answer<ConductorLocation> answer;
+  Answer<std::vector<ConductorLocation>> answer;
   client.locate("s", long_deadline, answer.reply());
   const auto located = answer.wait();
   BOOST_TEST(succeeded(located));

@@ -77,8 +77,9 @@ void FakeCoordinator::create_token(const Caller&, JoinGrant grant, std::chrono::
                                    Reply<std::string> reply) {
   reply(std::string(to_string(grant.role)) + " " + grant.name + " " + std::to_string(lifetime.count()));
 }
-void FakeCoordinator::locate(const Caller&, std::string deployment, Reply<ConductorLocation> reply) {
-  reply(ConductorLocation{std::move(deployment), {1}, {2}, {3}, {4}, "w4", {"10.0.0.4", 7070}});
+void FakeCoordinator::locate(const Caller&, std::string deployment, Reply<std::vector<ConductorLocation>> reply) {
+  reply(std::vector<ConductorLocation>{{deployment, {1}, {2}, {3}, {4}, "w4", {"10.0.0.4", 7070}},
+                                       {deployment, {2}, {5}, {6}, {7}, "w7", {"10.0.0.7", 7070}}});
 }
 void FakeCoordinator::submit_job(const Caller&, JobSpec spec, Reply<JobRecord> reply) {
   JobRecord record = some_job();

@@ -139,7 +139,7 @@ class FakeCoordinator final : public CoordinatorHandler {
   void drain(const Caller&, std::string node, Reply<void> reply) override;
   void stop_node(const Caller&, std::string node, Reply<void> reply) override;
   void create_token(const Caller&, JoinGrant grant, std::chrono::seconds lifetime, Reply<std::string> reply) override;
-  void locate(const Caller&, std::string deployment, Reply<ConductorLocation> reply) override;
+  void locate(const Caller&, std::string deployment, Reply<std::vector<ConductorLocation>> reply) override;
   void submit_job(const Caller&, JobSpec spec, Reply<JobRecord> reply) override;
   void list_jobs(const Caller&, Reply<std::vector<JobRecord>> reply) override;
   void watch_job(const Caller&, JobId job, bool attach, ProgressSink<JobRecord> progress,

@@ -14,16 +14,30 @@ BOOST_AUTO_TEST_SUITE(method_table)
 
 BOOST_AUTO_TEST_CASE(the_table_lets_in_exactly_these_roles) {
   const std::string nodes = "coordinator worker ", clients = "gateway operator user ", operators = "operator ";
-  const std::string all = nodes + clients;
-  const std::map<std::string, std::string> expected{
-      {"register_node", nodes}, {"heartbeat", nodes},      {"epoch_activated", nodes},
-      {"epoch_broken", nodes},  {"report_metrics", nodes}, {"copy_damaged", nodes},
-      {"status", all},          {"deploy", operators},     {"undeploy", operators},
-      {"drain", operators},     {"stop_node", operators},  {"create_token", operators},
-      {"locate", all},          {"submit_job", clients},   {"list_jobs", all},
-      {"watch_job", clients},   {"cancel_job", clients},   {"report_job", all},
-      {"read_log", operators},  {"open_stream", all},      {"detach_stream", all},
-      {"cancel_stream", all},   {"read_tokenizer", all}};
+  const std::string all = nodes + clients, registered = nodes + "gateway ";
+  const std::map<std::string, std::string> expected{{"register_node", registered},
+                                                    {"heartbeat", registered},
+                                                    {"epoch_activated", nodes},
+                                                    {"epoch_broken", nodes},
+                                                    {"report_metrics", nodes},
+                                                    {"copy_damaged", nodes},
+                                                    {"status", all},
+                                                    {"deploy", operators},
+                                                    {"undeploy", operators},
+                                                    {"drain", operators},
+                                                    {"stop_node", operators},
+                                                    {"create_token", operators},
+                                                    {"locate", all},
+                                                    {"submit_job", clients},
+                                                    {"list_jobs", all},
+                                                    {"watch_job", clients},
+                                                    {"cancel_job", clients},
+                                                    {"report_job", all},
+                                                    {"read_log", operators},
+                                                    {"open_stream", all},
+                                                    {"detach_stream", all},
+                                                    {"cancel_stream", all},
+                                                    {"read_tokenizer", all}};
   std::map<std::string, std::string> table;
   for (std::uint8_t method = 0; method < rpc_methods; ++method) {
     std::string& roles = table[to_string(RpcMethod{method})];
