@@ -13,7 +13,7 @@
 #include "runtime/base/machine_memory.hpp"
 #include "runtime/device/device_module.hpp"
 #include "runtime/device/isa.hpp"
-#include "runtime/device/thread_pool.hpp"
+#include "runtime/device/topology.hpp"
 
 namespace tessera::app {
 
@@ -48,7 +48,15 @@ nlohmann::json gpu_json(const GpuReport& gpus) {
 nlohmann::json cpu_json(const tessera_op_table& ops) {
   nlohmann::json isas = nlohmann::json::array();
   for (const Isa isa : available_isas()) isas.push_back(to_string(isa));
-  return {{"cores", usable_cores()}, {"isas", isas}, {"isa", ops.name}, {"memory_bytes_available", available_memory()}};
+  nlohmann::json numa = nlohmann::json::array();
+  const Topology topology = Topology::detect();
+  for (const NumaNode& node : topology.nodes())
+    numa.push_back({{"id", node.id}, {"cores", node.cpus.size()}, {"memory_bytes", node.memory_bytes}});
+  return {{"cores", usable_cores()},
+          {"isas", isas},
+          {"isa", ops.name},
+          {"numa_nodes", numa},
+          {"memory_bytes_available", available_memory()}};
 }
 
 void print_table(const tessera_op_table& ops, const GpuReport& gpus) {
@@ -56,6 +64,12 @@ void print_table(const tessera_op_table& ops, const GpuReport& gpus) {
   for (const Isa isa : available_isas()) isas += (isas.empty() ? "" : ", ") + std::string(to_string(isa));
   std::printf("CPU    %u cores; %s; computes with %s\n", usable_cores(), isas.c_str(), ops.name);
   std::printf("       %s of memory available\n", human_bytes(static_cast<double>(available_memory())).c_str());
+  const Topology topology = Topology::detect();
+  for (const NumaNode& node : topology.nodes()) {
+    if (topology.nodes().size() == 1) break;  // says nothing more
+    std::printf("NUMA %u %zu cores, %s of memory\n", node.id, node.cpus.size(),
+                human_bytes(static_cast<double>(node.memory_bytes)).c_str());
+  }
   for (std::size_t i = 0; i < gpus.devices.size(); ++i) {
     const tessera_device_info& info = gpus.devices[i];
     std::printf("GPU %zu  %s at %s; compute capability %u.%u; %u multiprocessors\n", i, info.name, info.bus_id,

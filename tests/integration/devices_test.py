@@ -20,6 +20,7 @@ class DevicesTest(unittest.TestCase):
         self.assertEqual(cpu["isas"][0], "scalar")
         self.assertIn(cpu["isa"], cpu["isas"])
         self.assertGreater(cpu["memory_bytes_available"], 0)
+        self.assertEqual(sum(node["cores"] for node in cpu["numa_nodes"]), cpu["cores"])
 
     def test_either_there_are_gpus_or_a_reason(self):
         gpu = self.devices()["gpu"]
