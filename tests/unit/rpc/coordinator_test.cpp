@@ -81,6 +81,20 @@ BOOST_AUTO_TEST_CASE(a_node_may_not_register_under_another_name_or_incarnation) 
   BOOST_TEST(coordinator.registered.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_gateway_registers_as_a_node_that_computes_nothing) {
+  FakeNode node;
+  const CoordinatorClient client = connect(Role::gateway, "g");
+  const auto computing = ask<Registration>(
+      [&](auto reply) { client.register_node(some_node("g"), {}, node, long_deadline, std::move(reply)); });
+  BOOST_TEST((code_of(computing) == ErrorCode::denied));
+  BOOST_TEST(coordinator.registered.empty());
+  NodeInfo info = some_node("g");
+  info.computes = false;
+  BOOST_TEST(succeeded(
+      ask<Registration>([&](auto reply) { client.register_node(info, {}, node, long_deadline, std::move(reply)); })));
+  BOOST_TEST(!coordinator.registered.take().first.computes);
+}
+
 BOOST_AUTO_TEST_CASE(a_node_gets_the_coordinators_commands) {
   FakeNode node;
   Inbox<std::pair<EpochPlan, EpochKeys>> prepared;
