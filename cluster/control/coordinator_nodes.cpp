@@ -35,6 +35,12 @@ Result<void> CoordinatorState::check_registration(const NodeInfo& info) const {
     return Error{ErrorCode::invalid_argument,
                  "node " + info.name + " reports no speed; it must measure itself before it registers"};
   }
+  // A gateway's certificate must not be enough to put a worker of the same name out.
+  const Node* const known = find_node(info.name);
+  if (!info.computes && known != nullptr && known->connection && known->record.info.computes) {
+    return Error{ErrorCode::conflict,
+                 "node " + info.name + " computes and is connected; give what does not compute another name"};
+  }
   if (!node_names_.contains(info.name) && nodes_.size() >= nodes_known_max) {
     return Error{ErrorCode::exhausted, "this cluster knows " + std::to_string(nodes_known_max) +
                                            " nodes, the most that it takes; start " + info.name +

@@ -1,5 +1,6 @@
 """Several replicas of a deployment: where streams go, what they find there, and what becomes of those whose replica dies."""
 
+import concurrent.futures
 import json
 import re
 import tempfile
@@ -70,6 +71,23 @@ class ReplicasTest(unittest.TestCase):
                 before = prefix_hits(server)
                 self.assertEqual([self.complete(server, prefix + [7, i]) for i in range(6)], choices)
                 server.wait_for(lambda: prefix_hits(server) - before == 5 * 160)  # as many as with two
+
+    def test_replicas_that_share_their_only_worker_take_turns_and_say_the_same(self):
+        folder = self.folder()
+        model = synth(folder, "tiny", "f32")
+        with Cluster(folder, workers=1) as cluster:
+            cluster.deploy(model, "m", "--replicas", 2)
+            prompts = [[3 + i] * 40 for i in range(24)]
+            with Server("--cluster", cluster.config) as server, concurrent.futures.ThreadPoolExecutor(8) as pool:
+                together = list(pool.map(lambda prompt: self.complete(server, prompt, max_tokens=24), prompts))
+                server.wait_for(lambda: sum(routed(server).values()) == 24)
+                self.assertEqual(len(routed(server)), 2)
+                series = [line.split(" ")[0] for line in server.request("GET", "/metrics")[2].decode().splitlines() if not line.startswith("#")]
+                self.assertEqual(len(series), len(set(series)))  # two conductors of a model on one node are told together
+            cluster.command("undeploy", "m")
+            cluster.deploy(model, "m")
+            with Server("--cluster", cluster.config) as server:
+                self.assertEqual([self.complete(server, prompt, max_tokens=24) for prompt in prompts], together)
 
     @full_only
     def test_streams_of_a_killed_replica_go_on_with_the_same_bits(self):

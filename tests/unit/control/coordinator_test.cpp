@@ -52,6 +52,21 @@ BOOST_FIXTURE_TEST_CASE(a_registration_is_answered_with_number_term_and_interval
   BOOST_TEST((answers[0].result->heartbeat_interval == 100ms));
 }
 
+BOOST_FIXTURE_TEST_CASE(what_does_not_compute_cannot_put_a_worker_of_its_name_out, Three) {
+  serve("chat");
+  NodeInfo gateway = node("w1").info;
+  gateway.computes = false;
+  gateway.incarnation = NodeIncarnation{99};
+  send(NodeRegistered{ConnectionId{77}, gateway, {}});
+  BOOST_REQUIRE(!all_of<RegistrationAnswered>().at(0).result);
+  BOOST_TEST((all_of<RegistrationAnswered>().at(0).result.error().code == ErrorCode::conflict));
+  BOOST_TEST((replica("chat").state == ReplicaState::serving));
+  // One that is gone leaves its name.
+  kill("w1");
+  send(NodeRegistered{ConnectionId{77}, gateway, {}});
+  BOOST_TEST(bool(all_of<RegistrationAnswered>().at(0).result));
+}
+
 BOOST_FIXTURE_TEST_CASE(another_numeric_profile_is_refused_and_disturbs_nobody, Three) {
   serve("chat");
   FakeNode& odd = nodes["odd"];

@@ -81,6 +81,20 @@ BOOST_AUTO_TEST_CASE(a_node_may_not_register_under_another_name_or_incarnation) 
   BOOST_TEST(coordinator.registered.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_gateway_registers_as_a_node_that_computes_nothing) {
+  FakeNode node;
+  const CoordinatorClient client = connect(Role::gateway, "g");
+  const auto computing = ask<Registration>(
+      [&](auto reply) { client.register_node(some_node("g"), {}, node, long_deadline, std::move(reply)); });
+  BOOST_TEST((code_of(computing) == ErrorCode::denied));
+  BOOST_TEST(coordinator.registered.empty());
+  NodeInfo info = some_node("g");
+  info.computes = false;
+  BOOST_TEST(succeeded(
+      ask<Registration>([&](auto reply) { client.register_node(info, {}, node, long_deadline, std::move(reply)); })));
+  BOOST_TEST(!coordinator.registered.take().first.computes);
+}
+
 BOOST_AUTO_TEST_CASE(a_node_gets_the_coordinators_commands) {
   FakeNode node;
   Inbox<std::pair<EpochPlan, EpochKeys>> prepared;
@@ -162,6 +176,11 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
   deployment.replica.serving = some_plan();
   deployment.replica.message = "w4 joins";
   deployment.replica.metrics = ReplicaMetrics{{3}, {6}, 7, 8, 9, 1.5, 0.1, 0.2, 0.3, 0.4};
+  ReplicaStatus other;
+  other.replica = {4};
+  other.message = "waits";
+  deployment.others = {other};
+  deployment.spec.replicas = 2;
   status.deployments = {deployment};
 
   const CoordinatorClient client = connect(Role::user, "alice");
@@ -187,6 +206,9 @@ BOOST_AUTO_TEST_CASE(a_client_gets_the_whole_status) {
   BOOST_REQUIRE(seen.replica.metrics);
   BOOST_TEST(seen.replica.metrics->tokens == 9u);
   BOOST_TEST(seen.replica.metrics->step_seconds_p99 == 0.2);
+  BOOST_REQUIRE(seen.others.size() == 1);
+  BOOST_TEST((seen.others[0].replica == ReplicaId{4} && seen.others[0].message == "waits"));
+  BOOST_TEST((seen.serves() && &seen.least_settled() == &seen.replica));
 }
 
 BOOST_AUTO_TEST_CASE(an_operator_operates) {

@@ -22,6 +22,7 @@ StreamRequest some_request(std::uint64_t low = 2) {
   request.alternatives = 2;
   request.tenant = "ours";
   request.priority = -7;
+  request.replica = {3};
   request.timeout = std::chrono::milliseconds(1500);
   request.vector = VectorRequest{Pooling::last, true};
   return request;
@@ -70,6 +71,7 @@ BOOST_AUTO_TEST_CASE(a_request_arrives_whole) {
   BOOST_TEST(request.alternatives == 2u);
   BOOST_TEST(request.tenant == "ours");
   BOOST_TEST(request.priority == -7);
+  BOOST_TEST((request.replica == ReplicaId{3}));
   BOOST_TEST((request.timeout == std::chrono::milliseconds(1500)));
   BOOST_TEST((request.vector == sent.vector));
   BOOST_TEST(request.sampling.temperature == 0.5f);
