@@ -31,6 +31,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STORIES = os.path.join(ROOT, "examples/stories/model/stories-q8.h5")
 TOKENS = 64
 SLOTS = 8
+# Neither may draw single bytes or special tokens: bytes that are no text end the peer's streams with an error.
+NO_BYTES = {str(token): -100 for token in range(259)}
 
 
 class Server:
@@ -77,6 +79,8 @@ def free_port():
 
 
 class Ours(Server):
+    path, done = "/v1/completions", b"data: [DONE]"
+
     def __init__(self, options, model, *arguments):
         port = free_port()
         log = open(os.path.join(options.folder, f"tessera-{port}.log"), "wb")
@@ -85,10 +89,13 @@ class Ours(Server):
 
     @staticmethod
     def body(prompt, tokens, seed):
-        return {"model": "model", "prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True}
+        return {"model": "model", "prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True,
+                "logit_bias": NO_BYTES}
 
 
 class Peer(Server):
+    path, done = "/completion", b'"stop":true'
+
     def __init__(self, options, model, context):
         port = free_port()
         log = open(os.path.join(options.folder, f"llama-{port}.log"), "wb")
@@ -99,7 +106,8 @@ class Peer(Server):
     @staticmethod
     def body(prompt, tokens, seed):
         # Nothing but the temperature, as ours: its other samplers would cost it time.
-        return {"prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True, "samplers": ["temperature"]}
+        return {"prompt": prompt, "n_predict": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True, "samplers": ["temperature"],
+                "logit_bias": NO_BYTES}
 
 
 def model_files(options, shape):
@@ -119,7 +127,7 @@ def model_files(options, shape):
 
 def prompt_of(seed, length):
     """Token ids that begin like no other prompt's."""
-    return [3 + (seed * 7919 + i * i * 31 + i * 17) % 900 for i in range(length)]
+    return [300 + (seed * 7919 + i * i * 31 + i * 17) % 900 for i in range(length)]
 
 
 def requests_a_second(port, path, connections):
@@ -164,7 +172,7 @@ def bench_sse(options, report):
             progress(f"sse, {clients} clients")
             bodies = [Ours.body("Once upon a time", 200, 1000 * sample + i) for i in range(2 * clients)]
             before = ours.threads()
-            asyncio.run(closed_loop(ours.port, bodies, clients))
+            asyncio.run(closed_loop(ours, bodies, clients))
             after = ours.threads()
             tokens = 200 * len(bodies)
             loop_cost.append((after[loop] - before[loop]) / 1e3 / tokens)
@@ -174,10 +182,10 @@ def bench_sse(options, report):
     ours.close()
 
 
-async def open_streams(port, count, first):
+async def open_streams(server, count, first):
     opened = []
     for index in range(count):
-        opened.append(await stream(port, Ours.body(prompt_of(first + index, 4), 1500, index), wait_for_end=False))
+        opened.append(await stream(server, Ours.body(prompt_of(first + index, 4), 1500, index), wait_for_end=False))
     return opened
 
 
@@ -190,11 +198,11 @@ def bench_idle(options, report):
 
         async def measure(server):
             # What runs and what waits first pays for what all share.
-            running = await open_streams(server.port, 150, 0)
-            await asyncio.sleep(1)
+            running = await open_streams(server, 150, 0)
+            await asyncio.sleep(3)
             before = server.memory()
-            waiting = await open_streams(server.port, 1000, 1000)
-            await asyncio.sleep(1)
+            waiting = await open_streams(server, 1000, 1000)
+            await asyncio.sleep(3)
             after = server.memory()
             for _, writer in running + waiting:
                 writer.transport.abort()
@@ -215,7 +223,7 @@ def in_turns(options, ours, peer, clients, sample, prompt):
     results = {}
     order = [server for server in (ours, peer) if server]
     for server in order if sample % 2 == 0 else reversed(order):
-        replies, seconds = asyncio.run(closed_loop(server.port, bodies_for(type(server), clients, sample, prompt), clients))
+        replies, seconds = asyncio.run(closed_loop(server, bodies_for(type(server), clients, sample, prompt), clients))
         results[server] = (TOKENS * len(replies) / seconds, Samples(reply.first for reply in replies).median())
     return results
 
@@ -262,9 +270,9 @@ def bench_intruder(options, report):
                 progress(f"intruder, {shape}, sample {sample + 1} of {options.samples}")
 
                 async def run(server, seed):
-                    streams = [asyncio.create_task(stream(server.port, server.body(prompt_of(seed + i, 29), 160, i))) for i in range(4)]
+                    streams = [asyncio.create_task(stream(server, server.body(prompt_of(seed + i, 29), 160, i))) for i in range(4)]
                     await asyncio.sleep(1.0)
-                    intruder = asyncio.create_task(stream(server.port, server.body(prompt_of(seed + 9, 1900), 4, 9)))
+                    intruder = asyncio.create_task(stream(server, server.body(prompt_of(seed + 9, 1900), 4, 9)))
                     replies = await asyncio.gather(*streams)
                     await intruder
                     gaps = [gap for reply in replies for gap in reply.gaps]

@@ -7,7 +7,6 @@ import json
 import time
 
 EVENT = b"data: {"
-DONE = b"data: [DONE]"
 
 
 class Reply:
@@ -30,35 +29,39 @@ class Reply:
         return [b - a for a, b in zip(self.arrivals, self.arrivals[1:])]
 
 
-async def stream(port, body, path="/v1/completions", wait_for_end=True):
-    """One streamed request; raises unless its stream ends well."""
+async def stream(server, body, wait_for_end=True):
+    """One streamed request to server.port; raises unless its stream ends as server.done says. Or only asks, and returns
+    the connection."""
+    port, path, done = server.port, server.path, server.done
     payload = json.dumps(body).encode()
     reply = Reply()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" %
                  (path.encode(), len(payload), payload))
     await writer.drain()
+    if not wait_for_end:
+        return reader, writer
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head.split(b"\r\n", 1)[0]:
         raise RuntimeError((head + await reader.read(2000)).decode(errors="replace"))
-    if not wait_for_end:
-        return reader, writer
-    tail = b""
-    while DONE not in tail:
+    tail, ended = b"", False
+    while not ended:
         data = await reader.read(1 << 16)
         if not data:
-            raise RuntimeError(f"the stream ended early: {reply.text[-500:]!r}")
+            raise RuntimeError(f"the stream at port {port} ended early: {tail[-500:]!r}")
         events = data.count(EVENT)
         if events:
             reply.arrivals.append(time.monotonic())
             reply.events += events
-        tail = (tail + data)[-4096:]
+        tail += data
+        ended = done in tail
+        tail = tail[-4096:]
     reply.text = tail
     writer.close()
     return reply
 
 
-async def closed_loop(port, bodies, clients):
+async def closed_loop(server, bodies, clients):
     """All bodies, `clients` at a time: their replies and how long it took. With several clients the first round of starts is spread over
     a tenth of a second, as people do not all ask at once."""
     waiting = list(reversed(bodies))
@@ -67,7 +70,7 @@ async def closed_loop(port, bodies, clients):
     async def client(index):
         await asyncio.sleep(0.1 * index / clients)
         while waiting:
-            replies.append(await stream(port, waiting.pop()))
+            replies.append(await stream(server, waiting.pop()))
 
     start = time.monotonic()
     await asyncio.gather(*(client(index) for index in range(clients)))
