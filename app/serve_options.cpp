@@ -136,7 +136,6 @@ Result<void> settle(ServeOptions& options) {
   return check_gateway(options.gateway);
 }
 
-// The gateway looks again.
 Result<void> check_gateway(const gateway::GatewayOptions& given) {
   TESSERA_CHECK(gateway::check_cors_origins(given.cors_origins, !given.key_file.empty()));
   TESSERA_CHECK(gateway::check_listen(given));

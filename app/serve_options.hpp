@@ -32,7 +32,8 @@ struct ServeOptions {
 
 /// `options` outlives the command's parsing.
 void add_serve_options(CLI::App& command, ServeOptions& options);
-/// What can be known of a gateway's options before it starts: a model that is loaded first takes a while. Errors:
+/// What can be known of a gateway's options before it starts: a model that is loaded first takes a while. The gateway
+/// looks again. Errors:
 /// invalid_argument, those of the files that are named.
 Result<void> check_gateway(const gateway::GatewayOptions& options);
 /// Once they are parsed: puts what was given in parts where the gateway looks for it. Errors: invalid_argument.

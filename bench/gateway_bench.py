@@ -31,7 +31,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STORIES = os.path.join(ROOT, "examples/stories/model/stories-q8.h5")
 TOKENS = 64
 SLOTS = 8
-# Neither may draw single bytes or special tokens: bytes that are no text end the peer's streams with an error.
+# Where two servers are compared, neither may draw single bytes or special tokens: bytes that are no text end the peer's streams with an
+# error.
 NO_BYTES = {str(token): -100 for token in range(259)}
 
 
@@ -89,8 +90,7 @@ class Ours(Server):
 
     @staticmethod
     def body(prompt, tokens, seed):
-        return {"model": "model", "prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True,
-                "logit_bias": NO_BYTES}
+        return {"model": "model", "prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True}
 
 
 class Peer(Server):
@@ -106,8 +106,7 @@ class Peer(Server):
     @staticmethod
     def body(prompt, tokens, seed):
         # Nothing but the temperature, as ours: its other samplers would cost it time.
-        return {"prompt": prompt, "n_predict": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True, "samplers": ["temperature"],
-                "logit_bias": NO_BYTES}
+        return {"prompt": prompt, "n_predict": tokens, "temperature": 1, "seed": seed, "ignore_eos": True, "stream": True, "samplers": ["temperature"]}
 
 
 def model_files(options, shape):
@@ -213,9 +212,14 @@ def bench_idle(options, report):
     report.add("1,000 more streams that wait: memory for each, the conductor's included", "kB", cost, goal="<= 20")
 
 
+def compared(kind, prompt, tokens, seed):
+    """A request that both servers answer with the same work."""
+    return {**kind.body(prompt, tokens, seed), "logit_bias": NO_BYTES}
+
+
 def bodies_for(kind, clients, sample, prompt):
     """Two requests of each client, at least four in all."""
-    return [kind.body(prompt(100_000 * sample + i), TOKENS, i) for i in range(max(4, 2 * clients))]
+    return [compared(kind, prompt(100_000 * sample + i), TOKENS, i) for i in range(max(4, 2 * clients))]
 
 
 def in_turns(options, ours, peer, clients, sample, prompt):
@@ -270,9 +274,9 @@ def bench_intruder(options, report):
                 progress(f"intruder, {shape}, sample {sample + 1} of {options.samples}")
 
                 async def run(server, seed):
-                    streams = [asyncio.create_task(stream(server, server.body(prompt_of(seed + i, 29), 160, i))) for i in range(4)]
+                    streams = [asyncio.create_task(stream(server, compared(type(server), prompt_of(seed + i, 29), 160, i))) for i in range(4)]
                     await asyncio.sleep(1.0)
-                    intruder = asyncio.create_task(stream(server, server.body(prompt_of(seed + 9, 1900), 4, 9)))
+                    intruder = asyncio.create_task(stream(server, compared(type(server), prompt_of(seed + 9, 1900), 4, 9)))
                     replies = await asyncio.gather(*streams)
                     await intruder
                     gaps = [gap for reply in replies for gap in reply.gaps]

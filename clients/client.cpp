@@ -5,20 +5,33 @@
 
 #include "clients/client_state.hpp"
 
+namespace tessera::frontend {
+
+Result<ClusterStatus> ask_status(ClientCore& core) {
+  return core.call<ClusterStatus>(core.options().call_deadline,
+                                  [](const CoordinatorClient& client, auto left, Reply<ClusterStatus> reply) {
+                                    client.status(left, std::move(reply));
+                                  });
+}
+
+const DeploymentStatus* find_deployment(const ClusterStatus& status, const std::string& name) {
+  const auto found = std::find_if(status.deployments.begin(), status.deployments.end(),
+                                  [&](const DeploymentStatus& each) { return each.spec.name == name; });
+  return found == status.deployments.end() ? nullptr : &*found;
+}
+
+}  // namespace tessera::frontend
+
 namespace tessera::client {
 
 namespace {
 
+using frontend::ask_status;
 using frontend::ClientCore;
+using frontend::find_deployment;
 using frontend::publish;
 using frontend::publish_value;
 using frontend::to_public;
-
-tessera::Result<tessera::ClusterStatus> ask_status(ClientCore& core) {
-  return core.call<tessera::ClusterStatus>(
-      core.options().call_deadline, [](const CoordinatorClient& client, auto left,
-                                       Reply<tessera::ClusterStatus> reply) { client.status(left, std::move(reply)); });
-}
 
 /// It serves, and nothing will change that by itself: every replica serves, waits for workers or has failed.
 bool settled(const tessera::DeploymentStatus& deployment) {
@@ -26,12 +39,6 @@ bool settled(const tessera::DeploymentStatus& deployment) {
     return replica.serves || replica.state == ReplicaState::waiting || replica.state == ReplicaState::failed;
   };
   return deployment.serves() && still(deployment.replica) && std::ranges::all_of(deployment.others, still);
-}
-
-const tessera::DeploymentStatus* find_deployment(const tessera::ClusterStatus& status, const std::string& name) {
-  const auto found = std::find_if(status.deployments.begin(), status.deployments.end(),
-                                  [&](const tessera::DeploymentStatus& each) { return each.spec.name == name; });
-  return found == status.deployments.end() ? nullptr : &*found;
 }
 
 /// Loads change with every heartbeat, also where nothing happens.

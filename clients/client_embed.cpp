@@ -9,50 +9,14 @@
 #include "runtime/base/limits.hpp"
 #include "runtime/batching/page_allocator.hpp"
 
-namespace tessera::frontend {
-
-Result<void> check_priority(std::int32_t priority) {
-  if (priority >= priority_min && priority <= priority_max) return {};
-  return Error{ErrorCode::invalid_argument, "a priority of " + std::to_string(priority) + "; use " +
-                                                std::to_string(priority_min) + " to " + std::to_string(priority_max)};
-}
-
-}  // namespace tessera::frontend
-
 namespace tessera::client {
 
 namespace {
 
 using frontend::ClientCore;
+using frontend::to_internal;
 using frontend::to_public;
-
-tessera::Error usage(std::string message) { return {tessera::ErrorCode::invalid_argument, std::move(message)}; }
-
-tessera::Pooling to_internal(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::mean:
-      return tessera::Pooling::mean;
-    case Pooling::cls:
-      return tessera::Pooling::cls;
-    case Pooling::last:
-      break;
-  }
-  return tessera::Pooling::last;
-}
-
-/// What the cluster says of the deployment.
-tessera::Result<tessera::DeploymentStatus> find(ClientCore& core, const std::string& name) {
-  TESSERA_TRY(
-      tessera::ClusterStatus status,
-      core.call<tessera::ClusterStatus>(core.options().call_deadline, [](const CoordinatorClient& client, auto left,
-                                                                         Reply<tessera::ClusterStatus> reply) {
-        client.status(left, std::move(reply));
-      }));
-  const auto found = std::ranges::find_if(
-      status.deployments, [&](const tessera::DeploymentStatus& each) { return each.spec.name == name; });
-  if (found != status.deployments.end()) return std::move(*found);
-  return tessera::Error{tessera::ErrorCode::not_found, "there is no deployment '" + name + "'"};
-}
+using frontend::usage;
 
 tessera::Result<std::vector<TokenId>> tokens_of(ClientCore& core, const EmbedRequest& request) {
   if (!request.ids.empty()) return request.ids;
@@ -73,14 +37,17 @@ tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const Em
   if (request.deployment.empty()) return usage("a vector needs the name of a deployment");
   if (request.deadline.count() < 0) return usage("a deadline must not be negative");
   TESSERA_CHECK(frontend::check_priority(request.priority));
-  TESSERA_TRY(const tessera::DeploymentStatus deployment, find(core, request.deployment));
+  TESSERA_TRY(const tessera::ClusterStatus status, frontend::ask_status(core));
+  const tessera::DeploymentStatus* const deployment = frontend::find_deployment(status, request.deployment);
+  if (deployment == nullptr)
+    return tessera::Error{tessera::ErrorCode::not_found, "there is no deployment '" + request.deployment + "'"};
   frontend::LiveStreamSettings settings;
   StreamRequest& stream = settings.request;
   TESSERA_TRY(stream.prompt, tokens_of(core, request));
   if (stream.prompt.empty()) return usage("the text is empty; give at least one character");
-  const PoolingPlan& usual = deployment.facts.pooling;
+  const PoolingPlan& usual = deployment->facts.pooling;
   const std::uint32_t positions =
-      pages_for(kv_positions_for(deployment.spec, deployment.facts.shape)) * kv_page_positions;
+      pages_for(kv_positions_for(deployment->spec, deployment->facts.shape)) * kv_page_positions;
   const std::uint32_t tokens_max = std::min(usual.tokens_max, positions);
   if (stream.prompt.size() > tokens_max) {
     return usage("the text has " + std::to_string(stream.prompt.size()) + " tokens, and " + request.deployment +

@@ -7,16 +7,25 @@
 #include "cluster/control/job_texts.hpp"
 #include "runtime/base/limits.hpp"
 
+namespace tessera::frontend {
+
+Result<void> check_priority(std::int32_t priority) {
+  if (priority >= priority_min && priority <= priority_max) return {};
+  return Error{ErrorCode::invalid_argument, "a priority of " + std::to_string(priority) + "; use " +
+                                                std::to_string(priority_min) + " to " + std::to_string(priority_max)};
+}
+
+}  // namespace tessera::frontend
+
 namespace tessera::client {
 
 namespace {
 
 using frontend::ClientCore;
 using frontend::to_public;
+using frontend::usage;
 
 constexpr std::size_t idempotency_key_bytes_max = 128;
-
-tessera::Error usage(std::string message) { return {tessera::ErrorCode::invalid_argument, std::move(message)}; }
 
 tessera::Result<void> check(const GenerateRequest& request) {
   if (request.deployment.empty()) return usage("a generation needs the name of a deployment");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <tessera/client.hpp>
@@ -44,8 +45,14 @@ auto publish_value(const Result<T>& result) -> client::Result<decltype(to_public
   return to_public(*result);
 }
 
+/// What the caller got wrong.
+inline Error usage(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 /// Of a stream; lower is earlier.
 Result<void> check_priority(std::int32_t priority);
+
+Result<ClusterStatus> ask_status(ClientCore& core);
+/// Null: there is none of this name.
+const DeploymentStatus* find_deployment(const ClusterStatus& status, const std::string& name);
 
 /// Submits a job that the cluster runs, and waits until it has ended; `progress` false leaves it running. The record
 /// is that of a job that is done: other ends are errors.

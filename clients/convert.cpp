@@ -200,6 +200,18 @@ tessera::ErrorCode to_internal(client::ErrorCode code) {
   return tessera::ErrorCode::io;
 }
 
+tessera::Pooling to_internal(client::Pooling pooling) {
+  switch (pooling) {
+    case client::Pooling::mean:
+      return tessera::Pooling::mean;
+    case client::Pooling::cls:
+      return tessera::Pooling::cls;
+    case client::Pooling::last:
+      break;
+  }
+  return tessera::Pooling::last;
+}
+
 namespace {
 
 client::ReplicaStatus to_public(const tessera::ReplicaStatus& replica) {

@@ -11,6 +11,7 @@ namespace tessera::frontend {
 
 client::Error to_public(const tessera::Error& error);
 tessera::ErrorCode to_internal(client::ErrorCode code);
+tessera::Pooling to_internal(client::Pooling pooling);
 client::ClusterStatus to_public(const tessera::ClusterStatus& status);
 client::DeploymentStatus to_public(const tessera::DeploymentStatus& status);
 client::JobStatus to_public(const JobRecord& job);

@@ -24,15 +24,14 @@ Outcome<Json> list(Services& services) {
   return Json{{"object", "list"}, {"data", std::move(data)}};
 }
 
-const Error not_now{ErrorCode::unavailable, ""};
-
 /// One object that is OpenAI's and TF Serving's: both ask here, and each takes what it knows.
 Outcome<Json> show(Services& services, const std::string& name) {
   TESSERA_TRY(const ServedModel model, find_served(services.models, name));
   Json json = model_json(model);
   // Asking for a model's text takes long while it does not serve, and then it does not matter.
-  if (const auto text = model.serves && model.has_head ? services.models.find(name) : Result<ModelWithText>(not_now))
-    json["chat"] = text->chat != nullptr;
+  if (model.serves && model.has_head) {
+    if (const auto text = services.models.find(name)) json["chat"] = text->chat != nullptr;
+  }
   json["model_version_status"] = version_status_json(model.serves);
   return json;
 }

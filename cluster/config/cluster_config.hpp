@@ -62,7 +62,7 @@ struct NodeConfig {
   std::uint16_t join_port = 0;        ///< the coordinator's only; never 0 there
   std::uint16_t data_port = 0;        ///< 0: any free one
   std::uint32_t cores = 0;            ///< 0: all of the machine
-  std::optional<std::uint32_t> numa;  ///< NUMA node to stay on; none: spread over those of the machine
+  std::optional<std::uint32_t> numa;  ///< NUMA node to stay on; none: all of them
   std::uint64_t memory_bytes = 0;     ///< for weights, KV pages and buffers; 0: what the machine has
   std::vector<std::string> devices{"cpu"};
   std::string isa = "auto";                   ///< auto, scalar, avx2, avx512, avx512bf16

@@ -13,7 +13,7 @@
 //     using Value = …;     // what one token has for it
 //     static Weights load(const char* p);
 //     static Lanes multiply(const Weights& weights, const Value* x, Lanes acc);
-//     static constexpr int kFewTiles;  // tiles side by side for one or two tokens
+//     static constexpr int kFewTiles;  // tiles side by side for one or two tokens, where no runs are read
 //   };
 //
 // One source per format includes this header.

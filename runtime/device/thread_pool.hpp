@@ -7,7 +7,7 @@
 // parked (its TBB task ends) some milliseconds after the last of them. Tasks are taken one by one from a shared
 // counter, so a thread that the system has put aside delays one task and no more.
 //
-// On a machine with several NUMA nodes the threads are spread over them, each bound to the processors of one
+// A pool with a thread for every processor of several NUMA nodes spreads them, each bound to the processors of one
 // (topology.hpp).
 //
 // Results never depend on the number of threads: tasks write disjoint outputs, each computed in a fixed order.

@@ -1,10 +1,13 @@
 #include "runtime/device/topology.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <hwloc.h>
 #include <memory>
 #include <sched.h>
+#include <set>
+#include <type_traits>
 
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/log.hpp"
@@ -44,13 +47,15 @@ CpuSet numbers_of(hwloc_const_bitmap_t set) {
 
 std::vector<NumaNode> nodes_of(hwloc_topology_t topology, const CpuSet* usable) {
   std::vector<NumaNode> nodes;
+  std::set<std::uint32_t> taken;
   hwloc_obj_t object = nullptr;
   while ((object = ::hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, object)) != nullptr) {
     NumaNode node{object->os_index, numbers_of(object->cpuset), object->attr->numanode.local_memory};
     if (usable != nullptr) {
       std::erase_if(node.cpus, [&](std::uint32_t cpu) { return !std::ranges::binary_search(*usable, cpu); });
     }
-    // A NUMA node without processors is memory behind a bus, or one that this process may not use.
+    // Memory of another kind beside the processors of a NUMA node (HBM, memory behind a bus) is nowhere to compute.
+    std::erase_if(node.cpus, [&](std::uint32_t cpu) { return !taken.insert(cpu).second; });
     if (!node.cpus.empty()) nodes.push_back(std::move(node));
   }
   return nodes;
@@ -117,9 +122,9 @@ Result<NumaNode> Topology::find(std::uint32_t id) const {
 }
 
 std::vector<CpuSet> Topology::spread(std::uint32_t threads) const {
-  if (nodes_.size() == 1) return {};
   std::size_t cpus = 0;
   for (const NumaNode& node : nodes_) cpus += node.cpus.size();
+  if (nodes_.size() == 1 || threads < cpus) return {};
   std::vector<CpuSet> placed;
   std::vector<std::size_t> given(nodes_.size());
   for (std::uint32_t thread = 0; thread < threads; ++thread) {

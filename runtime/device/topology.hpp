@@ -5,8 +5,8 @@
 // good use of a machine with several:
 //   - a worker for each of them, with `--numa N`: its threads, KV pages and the weights that it maps stay there, and
 //     what the workers exchange are partial sums, a few kilobytes for each layer. The faster one.
-//   - one process over all: its compute threads are spread over the NUMA nodes and its memory is taken from them in
-//     turns, so that all memory controllers work at once.
+//   - one process over all: its memory is taken from the NUMA nodes in turns, so that all memory controllers work at
+//     once, and if it has a compute thread for every processor these are spread over the NUMA nodes.
 // On a machine with a single NUMA node nothing is bound: the system knows better which core is free.
 #pragma once
 
@@ -37,12 +37,13 @@ class Topology {
   static Result<Topology> parse(const std::string& description);
   explicit Topology(std::vector<NumaNode> nodes);
 
-  /// At least one, by ascending id.
+  /// At least one, by ascending id; no processor is in two of them.
   const std::vector<NumaNode>& nodes() const { return nodes_; }
   /// invalid_argument names the NUMA nodes that there are.
   Result<NumaNode> find(std::uint32_t id) const;
   /// The processors of thread i of `threads`: those of a NUMA node; each gets its share of the threads by its number of
-  /// processors. Empty when there is one NUMA node: nothing is bound.
+  /// processors. Empty, and nothing is bound, when there is one NUMA node, or when there are fewer threads than
+  /// processors: then others share the machine, and if everybody began with the first NUMA node all would be on it.
   std::vector<CpuSet> spread(std::uint32_t threads) const;
 
  private:

@@ -36,6 +36,10 @@ BOOST_AUTO_TEST_CASE(the_numa_nodes_of_a_machine_have_its_processors_between_the
   BOOST_TEST((two.nodes()[1].id == 1 && two.nodes()[1].cpus == CpuSet{4, 5, 6, 7}));
   BOOST_TEST(two.nodes()[0].memory_bytes > 900'000'000u);
   BOOST_TEST((described("core:4 pu:1").nodes().size() == 1));
+  // Two kinds of memory beside the same processors.
+  const Topology fast = described("package:2 [numa(memory=1GB)] [numa(memory=1GB)] core:2 pu:1");
+  BOOST_REQUIRE(fast.nodes().size() == 2);
+  BOOST_TEST((fast.nodes()[0].cpus == CpuSet{0, 1} && fast.nodes()[1].cpus == CpuSet{2, 3}));
   const auto nonsense = Topology::parse("machine with two sockets");
   BOOST_REQUIRE(!nonsense);
   BOOST_TEST(nonsense.error().message.starts_with("\"machine with two sockets\" does not describe a machine"));
@@ -71,6 +75,8 @@ BOOST_AUTO_TEST_CASE(threads_are_spread_by_the_processors_of_each_numa_node) {
   BOOST_TEST(uneven.nodes()[0].id == 1u);
   BOOST_TEST((counted(uneven.spread(8)) == std::map<CpuSet, int>{{{4, 5, 6}, 6}, {{9}, 2}}));
   BOOST_TEST(described("numa:1 core:4 pu:2").spread(8).empty());
+  // Several workers share the machine: none of them knows where the others are.
+  BOOST_TEST(described("numa:2 core:4 pu:1").spread(7).empty());
 }
 
 BOOST_AUTO_TEST_CASE(helpers_stay_on_their_numa_nodes_and_leave_the_threads_as_they_were) {
