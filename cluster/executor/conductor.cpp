@@ -17,8 +17,13 @@ std::chrono::nanoseconds duration(double seconds) {
 
 }  // namespace
 
-Conductor::Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max)
-    : ops_(ops), detached_seconds_max_(detached_seconds_max), waiting_seconds_max_(waiting_seconds_max) {}
+Conductor::Conductor(const tessera_op_table& ops, ThreadPool& pool, double detached_seconds_max,
+                     double waiting_seconds_max)
+    : ops_(ops),
+      pool_(pool),
+      detached_seconds_max_(detached_seconds_max),
+      waiting_seconds_max_(waiting_seconds_max),
+      scratch_(pool.threads()) {}
 
 Result<void> Conductor::submit(StreamRequest request, TimePoint now) {
   const std::lock_guard lock(mutex_);
@@ -164,46 +169,66 @@ std::optional<StepPlan> Conductor::plan_step(TimePoint now) {
   });
   if (plan) {
     results_.assign(plan->logits.size(), {});
-    sampled_.assign(plan->logits.size(), false);
+    sampled_.assign(plan->logits.size(), 0);
   }
   states_.clear();
   return plan;
 }
 
-Sampler* Conductor::sampler_of(SequenceKey key) {
+Conductor::StreamSampler* Conductor::sampler_of(SequenceKey key) {
   const std::lock_guard lock(mutex_);
   const std::optional<ConductorCore::View> view = core_->find(key);
   if (!view) return nullptr;
   const auto known = samplers_.find(key);
   if (known != samplers_.end()) {
-    if (known->second.generated == view->generated.size()) return &known->second.sampler;
+    if (known->second.generated == view->generated.size()) return &known->second;
     samplers_.erase(known);
   }
-  Sampler sampler(ops_, view->spec->sampling, view->spec->prompt, core_->limits().vocab_size);
+  Sampler sampler(ops_, view->spec->sampling, view->spec->prompt);
   for (const TokenId token : view->generated) sampler.take(token);
-  return &samplers_.emplace(key, StreamSampler{std::move(sampler), view->generated.size()}).first->second.sampler;
+  return &samplers_.emplace(key, StreamSampler{std::move(sampler), view->generated.size()}).first->second;
 }
 
-Sampler* Conductor::sampler_behind_draft(SequenceKey key) {
-  const auto known = samplers_.find(key);
-  return known == samplers_.end() ? nullptr : &known->second.sampler;
+std::vector<Conductor::LogitsRun> Conductor::logits_runs(const StepPlan& plan, std::size_t begin, std::size_t end) {
+  std::vector<LogitsRun> runs;
+  for (std::size_t i = begin; i < end; ++i) {
+    const PlannedLogits& planned = plan.logits[i];
+    if (i > begin && planned.draft) {
+      ++runs.back().end;
+      continue;
+    }
+    const SequenceKey key = plan.sequences[planned.sequence].key;
+    StreamSampler* sampler = nullptr;
+    if (planned.draft) {  // the run began in the block of logits before this one
+      const auto known = samplers_.find(key);
+      if (known != samplers_.end()) sampler = &known->second;
+    } else if (!planned.scores) {
+      sampler = sampler_of(key);
+    }
+    runs.push_back({i, i + 1, sampler});
+  }
+  return runs;
 }
 
 /// What was sampled before a draft is in the sampler's history, and is the draft, or else the row is void: so the
 /// history is the one that the stream has without drafts.
-void Conductor::sample(const StepPlan& plan, std::size_t index, std::span<const float> logits) {
-  const PlannedLogits& planned = plan.logits[index];
-  const SequenceKey key = plan.sequences[planned.sequence].key;
-  if (planned.draft && (!sampled_[index - 1] || results_[index - 1].token != *planned.draft)) return;
-  Sampler* const sampler = planned.draft ? sampler_behind_draft(key) : sampler_of(key);
-  if (sampler == nullptr) return;  // cancelled while the step computed
-  const LogProbabilities log_probabilities(ops_, logits);
+void Conductor::take_row(const PlannedLogits& planned, std::size_t index, std::span<const float> logits,
+                         StreamSampler* sampler, SamplingScratch& scratch) {
   LogitsResult& result = results_[index];
-  result.alternatives = log_probabilities.best(planned.alternatives);
-  result.token = sampler->sample(logits, planned.position);
+  if (planned.scores) {
+    const LogProbabilities log_probabilities(ops_, logits);
+    result.alternatives = log_probabilities.best(planned.alternatives, scratch);
+    result.log_probability = log_probabilities.of(planned.scored_token);
+    return;
+  }
+  if (sampler == nullptr) return;  // cancelled while the step computed
+  if (planned.draft && (sampled_[index - 1] == 0 || results_[index - 1].token != *planned.draft)) return;
+  const LogProbabilities log_probabilities(ops_, logits);
+  result.alternatives = log_probabilities.best(planned.alternatives, scratch);
+  result.token = sampler->sampler.sample(logits, planned.position, scratch);
   result.log_probability = log_probabilities.of(result.token);
-  ++samplers_.at(key).generated;
-  sampled_[index] = true;
+  ++sampler->generated;
+  sampled_[index] = 1;
 }
 
 void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span<const float> logits) {
@@ -211,18 +236,15 @@ void Conductor::take_logits(const StepPlan& plan, std::uint32_t first, std::span
     const std::lock_guard lock(mutex_);
     return std::size_t{core_->limits().vocab_size};
   }();
-  TESSERA_ENSURE(logits.size() % vocab == 0 && first + logits.size() / vocab <= plan.logits.size());
-  for (std::size_t i = 0; i < logits.size() / vocab; ++i) {
-    const PlannedLogits& planned = plan.logits[first + i];
-    const std::span<const float> row = logits.subspan(i * vocab, vocab);
-    if (!planned.scores) {
-      sample(plan, first + i, row);
-      continue;
+  const std::size_t end = first + logits.size() / vocab;
+  TESSERA_ENSURE(logits.size() % vocab == 0 && end <= plan.logits.size());
+  const std::vector<LogitsRun> runs = logits_runs(plan, first, end);
+  pool_.run(static_cast<std::uint32_t>(runs.size()), [&](std::uint32_t task, std::uint32_t worker) {
+    const LogitsRun& run = runs[task];
+    for (std::size_t i = run.begin; i < run.end; ++i) {
+      take_row(plan.logits[i], i, logits.subspan((i - first) * vocab, vocab), run.sampler, scratch_[worker]);
     }
-    const LogProbabilities log_probabilities(ops_, row);
-    results_[first + i].alternatives = log_probabilities.best(planned.alternatives);
-    results_[first + i].log_probability = log_probabilities.of(planned.scored_token);
-  }
+  });
 }
 
 void Conductor::take_hidden(std::uint32_t index, std::span<const float> state) {
@@ -260,7 +282,7 @@ std::uint32_t Conductor::step_done(const StepPlan& plan, double seconds) {
   for (auto entry = samplers_.begin(); entry != samplers_.end();) {
     entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
   }
-  return static_cast<std::uint32_t>(std::count(sampled_.begin(), sampled_.end(), true));
+  return static_cast<std::uint32_t>(std::count(sampled_.begin(), sampled_.end(), 1));
 }
 
 void Conductor::step_failed() {

@@ -19,16 +19,18 @@
 #include "kernels/abi/kernel_abi.h"
 #include "runtime/base/clock.hpp"
 #include "runtime/batching/conductor_core.hpp"
+#include "runtime/device/thread_pool.hpp"
 #include "runtime/model/sampling.hpp"
 #include "runtime/model/vector_sum.hpp"
 
 namespace tessera {
 
 /// One per executor, as long as that; conducts between start() and end(). mutex_ guards everything except the samplers,
-/// results and states of the step in flight, which only the executor's thread touches.
+/// results and states of the step in flight, which only the executor's thread touches, and the pool for it.
 class Conductor {
  public:
-  Conductor(const tessera_op_table& ops, double detached_seconds_max, double waiting_seconds_max);
+  /// `pool`: over whose threads sampling is spread, when the executor's thread takes logits; it outlives the conductor.
+  Conductor(const tessera_op_table& ops, ThreadPool& pool, double detached_seconds_max, double waiting_seconds_max);
 
   // Any thread.
 
@@ -80,17 +82,24 @@ class Conductor {
     Sampler sampler;
     std::size_t generated;  ///< tokens in its history
   };
+  /// Rows of logits that are dealt with one after the other: one that is scored, or one that is sampled and the drafts
+  /// behind it.
+  struct LogitsRun {
+    std::size_t begin, end;  ///< of StepPlan::logits
+    StreamSampler* sampler;  ///< nullptr: they are scored, or their sequence is gone
+  };
+  std::vector<LogitsRun> logits_runs(const StepPlan& plan, std::size_t begin, std::size_t end);
   /// The sampler, with the sequence's whole history in it; nullptr when the sequence is gone.
-  Sampler* sampler_of(SequenceKey key);
-  /// The sampler behind a token that was sampled in this step; nullptr when the sequence was gone then.
-  Sampler* sampler_behind_draft(SequenceKey key);
-  /// Samples at plan.logits[index], unless it is void or its sequence is gone.
-  void sample(const StepPlan& plan, std::size_t index, std::span<const float> logits);
+  StreamSampler* sampler_of(SequenceKey key);
+  /// Samples or scores at plan.logits[index], unless it is void.
+  void take_row(const PlannedLogits& planned, std::size_t index, std::span<const float> logits, StreamSampler* sampler,
+                SamplingScratch& scratch);
   void drop_detached(TimePoint now);
   void fail_waiting(TimePoint now);
   void fail_overdue(TimePoint now);
 
   const tessera_op_table& ops_;
+  ThreadPool& pool_;
   const double detached_seconds_max_, waiting_seconds_max_;
 
   mutable std::mutex mutex_;
@@ -124,7 +133,8 @@ class Conductor {
   std::vector<float> states_;  ///< of the step in flight, row by row
   std::map<SequenceKey, StreamSampler> samplers_;
   std::vector<LogitsResult> results_;
-  std::vector<bool> sampled_;  ///< of each of results_: it is a token, not a score, and not void
+  std::vector<std::uint8_t> sampled_;     ///< of each of results_, 1: it is a token, not a score, and not void
+  std::vector<SamplingScratch> scratch_;  ///< of each thread of the pool
 };
 
 }  // namespace tessera

@@ -14,7 +14,7 @@ class ReplicaExecutor::Impl {
   Impl(const ExecutorParts& parts, std::unique_ptr<ThreadPool> pool)
       : parts_(parts),
         pool_(std::move(pool)),
-        conductor_(*parts_.ops, parts_.limits.detached_seconds_max, parts_.limits.waiting_seconds_max),
+        conductor_(*parts_.ops, *pool_, parts_.limits.detached_seconds_max, parts_.limits.waiting_seconds_max),
         preparer_(parts_, {parts_.ops, pool_.get()}, board_),
         loop_(parts_, board_, preparer_, conductor_, record_),
         thread_([this] {

@@ -85,11 +85,12 @@ Result<GenerationReport> generate(LocalReplica& replica, const GenerationRequest
   }
   report.prefill_seconds = seconds_between(start, clock.now());
 
-  Sampler sampler(replica.ops(), request.sampling, request.prompt, shape.vocab_size);
+  Sampler sampler(replica.ops(), request.sampling, request.prompt);
+  SamplingScratch scratch;
   TimePoint first_token;
   for (std::uint32_t position = prompt_tokens; report.tokens < request.tokens_max; ++position) {
     const LogProbabilities log_probabilities(replica.ops(), logits);
-    const TokenId token = sampler.sample(logits, position);
+    const TokenId token = sampler.sample(logits, position, scratch);
     ++report.tokens;
     const bool more = on_token(token, log_probabilities.of(token));
     const TimePoint now = clock.now();

@@ -1,13 +1,10 @@
 #include "runtime/model/sampling.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <iterator>
 #include <string>
 #include <vector>
 
-#include "runtime/base/ensure.hpp"
 #include "runtime/base/exact_math.hpp"
 #include "runtime/base/rng.hpp"
 #include "runtime/device/float_mode.hpp"
@@ -17,8 +14,6 @@ namespace tessera {
 namespace {
 
 constexpr std::uint32_t vocabulary_slice_rows = 1024;
-/// Candidates that are put in order at first; nearly every draw ends among them.
-constexpr std::size_t first_candidates = 64;
 
 float tree_sum(std::span<const float> slices) {
   if (slices.size() == 1) return slices[0];
@@ -33,60 +28,10 @@ Result<void> in_range(const char* name, float value, float low, float high, bool
                                                 " and at most " + std::to_string(high)};
 }
 
-/// The candidates in order (value descending, id ascending), sorted only as far as somebody looks: mostly that is the
-/// best few of thousands. They are taken out of the vocabulary in bands below the best value, and large bands are
-/// sorted piece by piece.
-class OrderedCandidates {
- public:
-  /// `best` is the largest of the values.
-  OrderedCandidates(std::span<const float> values, float best) : values_(values), best_(best) {}
-  std::size_t size() const { return values_.size(); }
-  /// i < size().
-  TokenId operator[](std::size_t i) {
-    while (i >= sorted_) sort_more();
-    return static_cast<TokenId>(static_cast<std::uint32_t>(keys_[i]));
-  }
-
- private:
-  static constexpr float band_edges[] = {4, 16};  // below the best value; the last band has no end
-
-  /// Ascending keys are candidates in order: 0 and -0 are one value, as for comparisons.
-  static std::uint64_t key(float value, std::size_t id) {
-    const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
-    const std::uint32_t ascending = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
-    return std::uint64_t{~ascending} << 32 | id;
-  }
-
-  void take_band() {
-    const auto edge = [&](std::size_t i) { return best_ - band_edges[i]; };
-    const bool first = bands_ == 0, last = bands_ == std::size(band_edges);
-    const float above = first ? 0 : edge(bands_ - 1), below = last ? 0 : edge(bands_);
-    for (std::size_t id = 0; id < values_.size(); ++id) {
-      const float value = values_[id];
-      if ((first || !(value > above)) && (last || value > below)) keys_.push_back(key(value, id));
-    }
-    ++bands_;
-  }
-
-  void sort_more() {
-    while (sorted_ == keys_.size()) take_band();
-    const std::size_t end = std::min(keys_.size(), std::max(first_candidates, sorted_ * 8));
-    const auto from = keys_.begin() + static_cast<std::ptrdiff_t>(sorted_);
-    const auto to = keys_.begin() + static_cast<std::ptrdiff_t>(end);
-    if (to != keys_.end()) std::nth_element(from, to, keys_.end());
-    std::sort(from, to);
-    sorted_ = end;
-  }
-
-  std::span<const float> values_;
-  float best_;
-  std::vector<std::uint64_t> keys_;  // of the bands that were taken
-  std::size_t bands_ = 0;
-  std::size_t sorted_ = 0;  // keys in order
-};
-
-TokenId best_of(std::span<const float> values) {
-  return static_cast<TokenId>(std::max_element(values.begin(), values.end()) - values.begin());
+/// The lowest id among equals.
+TokenId best_of(const tessera_op_table& ops, std::span<const float> values) {
+  const float max = ops.max(values.data(), values.size());
+  return static_cast<TokenId>(std::find(values.begin(), values.end(), max) - values.begin());
 }
 
 }  // namespace
@@ -120,7 +65,7 @@ float vocabulary_exp_sum(const tessera_op_table& ops, std::span<const float> x, 
 }
 
 LogProbabilities::LogProbabilities(const tessera_op_table& ops, std::span<const float> logits)
-    : logits_(logits), best_(best_of(logits)) {
+    : logits_(logits), best_(best_of(ops, logits)) {
   const float max = logits[static_cast<std::size_t>(best_)];
   max_ = static_cast<double>(max);
   log_sum_ = exact::log(static_cast<double>(vocabulary_exp_sum(ops, logits, max)));
@@ -130,66 +75,75 @@ float LogProbabilities::of(TokenId token) const {
   return static_cast<float>(static_cast<double>(logits_[static_cast<std::size_t>(token)]) - max_ - log_sum_);
 }
 
-TokenAlternatives LogProbabilities::best(std::uint32_t count) const {
+TokenAlternatives LogProbabilities::best(std::uint32_t count, SamplingScratch& scratch) const {
   TokenAlternatives alternatives;
   if (count == 0) return alternatives;
-  OrderedCandidates candidates(logits_, logits_[static_cast<std::size_t>(best_)]);
+  OrderedCandidates candidates(logits_, logits_[static_cast<std::size_t>(best_)], scratch.candidates);
   for (std::size_t i = 0; i < std::min<std::size_t>(count, candidates.size()); ++i)
     alternatives.push_back({candidates[i], of(candidates[i])});
   return alternatives;
 }
 
-Sampler::Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt,
-                 std::uint32_t vocab_size)
-    : ops_(ops), parameters_(std::move(parameters)), seen_(vocab_size), output_count_(vocab_size), values_(vocab_size) {
-  for (const TokenId token : prompt) seen_[static_cast<std::size_t>(token)] = 1;
+TokenHistory::TokenHistory(std::span<const TokenId> prompt) {
+  std::vector<TokenId> tokens(prompt.begin(), prompt.end());
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  entries_.reserve(tokens.size());
+  for (const TokenId token : tokens) entries_.push_back({token, 0});
 }
 
-TokenId Sampler::sample(std::span<const float> logits, std::uint32_t position) {
-  TESSERA_ENSURE(logits.size() == values_.size());
+void TokenHistory::take(TokenId token) {
+  const auto at = std::lower_bound(entries_.begin(), entries_.end(), token,
+                                   [](const Entry& entry, TokenId id) { return entry.token < id; });
+  if (at != entries_.end() && at->token == token) {
+    ++at->sampled;
+  } else {
+    entries_.insert(at, {token, 1});
+  }
+}
+
+Sampler::Sampler(const tessera_op_table& ops, SamplingParameters parameters, std::span<const TokenId> prompt)
+    : ops_(ops),
+      parameters_(std::move(parameters)),
+      penalties_(parameters_.repeat_penalty != 1 || parameters_.presence_penalty != 0 ||
+                 parameters_.frequency_penalty != 0),
+      history_(penalties_ ? prompt : std::span<const TokenId>{}) {}
+
+TokenId Sampler::sample(std::span<const float> logits, std::uint32_t position, SamplingScratch& scratch) {
   const FlushDenormals mode;
-  adjust(logits);
-  const TokenId token = parameters_.temperature == 0 ? best_of(values_) : draw(position);
+  adjust(logits, scratch.values);
+  const TokenId token = parameters_.temperature == 0 ? best_of(ops_, scratch.values) : draw(position, scratch);
   take(token);
   return token;
 }
 
 void Sampler::take(TokenId token) {
-  seen_[static_cast<std::size_t>(token)] = 1;
-  ++output_count_[static_cast<std::size_t>(token)];
+  if (penalties_) history_.take(token);
 }
 
-void Sampler::adjust(std::span<const float> logits) {
-  std::copy(logits.begin(), logits.end(), values_.begin());
-  for (const auto& [token, bias] : parameters_.logit_bias) values_[static_cast<std::size_t>(token)] += bias;
-  const bool penalties =
-      parameters_.repeat_penalty != 1 || parameters_.presence_penalty != 0 || parameters_.frequency_penalty != 0;
-  if (penalties) {
-    for (std::size_t token = 0; token < values_.size(); ++token) {
-      float& value = values_[token];
-      if (seen_[token] != 0) {
-        value = value > 0 ? value / parameters_.repeat_penalty : value * parameters_.repeat_penalty;
-      }
-      if (output_count_[token] > 0) {
-        value = value - parameters_.frequency_penalty * static_cast<float>(output_count_[token]);
+void Sampler::adjust(std::span<const float> logits, std::vector<float>& values) const {
+  values.assign(logits.begin(), logits.end());
+  for (const auto& [token, bias] : parameters_.logit_bias) values[static_cast<std::size_t>(token)] += bias;
+  if (penalties_) {
+    for (const auto& [token, sampled] : history_.entries()) {
+      float& value = values[static_cast<std::size_t>(token)];
+      value = value > 0 ? value / parameters_.repeat_penalty : value * parameters_.repeat_penalty;
+      if (sampled > 0) {
+        value = value - parameters_.frequency_penalty * static_cast<float>(sampled);
         value = value - parameters_.presence_penalty;
       }
     }
   }
   if (parameters_.temperature > 0) {
     // Relative to the best, so that a tiny temperature sends all others to -infinity and the best stays at 0.
-    const float max = ops_.max(values_.data(), values_.size());
-    for (float& value : values_) value = (value - max) / parameters_.temperature;
+    const float max = ops_.max(values.data(), values.size());
+    for (float& value : values) value = (value - max) / parameters_.temperature;
   }
 }
 
-TokenId Sampler::draw(std::uint32_t position) {
-  OrderedCandidates candidates(values_, 0);  // adjust() has made them relative to the best
-  const auto weight = [&](std::size_t i) {
-    float result;
-    ops_.exp(&values_[static_cast<std::size_t>(candidates[i])], 1, &result);
-    return result;
-  };
+TokenId Sampler::draw(std::uint32_t position, SamplingScratch& scratch) const {
+  OrderedCandidates candidates(scratch.values, 0, scratch.candidates);  // adjust() has made them relative to the best
+  const auto weight = [&](std::size_t i) { return candidates.weight(ops_, i); };
   std::size_t count = candidates.size();
   double total;
   if (parameters_.top_k > 0 && parameters_.top_k < count) {
@@ -197,7 +151,7 @@ TokenId Sampler::draw(std::uint32_t position) {
     total = 0;
     for (std::size_t i = 0; i < count; ++i) total += static_cast<double>(weight(i));
   } else {
-    total = static_cast<double>(vocabulary_exp_sum(ops_, values_, 0));
+    total = static_cast<double>(vocabulary_exp_sum(ops_, scratch.values, 0));
   }
   if (parameters_.top_p < 1 || parameters_.min_p > 0) {
     const double enough = static_cast<double>(parameters_.top_p) * total;

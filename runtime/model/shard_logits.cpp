@@ -1,8 +1,8 @@
 // The end of a step in the last stage: hidden states at the root, and logits of the rows that want them, gathered there
 // in blocks of rows.
 #include <algorithm>
+#include <atomic>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -15,6 +15,27 @@ namespace {
 
 /// Rows that a buffer of logits is sized for: it grows in powers of two up to a whole block.
 std::size_t rows_reserved(std::uint32_t rows) { return std::min(std::bit_ceil(rows), logits_rows_per_block); }
+
+/// Pieces in which the threads go over all floats of a block of logits.
+constexpr std::size_t floats_per_task = 16 << 10;
+
+/// Without leaving early, so that it runs in vectors: not finite is an exponent of ones, which a carry shows.
+bool all_finite(std::span<const float> values) {
+  std::uint32_t carries = 0;
+  for (const float value : values) carries |= (std::bit_cast<std::uint32_t>(value) & 0x7fffffffu) + 0x00800000u;
+  return (carries >> 31) == 0;
+}
+
+bool all_finite(ThreadPool& pool, std::span<const float> values) {
+  std::atomic<bool> finite{true};
+  pool.run(static_cast<std::uint32_t>((values.size() + floats_per_task - 1) / floats_per_task),
+           [&](std::uint32_t task, std::uint32_t) {
+             const std::size_t begin = task * floats_per_task;
+             const std::size_t count = std::min(floats_per_task, values.size() - begin);
+             if (!all_finite(values.subspan(begin, count))) finite.store(false, std::memory_order_relaxed);
+           });
+  return finite.load(std::memory_order_relaxed);
+}
 
 }  // namespace
 
@@ -42,9 +63,7 @@ Result<void> ModelShard::give_hidden_states(const Step& step, StepSink& sink) {
   }
   for (std::uint32_t i = 0; i < wanted.size(); ++i) {
     const std::span<const float> state(states + wanted[i] * stride, shape_.dim);
-    if (!std::all_of(state.begin(), state.end(), [](float value) { return std::isfinite(value); })) {
-      return not_finite("hidden state");
-    }
+    if (!all_finite(state)) return not_finite("hidden state");
     sink.take_hidden(i, state);
   }
   return {};
@@ -111,9 +130,7 @@ Result<void> ModelShard::gather_logits(const Step& step, std::uint32_t first, st
     }
     all = {b.logits.data(), all.size()};
   }
-  if (!std::all_of(all.begin(), all.end(), [](float value) { return std::isfinite(value); })) {
-    return not_finite("logit");
-  }
+  if (!all_finite(*context_.pool, all)) return not_finite("logit");
   sink.take_logits(first, all);
   return {};
 }
@@ -133,7 +150,6 @@ std::span<const float> ModelShard::own_logits(std::uint32_t first, std::uint32_t
   const ColumnMatrix head{weights_.head_or_embedding(), slices_.vocab, padded, stride};
   column_parallel(context_, {&head, 1}, b.normed_activations);
   if (const float cap = shape_.plan.logits_soft_cap; cap != 0) {
-    constexpr std::size_t floats_per_task = 16 << 10;
     const std::size_t floats = rows * stride;
     context_.pool->run(static_cast<std::uint32_t>((floats + floats_per_task - 1) / floats_per_task),
                        [&](std::uint32_t task, std::uint32_t) {

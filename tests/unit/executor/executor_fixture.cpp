@@ -62,10 +62,11 @@ StreamRecord undisturbed(const std::shared_ptr<const Checkpoint>& checkpoint, co
     for (std::size_t i = 1; i < all.size(); ++i) {
       const bool scored = i < request.prompt.size();
       if (scored && !request.score_prompt) continue;
+      SamplingScratch scratch;
       const LogProbabilities row(**ops, std::span(logits).subspan((i - 1) * vocab, vocab));
       if (scored) record.scores.push_back(row.of(request.prompt[i]));
       if (request.alternatives == 0) continue;
-      (scored ? record.score_alternatives : record.alternatives).push_back(row.best(request.alternatives));
+      (scored ? record.score_alternatives : record.alternatives).push_back(row.best(request.alternatives, scratch));
     }
   }
   return record;

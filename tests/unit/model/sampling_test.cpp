@@ -1,6 +1,7 @@
 #include "runtime/model/sampling.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -29,7 +30,8 @@ std::vector<float> random_logits(std::uint32_t count, std::uint32_t seed) {
 
 TokenId sample_once(const SamplingParameters& parameters, const std::vector<float>& logits, std::uint32_t position = 0,
                     const tessera_op_table& ops = scalar()) {
-  return Sampler(ops, parameters, {}, static_cast<std::uint32_t>(logits.size())).sample(logits, position);
+  SamplingScratch scratch;
+  return Sampler(ops, parameters, {}).sample(logits, position, scratch);
 }
 
 }  // namespace
@@ -52,13 +54,14 @@ BOOST_AUTO_TEST_CASE(log_probabilities_match_float64_and_sum_to_one) {
 
 BOOST_AUTO_TEST_CASE(alternatives_are_the_most_probable_and_the_lowest_id_goes_first_among_equals) {
   const std::vector<float> logits{1, 5, 3, 5, -2};
+  SamplingScratch scratch;
   const LogProbabilities log_probabilities(scalar(), logits);
-  const TokenAlternatives three = log_probabilities.best(3);
+  const TokenAlternatives three = log_probabilities.best(3, scratch);
   BOOST_TEST((three == TokenAlternatives{
                            {1, log_probabilities.of(1)}, {3, log_probabilities.of(3)}, {2, log_probabilities.of(2)}}));
-  BOOST_TEST(log_probabilities.best(0).empty());
-  BOOST_TEST(log_probabilities.best(20).size() == 5u);
-  BOOST_TEST(log_probabilities.best(20).back().token == 4);
+  BOOST_TEST(log_probabilities.best(0, scratch).empty());
+  BOOST_TEST(log_probabilities.best(20, scratch).size() == 5u);
+  BOOST_TEST(log_probabilities.best(20, scratch).back().token == 4);
 }
 
 BOOST_AUTO_TEST_CASE(alternatives_come_in_the_order_of_a_whole_sort) {
@@ -74,13 +77,63 @@ BOOST_AUTO_TEST_CASE(alternatives_come_in_the_order_of_a_whole_sort) {
       return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
     });
     const LogProbabilities log_probabilities(scalar(), logits);
+    SamplingScratch scratch;
     for (const std::size_t count : {std::size_t{3}, std::size_t{70}, logits.size()}) {
       std::vector<TokenId> tokens;
-      for (const auto& alternative : log_probabilities.best(static_cast<std::uint32_t>(count)))
+      for (const auto& alternative : log_probabilities.best(static_cast<std::uint32_t>(count), scratch))
         tokens.push_back(alternative.token);
       BOOST_TEST((tokens == std::vector(order.begin(), order.begin() + std::ssize(tokens))));
       BOOST_TEST(tokens.size() == std::min(count, logits.size()));
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(draws_are_those_from_a_whole_sort) {
+  // The definition of exactness.md, word for word: everything in order, one weight after the other.
+  const auto defined = [](const SamplingParameters& parameters, std::vector<float> values, std::uint32_t position) {
+    const float max = *std::max_element(values.begin(), values.end());
+    for (float& value : values) value = (value - max) / parameters.temperature;
+    std::vector<TokenId> order(values.size());
+    std::iota(order.begin(), order.end(), TokenId{0});
+    std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) {
+      return values[static_cast<std::size_t>(a)] > values[static_cast<std::size_t>(b)];
+    });
+    std::vector<double> weights;
+    for (const TokenId token : order) {
+      float weight;
+      scalar().exp(&values[static_cast<std::size_t>(token)], 1, &weight);
+      weights.push_back(static_cast<double>(weight));
+    }
+    std::size_t count = order.size();
+    double total = static_cast<double>(vocabulary_exp_sum(scalar(), values, 0));
+    if (parameters.top_k > 0 && parameters.top_k < count) {
+      count = parameters.top_k;
+      total = std::accumulate(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(count), 0.0);
+    }
+    if (parameters.top_p < 1) {
+      const double enough = static_cast<double>(parameters.top_p) * total;
+      total = 0;
+      std::size_t kept = 0;
+      while (kept < count && total < enough) total += weights[kept++];
+      count = kept;
+    }
+    const double target = uniform_double(philox_key(parameters.seed), {position, parameters.choice, 0, 0}) * total;
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      sum += weights[i];
+      if (sum > target) return order[i];
+    }
+    return order[count - 1];
+  };
+  for (std::uint32_t seed = 0; seed < 24; ++seed) {
+    std::vector<float> logits = random_logits(1 + 331 * seed % 7000, seed);
+    const float spread = std::array{0.05f, 1.0f, 8.0f}[seed % 3];
+    for (float& logit : logits) logit = seed % 4 == 0 ? std::round(logit) * spread : logit * spread;
+    for (const SamplingParameters& parameters : {SamplingParameters{.temperature = 1.0f, .seed = seed},
+                                                 SamplingParameters{.temperature = 0.3f, .top_k = 900, .seed = seed},
+                                                 SamplingParameters{.temperature = 2.5f, .top_p = 0.95f, .seed = seed}})
+      for (std::uint32_t position = 0; position < 12; ++position)
+        BOOST_REQUIRE_EQUAL(sample_once(parameters, logits, position), defined(parameters, logits, position));
   }
 }
 
@@ -178,18 +231,28 @@ BOOST_AUTO_TEST_CASE(penalties_and_bias_move_the_choice) {
   const std::vector<float> logits = {2.0f, 1.9f, -1.0f};
   BOOST_TEST(sample_once({.logit_bias = {{2, 5.0f}}}, logits) == 2);
   const std::vector<TokenId> prompt = {0};
+  SamplingScratch scratch;
   // The repeat penalty sees the prompt, presence and frequency only the output.
-  BOOST_TEST(Sampler(scalar(), {.repeat_penalty = 1.5f}, prompt, 3).sample(logits, 1) == 1);
-  BOOST_TEST(Sampler(scalar(), {.presence_penalty = 1.0f}, prompt, 3).sample(logits, 1) == 0);
-  Sampler presence(scalar(), {.presence_penalty = 1.0f}, prompt, 3);
-  BOOST_TEST(presence.sample(logits, 1) == 0);
-  BOOST_TEST(presence.sample(logits, 2) == 1);
-  BOOST_TEST(presence.sample(logits, 3) == 0);  // both penalised once
-  Sampler frequency(scalar(), {.frequency_penalty = 0.3f}, prompt, 3);
-  BOOST_TEST(frequency.sample(logits, 1) == 0);
-  BOOST_TEST(frequency.sample(logits, 2) == 1);
-  BOOST_TEST(frequency.sample(logits, 3) == 0);
-  BOOST_TEST(frequency.sample(logits, 4) == 1);
+  BOOST_TEST(Sampler(scalar(), {.repeat_penalty = 1.5f}, prompt).sample(logits, 1, scratch) == 1);
+  BOOST_TEST(Sampler(scalar(), {.presence_penalty = 1.0f}, prompt).sample(logits, 1, scratch) == 0);
+  Sampler presence(scalar(), {.presence_penalty = 1.0f}, prompt);
+  BOOST_TEST(presence.sample(logits, 1, scratch) == 0);
+  BOOST_TEST(presence.sample(logits, 2, scratch) == 1);
+  BOOST_TEST(presence.sample(logits, 3, scratch) == 0);  // both penalised once
+  Sampler frequency(scalar(), {.frequency_penalty = 0.3f}, prompt);
+  BOOST_TEST(frequency.sample(logits, 1, scratch) == 0);
+  BOOST_TEST(frequency.sample(logits, 2, scratch) == 1);
+  BOOST_TEST(frequency.sample(logits, 3, scratch) == 0);
+  BOOST_TEST(frequency.sample(logits, 4, scratch) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(history_counts_every_token_once_by_id) {
+  const std::vector<TokenId> prompt = {7, 3, 7, 900};
+  TokenHistory history(prompt);
+  for (const TokenId token : {3, 5, 5, 901}) history.take(token);
+  std::vector<std::pair<TokenId, std::uint32_t>> entries;
+  for (const auto& [token, sampled] : history.entries()) entries.emplace_back(token, sampled);
+  BOOST_TEST((entries == std::vector<std::pair<TokenId, std::uint32_t>>{{3, 1}, {5, 2}, {7, 0}, {900, 0}, {901, 1}}));
 }
 
 BOOST_AUTO_TEST_CASE(parameters_out_of_range_are_refused_by_name) {
