@@ -278,7 +278,7 @@ std::uint32_t Conductor::step_done(const StepPlan& plan, double seconds) {
   add_states(plan);
   core_->step_done(results_);
   for (const PlannedSequence& sequence : plan.sequences) phases_.stepped(sequence.key);
-  if (plan.rows.size() == plan.logits.size()) core_->learn_cost(static_cast<std::uint32_t>(plan.rows.size()), seconds);
+  core_->learn_cost(plan.decodes, static_cast<std::uint32_t>(plan.rows.size()) - plan.decodes, seconds);
   for (auto entry = samplers_.begin(); entry != samplers_.end();) {
     entry = core_->find(entry->first) ? std::next(entry) : samplers_.erase(entry);
   }

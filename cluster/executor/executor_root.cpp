@@ -11,6 +11,10 @@ namespace tessera {
 
 namespace {
 
+/// With some of a step's time for what else the machine does, the gap between two tokens of a stream is at most twice
+/// the usual one while long prompts are computed.
+constexpr double step_stretch_max = 1.8;
+
 /// Samples while the shard hands out its logits, and keeps the hidden states that are wanted.
 class SamplingSink final : public StepSink {
  public:
@@ -65,6 +69,7 @@ ConductorLimits ExecutorLoop::conductor_limits(const LiveEpoch& epoch) const {
   limits.waiting_max = parts_.limits.streams_max;
   limits.detached_max = parts_.limits.streams_max;
   limits.end_tokens_max = end_tokens_max;
+  limits.stretch_max = step_stretch_max;
   limits.drafts_max = plan.speculation == Speculation::off ? 0 : limits::drafts_max;
   limits.kv_identity = plan.content_id + " " + plan.profile + " " + to_string(epoch.shard->shard()->kv().shape().dtype);
   return limits;

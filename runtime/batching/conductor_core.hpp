@@ -17,6 +17,9 @@
 // its equal share only when it needs no more, and what it leaves goes to the others. Tokens and finish reasons are
 // those of generate() in runtime/model/generation.hpp, whatever else is in the batch.
 //
+// Pace. What streams wait for is a step. So beside sequences that decode, long prompts together get only as many rows
+// as stretch a step by stretch_max (prefill_pace.hpp), but one each at least; short prompts are computed at once.
+//
 // Priority. Of those that wait, the ones of the earliest priority go first, in the order above among themselves; and of
 // those that run, the ones of the latest priority lose their pages first. Nobody starves: of any passed_max + 1
 // admissions in a row one goes to whoever would be first without priorities; and who lost its pages losses_max times
@@ -70,6 +73,7 @@
 #include "runtime/base/result.hpp"
 #include "runtime/batching/page_allocator.hpp"
 #include "runtime/batching/page_cache.hpp"
+#include "runtime/batching/prefill_pace.hpp"
 #include "runtime/batching/prompt_lookup.hpp"
 #include "runtime/batching/sequence.hpp"
 #include "runtime/batching/speculation.hpp"
@@ -89,10 +93,15 @@ struct ConductorLimits {
   std::uint32_t end_tokens_max = 64;   ///< of one request
   std::uint32_t passed_max = 16;       ///< admissions in a row that go by priority and not by turn
   std::uint32_t losses_max = 4;        ///< times that a sequence loses its pages for its priority
-  std::uint32_t drafts_max = 0;        ///< guessed tokens of one sequence in one step, < 256; 0: no speculation
-  bool has_head = true;                ///< without one there are only vectors
-  bool whole_sequences = false;        ///< of an encoder; a step may have more than rows_max rows for a single one
-  std::string kv_identity = {};        ///< what K and V depend on beside the tokens (page_key.hpp)
+  /// Beside sequences that decode, long prompts make a step at most this many times as long as it is without; 0: a step
+  /// takes all the rows that it can. The factor wants learn_cost().
+  double stretch_max = 0;
+  /// A prompt with no more rows to compute counts as short, and is not bounded by that.
+  std::uint32_t short_prompt_rows = 64;
+  std::uint32_t drafts_max = 0;  ///< guessed tokens of one sequence in one step, < 256; 0: no speculation
+  bool has_head = true;          ///< without one there are only vectors
+  bool whole_sequences = false;  ///< of an encoder; a step may have more than rows_max rows for a single one
+  std::string kv_identity = {};  ///< what K and V depend on beside the tokens (page_key.hpp)
 };
 
 /// One token of one sequence; like StepRow of runtime/model.
@@ -125,6 +134,7 @@ struct PlannedLogits {
 struct StepPlan {
   std::vector<PlannedRow> rows;  ///< 1 .. rows_max (but for whole_sequences); rows of one sequence are consecutive,
                                  ///< with consecutive positions
+  std::uint32_t decodes = 0;     ///< its first rows, of sequences that decode, with their drafts; then come prompts
   std::vector<PlannedSequence> sequences;
   std::vector<PlannedLogits> logits;  ///< one per row that wants logits, in the order of the rows
 };
@@ -178,8 +188,9 @@ class ConductorCore {
   /// The step in flight did not complete. What it would have computed is planned again.
   void step_abandoned();
 
-  /// What a step of so many rows, which all wanted logits, took: by this speculation is judged.
-  void learn_cost(std::uint32_t rows, double seconds) { cost_.add(rows, seconds); }
+  /// What a step of so many rows that decode and so many of prompts took: by this speculation is judged, and the chunks
+  /// of long prompts.
+  void learn_cost(std::uint32_t decodes, std::uint32_t prompts, double seconds);
 
   /// No page holds valid K and V any more: everything computed is replayed. A step in flight is abandoned.
   void invalidate_kv();
@@ -260,6 +271,8 @@ class ConductorCore {
   std::vector<Sequences::iterator> admitted();
   void add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan, std::size_t rows_max, std::size_t logits_max);
   void add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan);
+  bool short_prompt(const Sequence& sequence) const;
+  std::size_t rows_of_long_prompts(const std::vector<Sequences::iterator>& prefills, std::size_t decodes) const;
   void add_whole(const std::vector<Sequences::iterator>& texts, StepPlan& plan);
   void end_flight();
   SequenceUpdate& update_of(SequenceKey key);
@@ -297,6 +310,7 @@ class ConductorCore {
 
   ConductorLimits limits_;
   StepCost cost_;
+  PrefillPace pace_;
   SpeculationCounts speculation_;
   PageCache pages_;
   PrefixCounts prefix_;

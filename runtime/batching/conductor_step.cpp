@@ -79,18 +79,54 @@ void ConductorCore::add_rows(Sequence& sequence, SequenceKey key, StepPlan& plan
   flight_->parts.push_back({key, sequence.serial, position, 0, {}});
 }
 
+bool ConductorCore::short_prompt(const Sequence& sequence) const {
+  return feed_end(sequence) - sequence.cached <= limits_.short_prompt_rows;
+}
+
+/// Of a step in which so many rows decode, after the short prompts.
+std::size_t ConductorCore::rows_of_long_prompts(const std::vector<Sequences::iterator>& prefills,
+                                                std::size_t decodes) const {
+  if (limits_.stretch_max <= 0 || decodes == 0) return limits_.rows_max;
+  std::size_t long_ones = 0, short_rows = 0;
+  for (const auto it : prefills) {
+    if (short_prompt(it->second)) {
+      short_rows += feed_end(it->second) - it->second.computed;
+    } else {
+      ++long_ones;
+    }
+  }
+  const std::size_t rows = pace_.rows(static_cast<std::uint32_t>(decodes), limits_.stretch_max, cost_);
+  return std::max(long_ones, rows - std::min(rows, short_rows));
+}
+
 /// Equal shares of what is left of the step. Those that can use least come first, and what they leave goes to the
 /// others; before all the prompts that are scored, which may come to the end of the logits before that of their rows.
 void ConductorCore::add_chunks(std::vector<Sequences::iterator> prefills, StepPlan& plan) {
   leave_to_others(prefills);
+  std::size_t long_rows = rows_of_long_prompts(prefills, plan.decodes);
   const auto rank = [](const Sequence& sequence) {
     return std::tuple(!wants_score(sequence, first_logits(sequence)), feed_end(sequence) - sequence.computed);
   };
   std::stable_sort(prefills.begin(), prefills.end(), [&](auto a, auto b) { return rank(a->second) < rank(b->second); });
+  auto long_ones = static_cast<std::size_t>(
+      std::count_if(prefills.begin(), prefills.end(), [&](auto it) { return !short_prompt(it->second); }));
   for (std::size_t i = 0; i < prefills.size(); ++i) {
-    const std::size_t left = prefills.size() - i;
-    add_rows(prefills[i]->second, prefills[i]->first, plan, (limits_.rows_max - plan.rows.size()) / left,
-             (limits_.logits_rows_max - plan.logits.size()) / left);
+    Sequence& sequence = prefills[i]->second;
+    const std::size_t left = prefills.size() - i, before = plan.rows.size();
+    std::size_t rows = (limits_.rows_max - before) / left;
+    if (!short_prompt(sequence)) rows = std::min(rows, long_rows / long_ones);
+    add_rows(sequence, prefills[i]->first, plan, rows, (limits_.logits_rows_max - plan.logits.size()) / left);
+    if (short_prompt(sequence)) continue;
+    long_rows -= plan.rows.size() - before;
+    --long_ones;
+  }
+}
+
+void ConductorCore::learn_cost(std::uint32_t decodes, std::uint32_t prompts, double seconds) {
+  if (prompts == 0) {
+    cost_.add(decodes, seconds);
+  } else {
+    pace_.add(decodes, prompts, seconds, cost_);
   }
 }
 
@@ -121,6 +157,7 @@ std::optional<StepPlan> ConductorCore::plan_step() {
     (decode ? decodes : prefills).push_back(it);
   }
   add_decodes(decodes, prefills, plan);
+  plan.decodes = static_cast<std::uint32_t>(plan.rows.size());
   if (limits_.whole_sequences) {
     add_whole(prefills, plan);
   } else {

@@ -48,7 +48,8 @@ class DraftRecord {
 class StepCost {
  public:
   void add(std::uint32_t rows, double seconds);
-  /// Seconds of a step of `rows` > 0 rows; only ratios mean something before the first add().
+  bool known() const { return added_ > 0; }
+  /// Seconds of a step of `rows` > 0 rows; only ratios mean something before it is known().
   double seconds(std::uint32_t rows) const;
 
   /// Weights are read once for all rows of a step, so a row more costs little.

@@ -57,6 +57,10 @@ class RandomLife {
     limits.rows_max = limits.running_max + below(20);
     limits.waiting_max = 30;
     if (speculates) limits.drafts_max = 1 + below(10);
+    if (below(2) == 0) {
+      limits.stretch_max = 1.5;
+      limits.short_prompt_rows = below(12);
+    }
     return limits;
   }
 
@@ -107,7 +111,8 @@ class RandomLife {
     } else if (driver_.plan) {
       // What is worth it changes all the time.
       const auto rows = static_cast<std::uint32_t>(driver_.plan->rows.size());
-      if (limits_.drafts_max > 0) driver_.core.learn_cost(rows, 1 + 0.05 * rows * below(4));
+      const std::uint32_t decodes = driver_.plan->decodes;
+      driver_.core.learn_cost(decodes, rows - decodes, 1 + 0.05 * rows * below(4));
       driver_.finish();
     } else {
       driver_.begin();

@@ -42,12 +42,12 @@ std::uint32_t drafts_in(const StepPlan& plan) {
 
 /// Where rows cost nothing, everything that is guessed is tried.
 void make_rows_free(ConductorCore& core) {
-  for (std::uint32_t rows = 1; rows <= core.limits().logits_rows_max; ++rows) core.learn_cost(rows, 1);
+  for (std::uint32_t rows = 1; rows <= core.limits().logits_rows_max; ++rows) core.learn_cost(rows, 0, 1);
 }
 
 void make_rows_dear(ConductorCore& core) {
   for (std::uint32_t rows = 1; rows <= core.limits().logits_rows_max; ++rows)
-    core.learn_cost(rows, 1 + 0.5 * (rows - 1));
+    core.learn_cost(rows, 0, 1 + 0.5 * (rows - 1));
 }
 
 /// Of all steps until the end.
@@ -62,7 +62,7 @@ Run run(ConductorDriver& driver, double row_seconds) {
     result.drafts += drafts;
     result.drafts_most = std::max(result.drafts_most, drafts);
     const auto rows = static_cast<std::uint32_t>(driver.plan->rows.size());
-    if (rows == driver.plan->logits.size()) driver.core.learn_cost(rows, 1 + row_seconds * (rows - 1));
+    if (rows == driver.plan->logits.size()) driver.core.learn_cost(rows, 0, 1 + row_seconds * (rows - 1));
     driver.finish();
   }
   driver.take();
