@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/checkpoint/mapped_file.hpp"
+
 namespace tessera {
 
 namespace {
@@ -35,7 +37,11 @@ class FileDescriptor {
 class FileSource final : public CheckpointSource {
  public:
   FileSource(FileDescriptor file, std::string uri, std::string name, std::uint64_t size)
-      : file_(std::move(file)), uri_(std::move(uri)), name_(std::move(name)), size_(size) {}
+      : file_(std::move(file)),
+        uri_(std::move(uri)),
+        name_(std::move(name)),
+        size_(size),
+        mapped_(file_.get(), name_) {}
 
   const std::string& uri() const override { return uri_; }
   const std::string& name() const override { return name_; }
@@ -59,7 +65,7 @@ class FileSource final : public CheckpointSource {
   }
 
   Result<MappedRange> map(std::uint64_t offset, std::size_t length) const override {
-    return MappedRange::map_file(file_.get(), offset, length, name_);
+    return mapped_.map(offset, length);
   }
 
  private:
@@ -72,6 +78,7 @@ class FileSource final : public CheckpointSource {
   std::string uri_;
   std::string name_;
   std::uint64_t size_;
+  mutable MappedFile mapped_;
 };
 
 // "s3" of "s3://bucket/key"; empty for a path. RFC 3986, section 3.1.

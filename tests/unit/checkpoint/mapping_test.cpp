@@ -24,6 +24,7 @@ struct MappingFacts {
   std::size_t size = 0;
   std::size_t resident = 0;
   std::size_t private_bytes = 0;
+  bool huge_wanted = false;
 };
 
 MappingFacts facts_of(const void* address) {
@@ -43,6 +44,8 @@ MappingFacts facts_of(const void* address) {
     } else if (inside && (std::sscanf(line.c_str(), "Private_Dirty: %zu kB", &kilobytes) == 1 ||
                           std::sscanf(line.c_str(), "Anonymous: %zu kB", &kilobytes) == 1)) {
       facts.private_bytes += kilobytes * 1024;
+    } else if (inside && line.starts_with("VmFlags:")) {
+      facts.huge_wanted = line.find(" hg") != std::string::npos;
     }
   }
   return facts;
@@ -93,11 +96,13 @@ BOOST_AUTO_TEST_CASE(opening_and_mapping_touch_no_page_and_map_only_the_units_as
   BOOST_REQUIRE_MESSAGE(slice, message_of(slice));
   BOOST_TEST(slice->bytes() == 2u << 20);
   const MappingFacts before = facts_of(slice->unit(2));
-  BOOST_TEST(before.size == 2u << 20);
+  BOOST_TEST(before.size >= 2u << 20);
   BOOST_TEST(before.resident == 0u);
   BOOST_TEST(sum_of(slice->unit(2), slice->bytes()) > 0u);
   const MappingFacts after = facts_of(slice->unit(2));
-  BOOST_TEST(after.resident == 2u << 20);
+  // A fault brings in what is in the page cache around it.
+  BOOST_TEST(after.resident >= 2u << 20);
+  BOOST_TEST(after.resident <= (2u << 20) + (128u << 10));
   BOOST_TEST(after.private_bytes == 0u);
 }
 
@@ -105,9 +110,9 @@ BOOST_AUTO_TEST_CASE(reading_one_slice_brings_only_its_pages_into_memory) {
   const TemporaryFolder folder;
   const std::string path = folder.file("m.h5");
   BOOST_REQUIRE(write_model(path, wide_shape(), DType::f32));
-  const auto checkpoint = open_checkpoint(path);
-  BOOST_REQUIRE_MESSAGE(checkpoint, message_of(checkpoint));
-  const auto all = (*checkpoint)->map_all("embedding");
+  const auto checkpoint = open_checkpoint(path), observer = open_checkpoint(path);
+  BOOST_REQUIRE_MESSAGE(checkpoint && observer, message_of(checkpoint) + message_of(observer));
+  const auto all = (*observer)->map_all("embedding");
   const auto slice = (*checkpoint)->map("embedding", {1, 2});
   BOOST_REQUIRE(all && slice);
   drop_cache(path);
@@ -262,16 +267,16 @@ BOOST_AUTO_TEST_CASE(a_moved_range_is_unmapped_once_and_keeps_its_mark) {
   BOOST_TEST(!fresh->failed());
 }
 
-BOOST_AUTO_TEST_CASE(more_ranges_than_the_named_maximum_are_refused_and_room_comes_back) {
+BOOST_AUTO_TEST_CASE(more_mappings_than_the_named_maximum_are_refused_and_room_comes_back) {
   const TemporaryFolder folder;
   const std::string path = folder.file("m.bin");
   write_file(path, std::vector<std::byte>(4096, std::byte{1}));
-  const auto source = open_source(path);
-  BOOST_REQUIRE(source);
+  const int file = ::open(path.c_str(), O_RDONLY);
+  BOOST_REQUIRE(file >= 0);
   std::vector<MappedRange> ranges;
   std::string message;
   for (int i = 0; i < 70000 && message.empty(); ++i) {
-    auto range = (*source)->map(0, 10);
+    auto range = MappedRange::map_file(file, 0, 10, path);
     if (range) {
       ranges.push_back(std::move(*range));
     } else {
@@ -279,10 +284,72 @@ BOOST_AUTO_TEST_CASE(more_ranges_than_the_named_maximum_are_refused_and_room_com
       message = range.error().message;
     }
   }
-  BOOST_TEST(message.starts_with(path + ": more than 32768 ranges are mapped"), message);
-  BOOST_TEST(ranges.size() == 32768u);
+  BOOST_TEST(message.starts_with(path + ": more than 4096 files are mapped"), message);
+  BOOST_TEST(ranges.size() == 4096u);
   ranges.clear();
-  BOOST_TEST(bool((*source)->map(0, 10)));
+  BOOST_TEST(bool(MappedRange::map_file(file, 0, 10, path)));
+  ::close(file);
+}
+
+BOOST_AUTO_TEST_CASE(ranges_of_a_file_share_one_mapping_and_are_apart_from_those_after_a_failure) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("m.bin");
+  write_file(path, std::vector<std::byte>(10000, std::byte{1}));
+  const auto source = open_source(path);
+  BOOST_REQUIRE(source);
+  auto first = (*source)->map(100, 50), second = (*source)->map(5000, 5000);
+  BOOST_REQUIRE(first && second);
+  BOOST_TEST(second->data() - first->data() == 4900);
+  BOOST_REQUIRE(::truncate(path.c_str(), 4096) == 0);
+  BOOST_TEST(sum_of(second->data(), second->size()) == 0u);
+  BOOST_TEST(second->failed());
+  BOOST_TEST(first->failed());  // what others read of the file is not trusted either
+  // The file is whole again: who maps it now has nothing to do with that failure.
+  write_file(path, std::vector<std::byte>(20000, std::byte{3}));
+  const auto third = (*source)->map(5000, 10000);
+  BOOST_REQUIRE_MESSAGE(third, message_of(third));
+  BOOST_TEST(sum_of(third->data(), third->size()) == 30000u);
+  BOOST_TEST(!third->failed());
+  BOOST_TEST(first->failed());
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_has_grown_is_mapped_anew) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("m.bin");
+  write_file(path, std::vector<std::byte>(5000, std::byte{1}));
+  const auto source = open_source(path);
+  BOOST_REQUIRE(source);
+  const auto first = (*source)->map(0, 5000);
+  write_file(path, std::vector<std::byte>(50000, std::byte{2}));
+  const auto second = (*source)->map(40000, 10000);
+  BOOST_REQUIRE(first && second);
+  BOOST_TEST(sum_of(second->data(), second->size()) == 20000u);
+  BOOST_TEST(sum_of(first->data(), first->size()) == 10000u);
+}
+
+BOOST_AUTO_TEST_CASE(huge_pages_are_asked_for_where_ranges_that_touch_hold_whole_ones) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("m.bin");
+  write_file(path, std::vector<std::byte>(16u << 20, std::byte{1}));
+  const auto source = open_source(path);
+  BOOST_REQUIRE(source);
+  constexpr std::uint64_t mega = 1u << 20;
+  // Neither holds a whole huge page: 1 to 3.5 and 3.5 to 5 megabytes; together they hold the one from 2 to 4.
+  const auto left = (*source)->map(mega, 5 * mega / 2);
+  BOOST_REQUIRE(left);
+  const std::byte* const base = left->data() - mega;
+  BOOST_TEST(reinterpret_cast<std::uintptr_t>(base) % huge_page_bytes == 0u);
+  const auto advised = [&](std::uint64_t offset) { return facts_of(base + offset).huge_wanted; };
+  BOOST_TEST(!advised(2 * mega));
+  const auto right = (*source)->map(7 * mega / 2, 3 * mega / 2);
+  BOOST_REQUIRE(right);
+  if (!advised(2 * mega)) {
+    BOOST_TEST_MESSAGE("this kernel takes no advice on huge pages; nothing to measure");
+    return;
+  }
+  BOOST_TEST(!advised(mega));
+  BOOST_TEST(!advised(4 * mega));
+  BOOST_TEST(!advised(10 * mega));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -52,7 +52,8 @@ BOOST_FIXTURE_TEST_CASE(a_flipped_bit_fails_the_shard_that_maps_it_and_names_fil
   BOOST_TEST(!cluster.at(1).events.is_damaged(bad.epoch));
   // The node lives, and computes the right bits from the right file.
   const EpochPlan good = cluster.plan({{{1}, {2}}});
-  BOOST_REQUIRE(cluster.start(good));
+  const Result<void> started = cluster.start(good);
+  BOOST_REQUIRE_MESSAGE(started, started.error().message);
   const StreamRequest request = make_request(1, 4, 5, 1100);
   BOOST_REQUIRE(cluster.submit(good, request));
   BOOST_REQUIRE(cluster.frontends().wait({request.id}, [](const StreamRecord& one) { return one.ended(); }));
@@ -88,13 +89,15 @@ BOOST_FIXTURE_TEST_CASE(no_token_leaves_the_conductor_once_its_weights_are_known
   const StreamRequest request = make_request(1, 4, 120, 1100);
   if (cluster.start(alone)) static_cast<void>(cluster.submit(alone, request));
   check(cluster.at(2).events.wait_damaged(alone.epoch));
+  // On a busy machine all tokens may have been computed before the damage was found; then there is nothing to stop.
+  const bool complete = cluster.frontends().record(request.id).ended();
   const Result<void> prepared = cluster.at(2).events.wait_prepared(alone.epoch);
   // The executor's thread has said that the epoch is over; whatever came until then is all.
   cluster.retire(alone);
   const EpochPlan next = cluster.plan({{{2}}});
   BOOST_REQUIRE(cluster.prepare(next));
   const std::size_t tokens = cluster.frontends().record(request.id).tokens.size();
-  BOOST_TEST(tokens < 120u);
+  if (!complete) BOOST_TEST(tokens < 120u);
   static_cast<void>(prepared);
 }
 
