@@ -12,7 +12,9 @@ namespace tessera::gateway {
 
 namespace {
 
-constexpr std::size_t read_bytes = 64u << 10;
+/// Of one read; the first of a body of unknown length is smaller, as most are short and stay while their answer
+/// streams.
+constexpr std::size_t read_bytes_max = 64u << 10, read_bytes_first = 2u << 10;
 /// Of one write, so that a client counts as alive as long as it takes this much in time.
 constexpr std::size_t write_bytes = 64u << 10;
 
@@ -63,8 +65,12 @@ kj::Promise<Outcome<std::string>> HttpCall::read_body() {
 kj::Promise<void> HttpCall::read_more() {
   if (received_.size() > options_.body_bytes_max) return kj::READY_NOW;
   const std::size_t had = received_.size();
-  received_.resize(had + read_bytes);
-  return body_.tryRead(received_.data() + had, 1, read_bytes).then([this, had](std::size_t count) -> kj::Promise<void> {
+  std::size_t wanted = std::max(had, read_bytes_first);
+  // What is left of it, which is nothing at its end; a byte to notice that.
+  KJ_IF_MAYBE (length, body_.tryGetLength()) wanted = static_cast<std::size_t>(*length) + 1;
+  wanted = std::min(wanted, read_bytes_max);
+  received_.resize(had + wanted);
+  return body_.tryRead(received_.data() + had, 1, wanted).then([this, had](std::size_t count) -> kj::Promise<void> {
     received_.resize(had + count);
     return count == 0 ? kj::Promise<void>(kj::READY_NOW) : read_more();
   });
