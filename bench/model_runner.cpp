@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "bench/page_cache.hpp"
 #include "runtime/base/limits.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/importers/synthetic.hpp"
@@ -25,12 +26,14 @@ TokenCost token_cost(const Manifest& manifest) {
 
 Result<std::string> cached_model(const Settings& settings, const std::string& shape_name, DType dtype) {
   std::string path = settings.cache_folder + "/" + shape_name + "-" + to_string(dtype) + ".h5";
-  if (std::filesystem::exists(path)) return path;
-  TESSERA_TRY(auto shape, synthetic_shape(shape_name));
-  ImportOptions options;
-  options.dtype = dtype;
-  options.name = shape_name;
-  TESSERA_CHECK(write_checkpoint(*synthetic_source(shape, 1), path, options, {}));
+  if (!std::filesystem::exists(path)) {
+    TESSERA_TRY(auto shape, synthetic_shape(shape_name));
+    ImportOptions options;
+    options.dtype = dtype;
+    options.name = shape_name;
+    TESSERA_CHECK(write_checkpoint(*synthetic_source(shape, 1), path, options, {}));
+  }
+  drop_from_page_cache(path);
   return path;
 }
 

@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "bench/bench.hpp"
+#include "bench/huge_buffer.hpp"
 #include "runtime/base/ensure.hpp"
+#include "runtime/device/aligned_buffer.hpp"
 #include "runtime/tensor/packed_layout.hpp"
 
 namespace tessera::bench {
@@ -16,7 +18,7 @@ constexpr std::uint32_t blocks = k / TESSERA_BLOCK;
 std::size_t tile_bytes_of(DType dtype) { return PackedLayout{dtype, SplitAxis::rows, lanes, k, lanes}.tile_bytes(); }
 
 struct Data {
-  AlignedBuffer<std::uint8_t> weights;
+  HugeBuffer weights;
   AlignedBuffer<float> x{gemm_tokens * k}, y{gemm_tokens * tiles * lanes};
   AlignedBuffer<float> rounded{gemm_tokens * k};
   // Whole groups of rows.

@@ -2,13 +2,15 @@
 // canonical tree, beside the same matrices in one piece, which no number of shards above one could repeat. All else
 // that is prescribed (one accumulator for each output, K in order) is what the kernels would do anyway.
 #include <algorithm>
-#include <fcntl.h>
-#include <memory>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
 
 #include "bench/bench.hpp"
+#include "bench/page_cache.hpp"
 #include "runtime/base/ensure.hpp"
+#include "runtime/checkpoint/checkpoint_source.hpp"
 #include "runtime/model/matrix_ops.hpp"
 
 namespace tessera::bench {
@@ -18,27 +20,27 @@ namespace {
 constexpr std::uint32_t layers = 22, dim = 2048, ffn = 5632, head_columns = 64, ffn_slice = 128;  // of llama-1.1b
 constexpr std::uint32_t prefill_rows = 512;
 
-/// Memory in the place of a checkpoint's file: any bytes do, but scales and floats must stay small and finite.
-MappedRange weights_of(std::size_t bytes) {
-  const int file = ::memfd_create("weights", 0);
-  TESSERA_ENSURE(file >= 0 && ::ftruncate(file, static_cast<::off_t>(bytes)) == 0);
-  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  TESSERA_ENSURE(memory != MAP_FAILED);
-  auto* const out = static_cast<std::uint8_t*>(memory);
-  for (std::size_t i = 0; i < bytes; ++i) out[i] = static_cast<std::uint8_t>((i * 2654435761u >> 13) & 0x3b);
-  ::munmap(memory, bytes);
-  auto range = MappedRange::map_file(file, 0, bytes, "weights");
+/// A file in the place of a checkpoint: any bytes do, but scales and floats must stay small and finite.
+MappedRange weights_of(const std::string& folder, std::size_t bytes) {
+  std::vector<std::uint8_t> content(bytes);
+  for (std::size_t i = 0; i < bytes; ++i) content[i] = static_cast<std::uint8_t>((i * 2654435761u >> 13) & 0x3b);
+  const std::string path = folder + "/order-weights";
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(content.data()), std::ssize(content));
+  drop_from_page_cache(path);
+  const auto source = open_source(path);
+  TESSERA_ENSURE(source);
+  auto range = (*source)->map(0, bytes);
   TESSERA_ENSURE(range);
-  ::close(file);
+  std::filesystem::remove(path);
   return std::move(*range);
 }
 
 /// One matrix [dim][columns], in slices of columns or in one piece.
 class Matrix {
  public:
-  Matrix(DType dtype, std::uint32_t columns, std::uint32_t slice)
-      : sliced_(tensor({dtype, SplitAxis::columns, dim, columns, slice})),
-        whole_(tensor({dtype, SplitAxis::rows, dim, columns, 1024})),
+  Matrix(const std::string& folder, DType dtype, std::uint32_t columns, std::uint32_t slice)
+      : sliced_(tensor(folder, {dtype, SplitAxis::columns, dim, columns, slice})),
+        whole_(tensor(folder, {dtype, SplitAxis::rows, dim, columns, 1024})),
         schedule_(schedule_run(sliced_.units().count(), sliced_.units())) {}
 
   void multiply_slices(const ComputeContext& context, RowParallel& work, const Activations& x, float* y) const {
@@ -49,8 +51,8 @@ class Matrix {
   }
 
  private:
-  static MappedTensor tensor(const PackedLayout& layout) {
-    return {weights_of(layout.bytes()), layout, SliceRange{0, layout.units()}};
+  static MappedTensor tensor(const std::string& folder, const PackedLayout& layout) {
+    return {weights_of(folder, layout.bytes()), layout, SliceRange{0, layout.units()}};
   }
   MappedTensor sliced_, whole_;
   TreeSchedule schedule_;
@@ -79,7 +81,8 @@ std::vector<Row> bench_order(const Settings& settings, std::span<const DType> dt
   for (const DType dtype : dtypes) {
     std::vector<std::pair<Matrix, Matrix>> model;
     for (std::uint32_t layer = 0; layer < layers; ++layer)
-      model.emplace_back(Matrix(dtype, dim, head_columns), Matrix(dtype, ffn, ffn_slice));
+      model.emplace_back(Matrix(settings.cache_folder, dtype, dim, head_columns),
+                         Matrix(settings.cache_folder, dtype, ffn, ffn_slice));
     for (const std::uint32_t tokens : {1u, prefill_rows}) {
       Work work(dtype, tokens, context);
       const auto passes_a_second = [&](bool sliced) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/child.hpp"
+#include "bench/page_cache.hpp"
 #include "runtime/importers/import_model.hpp"
 #include "runtime/importers/synthetic.hpp"
 
@@ -32,12 +33,14 @@ Result<Peer> Peer::open(const std::string& folder, const Clock& clock) {
 
 Result<std::string> Peer::model(const std::string& cache_folder, const std::string& shape_name, DType dtype) const {
   std::string path = cache_folder + "/" + shape_name + "-" + to_string(dtype) + ".gguf";
-  if (std::filesystem::exists(path)) return path;
-  TESSERA_TRY(auto shape, synthetic_shape(shape_name));
-  ImportOptions options;
-  options.dtype = dtype;
-  options.name = shape_name;
-  TESSERA_CHECK(write_gguf(*synthetic_source(shape, 1), path, options));
+  if (!std::filesystem::exists(path)) {
+    TESSERA_TRY(auto shape, synthetic_shape(shape_name));
+    ImportOptions options;
+    options.dtype = dtype;
+    options.name = shape_name;
+    TESSERA_CHECK(write_gguf(*synthetic_source(shape, 1), path, options));
+  }
+  drop_from_page_cache(path);
   return path;
 }
 

@@ -4,15 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bench/huge_buffer.hpp"
 #include "runtime/base/clock.hpp"
-#include "runtime/device/aligned_buffer.hpp"
 #include "runtime/device/isa.hpp"
 #include "runtime/device/thread_pool.hpp"
 #include "runtime/tensor/dtype.hpp"
 
 namespace tessera::bench {
 
-/// Memory far larger than the caches.
+/// Memory far larger than the caches, in huge pages.
 class ReadProbe {
  public:
   explicit ReadProbe(std::size_t bytes);
@@ -20,7 +20,7 @@ class ReadProbe {
   double measure(Isa isa, ThreadPool& pool, const Clock& clock) const;
 
  private:
-  AlignedBuffer<std::uint8_t> memory_;
+  HugeBuffer memory_;
 };
 
 /// GMAC/s of independent multiply-adds held in registers, all threads, by the instruction that weights of the dtype are
