@@ -6,6 +6,7 @@
 // lies what all queries of the run share: K, turned, and V, widened. A page is whole in memory: K rows beyond the last
 // visible position, up to a multiple of 16, are read and their scores dropped.
 #include "kernels/cpu/attention_values.hpp"
+#include "kernels/cpu/memory_streams.hpp"
 
 namespace tessera::TESSERA_ISA {
 namespace {
@@ -107,6 +108,16 @@ struct RunRows {
   }
 };
 
+/// Rows of K or V [begin, end), into the second cache. Pages lie anywhere, so the hardware does not see them coming.
+template <typename T>
+TESSERA_INLINE void prefetch_rows(const tessera_attention_args& args, const void* base, uint32_t begin, uint32_t end) {
+  for (uint32_t position = begin; position < end; position += kGroup) {
+    const auto* const rows = reinterpret_cast<const char*>(group_rows<T>(args, base, position));
+    const uint32_t count = end - position < kGroup ? end - position : kGroup;
+    for (size_t i = 0; i < count * args.head_dim * sizeof(T); i += kLine) prefetch_second(rows + i);
+  }
+}
+
 /// Up to kPasses * kQueries queries.
 template <typename T>
 void attend(const tessera_attention_args& args, uint32_t first_query, uint32_t queries) {
@@ -126,7 +137,13 @@ void attend(const tessera_attention_args& args, uint32_t first_query, uint32_t q
       softmax[pass].begun[i] = false;
     }
   }
-  for (uint32_t begin = seen_from / kRun * kRun; begin < end; begin += kRun) {
+  const uint32_t first_run = seen_from / kRun * kRun;
+  prefetch_rows<T>(args, args.k_base, first_run, end - first_run < kRun ? end : first_run + kRun);
+  for (uint32_t begin = first_run; begin < end; begin += kRun) {
+    // The V of this run, while its K is read, and the K of the next.
+    const uint32_t next = end - begin < kRun ? end : begin + kRun;
+    prefetch_rows<T>(args, args.v_base, begin, next);
+    prefetch_rows<T>(args, args.k_base, next, end - next < kRun ? end : next + kRun);
     if (shared.all_turned) share_run<T>(args, begin, end, shared);
     const RunRows<T> rows(args, begin, end, shared);
     for (uint32_t pass = 0; pass * kQueries < queries; ++pass) {
