@@ -70,6 +70,8 @@ class CoordinatorActorState {
   /// Carries out the outbox up to the next commit.
   void pump();
   void commit_front();
+  /// Everybody who waits for an answer learns that what was asked is not durable yet.
+  void store_refused(const Error& why);
   void deposed(const Error& why);
 
   // One deed per kind of output (coordinator_outputs.cpp)
