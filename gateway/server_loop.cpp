@@ -170,7 +170,8 @@ void ServerLoop::accept_all(const std::vector<Entrance>& entrances) {
 }
 
 kj::Promise<void> ServerLoop::accept(Receiver& from) {
-  return from.receiver->acceptAuthenticated()
+  // Without descriptors it throws instead of returning a promise.
+  return kj::evalNow([&from] { return from.receiver->acceptAuthenticated(); })
       .then([this, &from](kj::AuthenticatedStream stream) -> kj::Promise<void> {
         take(kj::mv(stream), from.options);
         return kj::READY_NOW;

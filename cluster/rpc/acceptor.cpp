@@ -58,7 +58,8 @@ kj::Promise<Endpoint> Acceptor::open() {
 }
 
 kj::Promise<void> Acceptor::accept_next() {
-  return receiver_->acceptAuthenticated()
+  // Without descriptors it throws instead of returning a promise.
+  return kj::evalNow([this] { return receiver_->acceptAuthenticated(); })
       .then([this](kj::AuthenticatedStream&& stream) -> kj::Promise<void> {
         receive(kj::mv(stream));
         return kj::READY_NOW;
