@@ -11,6 +11,7 @@ import unittest
 from binary import BAD_INPUT, FAILURE, OK, TIME_FACTOR, TINY, tessera
 from cluster import Cluster, Stream, synth
 from steady import Steady, arguments, reference
+from unittest_junit import full_only
 
 CALLERS, TOKENS = 2, 100
 # From a failure to a well-formed end.
@@ -141,6 +142,7 @@ class StorageTest(unittest.TestCase):
             stream.read_all()
             self.assertEqual((stream.ids, stream.logprobs), expected)
 
+    @full_only
     def test_a_deleted_file_ends_no_stream_and_is_taken_when_it_is_back(self):
         cluster, copy = self.serving("deleted")
         self.under_streams(cluster, lambda: os.remove(copy))
@@ -152,6 +154,7 @@ class StorageTest(unittest.TestCase):
         cluster.wait_for(lambda status: status["deployments"][0]["state"] == "serving" and status["deployments"][0]["serving"]["epoch"] > epoch)
         self.compare(cluster)
 
+    @full_only
     def test_another_model_under_the_name_never_mixes_in(self):
         cluster, copy = self.serving("replaced")
         other = os.path.join(self.folder, "other.h5")

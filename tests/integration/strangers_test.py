@@ -117,6 +117,7 @@ class StrangersTest(unittest.TestCase):
             self.assertNotIn(token, self.log("c"))
         self.assertIn("it may not join", self.log("c"))
 
+    @full_only
     def test_whoever_says_nothing_or_one_byte_a_second_is_closed_in_time(self):
         hello = {"rpc": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), "data": b"TSRX\x80\x00\x00\x00" + bytes(100),
                  "http": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 200}
@@ -143,6 +144,7 @@ class StrangersTest(unittest.TestCase):
         for node, count in (("c", 12), ("w9", 12)):
             self.wait_for_count(node, "connections_refused", before[node] + count - 1)
 
+    @full_only
     def test_garbage_is_closed_and_counted(self):
         garbage = [os.urandom(300), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x00\x05hello" + os.urandom(50), b"TSRX" + b"\xff" * 40,
                    b"SSH-2.0-OpenSSH_9.2\r\n" * 30, bytes(5000)]
