@@ -30,6 +30,7 @@ void CoordinatorActorState::status(const AskStatus& message) { (*message.reply)(
 void CoordinatorActorState::locate(const AskLocation& message) { (*message.reply)(core_->locate(message.deployment)); }
 
 void CoordinatorActorState::deploy(const AskDeploy& message) {
+  if (refused_by_store(message.reply)) return;
   const caf::actor self = caf::actor_cast<caf::actor>(self_);
   const bool posted = parts_.blocking->post([read = parts_.read_facts, self, message] {
     caf::anon_send(self, DeployFacts{message, read(message.spec)});
@@ -46,10 +47,12 @@ void CoordinatorActorState::deploy_facts(const DeployFacts& message) {
 }
 
 void CoordinatorActorState::undeploy(const AskUndeploy& message) {
+  if (refused_by_store(message.reply)) return;
   step(UndeployRequested{pending(message.reply), message.deployment});
 }
 
 void CoordinatorActorState::drain(const AskDrain& message) {
+  if (refused_by_store(message.reply)) return;
   step(DrainRequested{pending(message.reply), message.node});
 }
 
@@ -123,6 +126,7 @@ void CoordinatorActorState::read_log(const AskLog& message) {
 }
 
 void CoordinatorActorState::submit_job(const AskJob& message) {
+  if (refused_by_store(message.reply)) return;
   step(JobSubmitted{pending(message.reply), message.spec, unix_ms()});
 }
 

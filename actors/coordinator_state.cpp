@@ -51,7 +51,7 @@ void CoordinatorActorState::take(CoordinatorOutputs outputs) {
 void CoordinatorActorState::pump() {
   while (!outbox_.empty() && !committing_ && !deposed_) {
     if (std::holds_alternative<Persist>(outbox_.front()) || std::holds_alternative<Erase>(outbox_.front())) {
-      commit_front();
+      if (!retry_due_) commit_front();
       return;
     }
     CoordinatorOutput output = std::move(outbox_.front());
@@ -96,12 +96,31 @@ void CoordinatorActorState::committed(const Result<std::uint64_t>& result) {
   if (!result) {
     if (result.error().code == ErrorCode::conflict) return deposed(result.error());
     // A full disk, a slow one: nothing that depends on the commit happens until it succeeds. Streams go on.
-    log_error("the store refused a commit and is tried again: " + result.error().message);
+    if (const auto others = store_lines_.pass(parts_.clock->now()))
+      log_error("the store refused a commit and is tried again" + others_text(*others) + ": " + result.error().message);
     retry_due_ = true;
+    store_refused(result.error());
     return;
   }
+  if (store_refuses_) log_info("the store takes commits again");
+  store_refuses_.reset();
   outbox_.erase(outbox_.begin(), outbox_.begin() + static_cast<std::ptrdiff_t>(committing_outputs_));
   pump();
+}
+
+void CoordinatorActorState::store_refused(const Error& why) {
+  store_refuses_ = why;
+  const Error error{ErrorCode::exhausted,
+                    "the coordinator cannot remember this now, and goes on with it when it can: " + why.message};
+  for (auto& [token, waiting] : std::exchange(pending_, {})) {
+    if (const auto* deploy = std::get_if<AskDeploy>(&waiting)) {
+      (*deploy->reply)(error);
+    } else if (const auto* plain = std::get_if<ReplyBox<void>>(&waiting)) {
+      (**plain)(error);
+    } else if (const auto* job = std::get_if<ReplyBox<JobRecord>>(&waiting); job && **job) {
+      (**job)(error);
+    }
+  }
 }
 
 void CoordinatorActorState::deposed(const Error& why) {

@@ -1,6 +1,7 @@
 // CoordinatorActorState: what the Coordinator actor holds, and how messages become core steps and outputs become deeds.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "actors/coordinator.hpp"
 #include "actors/messages.hpp"
+#include "runtime/base/log_limit.hpp"
 #include "runtime/base/rng.hpp"
 
 namespace tessera {
@@ -68,6 +70,8 @@ class CoordinatorActorState {
   /// Carries out the outbox up to the next commit.
   void pump();
   void commit_front();
+  /// Everybody who waits for an answer learns that what was asked is not durable yet.
+  void store_refused(const Error& why);
   void deposed(const Error& why);
 
   // One deed per kind of output (coordinator_outputs.cpp)
@@ -89,6 +93,9 @@ class CoordinatorActorState {
 
   NodeProxy* proxy(ConnectionId connection);
   RequestToken pending(PendingReply reply);
+  /// Answers a request that would have to be remembered while the store takes nothing; false where it does.
+  template <typename T>
+  bool refused_by_store(const ReplyBox<T>& reply);
   template <typename T>
   std::optional<T> take_pending(RequestToken token);
   void tell_deploy_waiters();
@@ -107,9 +114,18 @@ class CoordinatorActorState {
   bool committing_ = false;
   std::size_t committing_outputs_ = 0;  ///< that the commit in flight covers, at the front of the outbox
   bool deposed_ = false;
-  bool retry_due_ = false;  ///< the last commit failed for another reason; tried again at the next tick
+  bool retry_due_ = false;              ///< the last commit failed for another reason; tried again at the next tick
+  std::optional<Error> store_refuses_;  ///< that failure, until a commit succeeds
+  LogLimit store_lines_{std::chrono::seconds(5)};
   std::vector<DeployWaiter> deploy_waiters_;
   std::vector<JobWatcher> job_watchers_;
 };
+
+template <typename T>
+bool CoordinatorActorState::refused_by_store(const ReplyBox<T>& reply) {
+  if (!store_refuses_) return false;
+  (*reply)(Error{ErrorCode::exhausted, "the coordinator can remember nothing new: " + store_refuses_->message});
+  return true;
+}
 
 }  // namespace tessera

@@ -21,6 +21,7 @@ constexpr double report_seconds = 1;
 
 struct MonitorState {
   std::unique_ptr<LoadSampler> sampler;
+  CountRefusals refusals;
   TimePoint reported;
   std::map<ReplicaId, std::shared_ptr<NodeReplica>> replicas;
   std::map<ReplicaId, ExecutorLoad> last;                          ///< of those replicas
@@ -63,6 +64,11 @@ NodeLoad sample(MonitorState& state) {
   load.prefix_tokens_hit = state.prefix_tokens_hit;
   load.draft_tokens = state.draft_tokens;
   load.draft_tokens_accepted = state.draft_tokens_accepted;
+  if (state.refusals) {
+    const Refusals refused = state.refusals();
+    load.connections_refused = refused.connections;
+    load.calls_denied = refused.calls;
+  }
   return load;
 }
 
@@ -75,7 +81,8 @@ std::vector<ReplicaMetrics> take_metrics(MonitorState& state) {
 }
 
 caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::actor worker, const Clock* clock,
-                               std::uint32_t cores, std::chrono::milliseconds interval) {
+                               std::uint32_t cores, std::chrono::milliseconds interval, const CountRefusals& refusals) {
+  self->state.refusals = refusals;
   self->state.sampler = std::make_unique<LoadSampler>(*clock, cores);
   self->state.reported = clock->now();
   self->delayed_send(self, interval, TimePasses{});
@@ -103,8 +110,8 @@ caf::behavior monitor_behavior(caf::stateful_actor<MonitorState>* self, caf::act
 }  // namespace
 
 caf::actor spawn_monitor(caf::actor_system& system, caf::actor worker, const Clock& clock, std::uint32_t cores,
-                         std::chrono::milliseconds interval) {
-  return system.spawn(monitor_behavior, std::move(worker), &clock, cores, interval);
+                         std::chrono::milliseconds interval, CountRefusals refusals) {
+  return system.spawn(monitor_behavior, std::move(worker), &clock, cores, interval, std::move(refusals));
 }
 
 }  // namespace tessera

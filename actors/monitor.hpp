@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 
 #include <caf/actor.hpp>
@@ -20,9 +22,16 @@ struct WatchReplica {
   std::shared_ptr<NodeReplica> replica;
 };
 
+/// What a node's listeners have turned away since the process started, as NodeLoad has it.
+struct Refusals {
+  std::uint64_t connections = 0, calls = 0;
+};
+/// Any thread; nullptr: nobody counts.
+using CountRefusals = std::function<Refusals()>;
+
 /// Sends LoadSampled to `worker` every `interval`, and MetricsTaken when conductors have stepped.
 caf::actor spawn_monitor(caf::actor_system& system, caf::actor worker, const Clock& clock, std::uint32_t cores,
-                         std::chrono::milliseconds interval);
+                         std::chrono::milliseconds interval, CountRefusals refusals);
 
 }  // namespace tessera
 

@@ -94,6 +94,7 @@ struct Node::State {
   Result<void> start_data_plane();
   Result<void> start_rpc();
   Result<void> start_worker();
+  Refusals refusals() const;
   NodeInfo node_info() const;
   const Credentials& registered_as() const {
     if (settings.credentials) return *settings.credentials;
@@ -197,6 +198,21 @@ Result<void> Node::State::start_rpc() {
   return {};
 }
 
+/// Asked for only between the start of the listeners and the end of the actors.
+Refusals Node::State::refusals() const {
+  Refusals sum;
+  const auto add = [&](const ServerCounters& counted) {
+    sum.connections += counted.strangers + counted.refused;
+    sum.calls += counted.denied_calls;
+  };
+  if (server) add(server->counters());
+  if (join_server) add(join_server->counters());
+  if (!listener) return sum;
+  const ListenerCounters data = listener->counters();
+  sum.connections += data.malformed + data.too_slow + data.refused + data.crowded_out + data.expired;
+  return sum;
+}
+
 NodeInfo Node::State::node_info() const {
   NodeInfo info;
   info.name = settings.node.name;
@@ -231,6 +247,7 @@ Result<void> Node::State::start_worker() {
   parts.executor.clock = &clock;
   parts.heartbeat = settings.heartbeat;
   parts.request_deadline = settings.request_deadline;
+  parts.refusals = [this] { return refusals(); };
   parts.on_ready = settings.on_ready;
   parts.end_node = [this](std::optional<Error> why) { ending.end(std::move(why)); };
   worker = spawn_worker(*actors, parts);

@@ -78,8 +78,8 @@ void WorkerState::begin(const StartWorker& message) {
   commands_ = message.commands;
   // A node that coordinates at a free port knows it only now.
   if (parts_.coordinator.endpoint.port == 0) parts_.coordinator.endpoint = info_.rpc;
-  monitor_ =
-      spawn_monitor(self_->system(), caf::actor_cast<caf::actor>(self_), *parts_.clock, info_.cores, parts_.heartbeat);
+  monitor_ = spawn_monitor(self_->system(), caf::actor_cast<caf::actor>(self_), *parts_.clock, info_.cores,
+                           parts_.heartbeat, parts_.refusals);
   dial();
 }
 

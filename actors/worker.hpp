@@ -14,6 +14,7 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
+#include "actors/monitor.hpp"
 #include "cluster/control/node_info.hpp"
 #include "cluster/exchange/options.hpp"
 #include "cluster/executor/replica_executor.hpp"
@@ -32,6 +33,7 @@ struct WorkerParts {
   ExecutorParts executor;  ///< of every replica; node, replica and events are filled in
   std::chrono::milliseconds heartbeat{100};
   std::chrono::milliseconds request_deadline{10000};
+  CountRefusals refusals = {};
   /// Registered for the first time; any thread.
   std::function<void()> on_ready;
   /// The node must end; any thread.

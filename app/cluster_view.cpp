@@ -122,7 +122,9 @@ nlohmann::json to_json(const client::NodeStatus& node) {
             {"prefix_tokens_queried", node.prefix_tokens_queried},
             {"prefix_tokens_hit", node.prefix_tokens_hit},
             {"draft_tokens", node.draft_tokens},
-            {"draft_tokens_accepted", node.draft_tokens_accepted}}}};
+            {"draft_tokens_accepted", node.draft_tokens_accepted},
+            {"connections_refused", node.connections_refused},
+            {"calls_denied", node.calls_denied}}}};
 }
 
 nlohmann::json to_json(const client::ReplicaStatus& replica) {

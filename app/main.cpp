@@ -10,6 +10,7 @@
 #include "app/commands.hpp"
 #include "app/interrupt.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/open_files.hpp"
 
 int main(int argc, char** argv) {
   using namespace tessera;
@@ -52,6 +53,7 @@ int main(int argc, char** argv) {
       return exit_usage;
     }
     install_interrupt_handlers();
+    raise_open_files_limit();
     return action();
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "tessera: out of memory\n");

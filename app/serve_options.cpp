@@ -76,7 +76,8 @@ void add_limits(CLI::App& command, ServeOptions& options) {
       ->group(group)
       ->capture_default_str();
   command
-      .add_option("--max-connections", options.gateway.connections_max, "Connections at once; more are answered 503")
+      .add_option("--max-connections", options.gateway.connections_max,
+                  "Connections at once; one more closes an idle one, or is answered 503")
       ->check(CLI::Range(1u, 65536u))
       ->group(group)
       ->capture_default_str();

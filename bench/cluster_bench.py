@@ -4,6 +4,7 @@
     cluster_bench.py BINARY [--cache FOLDER] [--samples N] [--only PART,...] [--json FILE]
 
 Parts: two-nodes (decode on two one-core nodes beside one node with two threads, and the share of a token spent waiting),
+encryption (decode on two nodes with an encrypted data plane, beside a plain one),
 deploy (from the command to the first token), request (actor to actor across nodes), elastic (eight streams while workers
 join, leave and die). Everything runs on loopback; what is compared is taken in turns.
 """
@@ -121,6 +122,28 @@ def two_nodes(options, report):
     report.add(f"{options.shape} q8 on two nodes: share of a token that the root waits for the other", "%", share)
 
 
+def encryption(options, report):
+    """The same model on two one-core nodes whose frames are encrypted, and on two whose frames are not: in turns, in changing order."""
+    from cluster import Cluster
+
+    model, prompt, tokens = cached_model(options, options.encryption_shape), "1,37,74,111", 64
+    warm(model)
+    rates = {"encrypted": Samples(), "plain": Samples()}
+    with Cluster(os.path.join(options.folder, "sealed"), workers=2, name="sealed") as sealed, \
+            Cluster(os.path.join(options.folder, "open"), workers=2, name="open", extra='[security]\ndata_plane = "plain"') as plain:
+        clusters = {"encrypted": sealed, "plain": plain}
+        for cluster in clusters.values():
+            cluster.deploy(model, "m", "--workers", 2)
+        answers = [generate_json(cluster, "m", prompt, tokens)["ids"] for cluster in clusters.values()]
+        assert answers[0] == answers[1], "encryption changes tokens"
+        for sample in range(options.samples):
+            progress(f"encryption: sample {sample + 1} of {options.samples}")
+            for name in sorted(clusters, reverse=sample % 2 == 1):
+                rates[name].append(decode_rate(generate_json(clusters[name], "m", prompt, tokens)["timings"], tokens))
+    report.add(f"{options.encryption_shape} q8 on two nodes, decode: frames encrypted, beside plain", "tokens/s", rates["encrypted"], rates["plain"],
+               ">= 0.97")
+
+
 def deploy(options, report):
     """From `tessera deploy` to the first token, the file in the page cache."""
     from cluster import Cluster
@@ -161,7 +184,7 @@ def elastic(options, report):
     measure(options, report, cached_model(options, "llama-134m"), progress, Samples)
 
 
-PARTS = {"two-nodes": two_nodes, "deploy": deploy, "request": request, "elastic": elastic}
+PARTS = {"two-nodes": two_nodes, "encryption": encryption, "deploy": deploy, "request": request, "elastic": elastic}
 
 
 def main():
@@ -174,6 +197,7 @@ def main():
     parser.add_argument("--samples", type=int, default=21)
     parser.add_argument("--elastic-samples", type=int, default=5, help="runs of each disturbance")
     parser.add_argument("--shape", default="llama-1.1b", help="model of two-nodes and deploy")
+    parser.add_argument("--encryption-shape", default="llama-134m", help="model of encryption: the smaller, the more of a token is exchange")
     parser.add_argument("--disturb", default=",".join(DISTURBANCES), help=f"of {', '.join(DISTURBANCES)}: what elastic measures")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--json", help="write all figures to this file")

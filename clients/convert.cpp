@@ -165,6 +165,8 @@ client::NodeStatus to_public(const tessera::NodeStatus& node) {
   status.prefix_tokens_hit = node.load.prefix_tokens_hit;
   status.draft_tokens = node.load.draft_tokens;
   status.draft_tokens_accepted = node.load.draft_tokens_accepted;
+  status.connections_refused = node.load.connections_refused;
+  status.calls_denied = node.load.calls_denied;
   return status;
 }
 

@@ -96,7 +96,8 @@ Result<ClusterLoad> ClusterModels::cluster(std::chrono::milliseconds age_max) {
     cluster_.nodes.push_back({node.info.name, node.load.streams_running, node.load.streams_waiting,
                               node.load.kv_bytes_used, node.load.resident_bytes, node.load.cpu_share,
                               node.load.step_seconds_median, node.load.wait_share, node.load.kv_pages_cached,
-                              node.load.kv_bytes, node.load.draft_tokens, node.load.draft_tokens_accepted});
+                              node.load.kv_bytes, node.load.draft_tokens, node.load.draft_tokens_accepted,
+                              node.load.connections_refused, node.load.calls_denied});
     for (const ReplicaLoad& load : node.load.replicas) {
       const auto conducted = std::ranges::find_if(status->deployments, [&](const DeploymentStatus& deployment) {
         return deployment.replica.replica == load.replica ||

@@ -1,5 +1,6 @@
 #include "gateway/gateway.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -14,6 +15,8 @@
 #include "gateway/key_ring.hpp"
 #include "gateway/listen.hpp"
 #include "gateway/routes.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/base/open_files.hpp"
 
 namespace tessera::gateway {
 
@@ -100,10 +103,31 @@ struct Gateway::State {
   std::vector<std::unique_ptr<HttpThread>> threads;
 };
 
+namespace {
+
+/// That the rest of the process opens: checkpoints, its store, connections of the cluster.
+constexpr std::uint64_t other_files = 256;
+/// A connection's socket, and the number by which it is watched (connection_watch.hpp).
+constexpr std::uint64_t files_per_connection = 2;
+
+/// With no more connections than there are descriptors for: beyond that nobody could be told that there are too many.
+GatewayOptions within_open_files(GatewayOptions options) {
+  const std::uint64_t files = open_files_max();
+  const std::uint64_t possible = (files - std::min(other_files, files / 2)) / files_per_connection;
+  if (options.connections_max <= possible) return options;
+  log_warning("the HTTP server takes " + std::to_string(possible) + " connections instead of " +
+              std::to_string(options.connections_max) + ": this process may open " + std::to_string(files) +
+              " files; raise that limit (ulimit -n)");
+  options.connections_max = possible;
+  return options;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Gateway>> Gateway::start(const GatewayOptions& options, ModelSource& models) {
   TESSERA_CHECK(check_listen(options));
   TESSERA_CHECK(check_cors_origins(options.cors_origins, !options.key_file.empty()));
-  auto state = std::make_unique<State>(options, models);
+  auto state = std::make_unique<State>(within_open_files(options), models);
   TESSERA_CHECK(state->open());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }

@@ -119,6 +119,11 @@ void add_load(prometheus::Registry& registry, const ClusterLoad& load) {
         [](const NodeLoadFacts& node) { return node.draft_tokens; });
   count("tessera_speculation_accepted_tokens_total", "Of these, the ones that were right.",
         [](const NodeLoadFacts& node) { return node.draft_tokens_accepted; });
+  count("tessera_node_connections_refused_total",
+        "Connections that a node's listeners closed because the caller did not prove to belong to the cluster.",
+        [](const NodeLoadFacts& node) { return node.connections_refused; });
+  count("tessera_node_calls_denied_total", "Calls to a node that the caller's role does not allow.",
+        [](const NodeLoadFacts& node) { return node.calls_denied; });
   auto& routed = counter(registry, "tessera_routed_streams_total",
                          "Streams that this gateway opened at a replica; one that is resumed counts again.");
   for (const RoutedFacts& each : load.routed) {
@@ -184,6 +189,10 @@ struct Metrics::State {
         .Add({})
         .Set(static_cast<double>(moment.streams));
     gauge(now, "tessera_http_connections", "Open connections.").Add({}).Set(static_cast<double>(moment.connections));
+    counter(now, "tessera_http_connections_turned_away_total",
+            "Connections that were refused, or closed while they were idle, because there were too many.")
+        .Add({})
+        .Increment(static_cast<double>(moment.turned_away));
     gauge(now, "tessera_cluster_reachable", "1: the cluster's coordinator answers.").Add({}).Set(moment.load ? 1 : 0);
     if (moment.load) add_load(now, *moment.load);
     std::vector<prometheus::MetricFamily> all = registry.Collect();

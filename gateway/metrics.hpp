@@ -18,7 +18,8 @@ const char* to_label(GenerationEnd outcome);
 /// What is not counted but looked at when somebody asks.
 struct Moment {
   std::size_t streams = 0, connections = 0;
-  Result<ClusterLoad> load;  ///< of the cluster, or why it is not known
+  std::uint64_t turned_away = 0;  ///< HttpCounters
+  Result<ClusterLoad> load;       ///< of the cluster, or why it is not known
 };
 
 /// Any thread; prometheus-cpp has locks of its own. Owned by the gateway.

@@ -12,7 +12,8 @@ using MakeText = std::string (Metrics::*)(const Moment&) const;
 kj::Promise<void> scrape(HttpCall& call, Services& services, MakeText make_text) {
   return services.pool
       .run<std::string>([&services, make_text]() -> Outcome<std::string> {
-        const Moment now{services.budget.running(), services.counters.connections, services.models.load()};
+        const Moment now{services.budget.running(), services.counters.connections, services.counters.turned_away,
+                         services.models.load()};
         return (services.metrics.*make_text)(now);
       })
       .then([&call](Outcome<std::string> text) {

@@ -90,6 +90,7 @@ struct NodeLoadFacts {
   std::uint32_t kv_pages_cached = 0;
   std::uint64_t kv_bytes = 0;                                 ///< of its KV caches, used or not
   std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;  ///< since the node started
+  std::uint64_t connections_refused = 0, calls_denied = 0;    ///< likewise
 };
 
 /// A node that conducts a model, or has: all of its replicas there together.

@@ -36,8 +36,10 @@ struct GatewayOptions {
 
   std::size_t body_bytes_max = std::size_t{16} << 20;    ///< 413
   std::size_t header_bytes_max = std::size_t{32} << 10;  ///< 431
-  std::size_t connections_max = 1024;                    ///< 503, and closed
-  std::size_t streams_max = 256;                         ///< that run at once, of all requests: 429 with retry-after
+  /// One more closes the one that has been idle longest, of the address that has most idle ones; where none is idle, it
+  /// is answered 503 and closed. Fewer where the process may not open so many files.
+  std::size_t connections_max = 1024;
+  std::size_t streams_max = 256;  ///< that run at once, of all requests: 429 with retry-after
 
   std::chrono::milliseconds header_timeout{15'000};       ///< for a request's head, once it began; then closed
   std::chrono::milliseconds idle_timeout{120'000};        ///< between two requests of a connection; then closed

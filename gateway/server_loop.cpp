@@ -1,17 +1,25 @@
 #include "gateway/server_loop.hpp"
 
+#include <iterator>
 #include <kj/debug.h>
+#include <list>
+#include <optional>
 #include <string_view>
 
 #include "gateway/services.hpp"
 #include "gateway/sse.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/most_crowded.hpp"
 
 namespace tessera::gateway {
 
 namespace {
 
 constexpr std::size_t request_id_bytes_max = 128;
+/// Without file descriptors accepting fails at once, again and again.
+constexpr kj::Duration accept_retry = 100 * kj::MILLISECONDS;
+/// Between two lines in the log about connections that are one too many, and between two about accepting.
+constexpr std::chrono::milliseconds log_interval{1000};
 /// Of a body that nobody wants any more: read and dropped, so that its sender comes to read the answer.
 constexpr kj::Duration upload_grace = 5 * kj::SECONDS;
 constexpr std::size_t upload_grace_bytes = std::size_t{64} << 20;
@@ -72,23 +80,61 @@ kj::Own<kj::ConnectionReceiver> wrap_listener(kj::AsyncIoContext& io, int descri
 
 }  // namespace
 
+/// A connection's end, should it have to make room. Lives to the end of both, as a fulfiller that goes unused would end
+/// its promise, too.
+struct ServerLoop::Closing {
+  kj::Own<kj::PromiseFulfiller<void>> fulfiller;
+};
+
 /// What kj gives the requests of one connection to.
 class ServerLoop::Connection final : public kj::HttpService {
  public:
   /// `stream`: the socket itself, also where TLS is spoken over it.
-  Connection(ServerLoop& loop, kj::AsyncIoStream& stream, const ListenOptions& entrance)
-      : entrance(entrance), watch(loop.io_.unixEventPort, stream), loop_(loop) {}
+  /// `closed` ends the connection when it is fulfilled.
+  Connection(ServerLoop& loop, kj::AsyncIoStream& stream, const ListenOptions& entrance, std::string client_host,
+             std::shared_ptr<Closing> closed)
+      : entrance(entrance),
+        host(std::move(client_host)),
+        watch(loop.io_.unixEventPort, stream),
+        loop_(loop),
+        closed_(std::move(closed)) {
+    rest();
+  }
+  ~Connection() noexcept(false) { work(); }
+  KJ_DISALLOW_COPY(Connection);
 
   kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders& headers,
                             kj::AsyncInputStream& body, Response& response) override {
-    return loop_.request(method, url, headers, body, response, *this);
+    work();
+    return loop_.request(method, url, headers, body, response, *this).attach(kj::defer([this] { rest(); }));
+  }
+
+  /// Ends it, as an event of its own.
+  void close() {
+    work();
+    is_closing_ = true;
+    closed_->fulfiller->fulfill();
   }
 
   const ListenOptions& entrance;
+  const std::string host;  ///< of the client, without its port
   ConnectionWatch watch;
 
  private:
+  void rest() {
+    if (is_closing_) return;
+    loop_.idle_.push_back(this);
+    place_ = std::prev(loop_.idle_.end());
+  }
+  void work() {
+    if (place_) loop_.idle_.erase(*place_);
+    place_.reset();
+  }
+
   ServerLoop& loop_;
+  const std::shared_ptr<Closing> closed_;
+  std::optional<std::list<Connection*>::iterator> place_;  ///< in the loop's list, while it is idle
+  bool is_closing_ = false;
 };
 
 ServerLoop::ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entrances, const HttpShared& gateway)
@@ -106,6 +152,8 @@ ServerLoop::ServerLoop(kj::AsyncIoContext& io, const std::vector<Entrance>& entr
       server_(
           io.provider->getTimer(), *table_, [this](kj::AsyncIoStream&) { return kj::mv(arriving_); },
           server_settings(gateway.options, *this)),
+      crowd_lines_(log_interval),
+      accept_lines_(log_interval),
       connections_(*this),
       draining_(kj::READY_NOW) {
   accept_all(entrances);
@@ -122,16 +170,64 @@ void ServerLoop::accept_all(const std::vector<Entrance>& entrances) {
 }
 
 kj::Promise<void> ServerLoop::accept(Receiver& from) {
-  return from.receiver->accept().then([this, &from](kj::Own<kj::AsyncIoStream> stream) {
-    const bool is_one_too_many = gateway_.counters.connections.fetch_add(1) >= gateway_.options.connections_max;
-    auto done = is_one_too_many ? refuse(kj::mv(stream)) : serve(kj::mv(stream), from.options);
-    connections_.add(done.attach(kj::defer([this] { --gateway_.counters.connections; })));
-    return accept(from);
-  });
+  // Without descriptors it throws instead of returning a promise.
+  return kj::evalNow([&from] { return from.receiver->acceptAuthenticated(); })
+      .then([this, &from](kj::AuthenticatedStream stream) -> kj::Promise<void> {
+        take(kj::mv(stream), from.options);
+        return kj::READY_NOW;
+      })
+      .catch_([this](kj::Exception&& error) {
+        if (const auto others = accept_lines_.pass(gateway_.clock.now())) {
+          log_warning("the HTTP server cannot accept a connection" + others_text(*others) + ": " +
+                      error.getDescription().cStr() +
+                      "; it tries again (a limit on open files is raised with ulimit -n)");
+        }
+        return io_.provider->getTimer().afterDelay(accept_retry);
+      })
+      .then([this, &from] { return accept(from); });
 }
 
-kj::Promise<void> ServerLoop::serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance) {
-  auto connection = kj::heap<Connection>(*this, *stream, entrance);
+void ServerLoop::take(kj::AuthenticatedStream stream, const ListenOptions& entrance) {
+  const bool is_full = gateway_.counters.connections.fetch_add(1) >= gateway_.options.connections_max;
+  const bool is_one_too_many = is_full && !make_room();
+  if (is_full) {
+    ++gateway_.counters.turned_away;
+    log_turned_away(is_one_too_many ? "refuses a connection: all are at work"
+                                    : "closes the connection that was idle longest for another");
+  }
+  // What cannot even begin (no descriptor is left) ends like a connection that fails later.
+  auto done = kj::evalNow([&] {
+    std::string address = stream.peerIdentity->toString().cStr();
+    address.resize(std::min(address.size(), address.rfind(':')));
+    return is_one_too_many ? refuse(kj::mv(stream.stream)) : serve(kj::mv(stream.stream), entrance, std::move(address));
+  });
+  connections_.add(done.attach(kj::defer([this] { --gateway_.counters.connections; })));
+}
+
+bool ServerLoop::make_room() {
+  if (idle_.empty()) return false;
+  Connection* const victim =
+      *find_most_crowded(idle_, [](const Connection* idle) -> std::string_view { return idle->host; });
+  victim->close();
+  return true;
+}
+
+void ServerLoop::log_turned_away(const std::string& why) {
+  if (const auto others = crowd_lines_.pass(gateway_.clock.now())) {
+    log_warning("the HTTP server has " + std::to_string(gateway_.options.connections_max) + " connections and " + why +
+                others_text(*others) + "; --max-connections allows more");
+  }
+}
+
+kj::Promise<void> ServerLoop::serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance,
+                                    std::string host) {
+  auto closed = kj::newPromiseAndFulfiller<void>();
+  const auto close = std::make_shared<Closing>(Closing{kj::mv(closed.fulfiller)});
+  auto connection = kj::heap<Connection>(*this, *stream, entrance, std::move(host), close);
+  return speak(kj::mv(stream), kj::mv(connection)).exclusiveJoin(kj::mv(closed.promise)).attach(close);
+}
+
+kj::Promise<void> ServerLoop::speak(kj::Own<kj::AsyncIoStream> stream, kj::Own<Connection> connection) {
   if (!tls_) return serve_http(kj::mv(stream), kj::mv(connection));
   auto late = io_.provider->getTimer()
                   .afterDelay(to_kj(gateway_.options.header_timeout))

@@ -5,6 +5,7 @@
 #include <functional>
 #include <kj/async-io.h>
 #include <kj/compat/http.h>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "gateway/connection_watch.hpp"
 #include "gateway/http_thread.hpp"
 #include "gateway/tls.hpp"
+#include "runtime/base/log_limit.hpp"
 
 namespace tessera::gateway {
 
@@ -25,6 +27,7 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
 
  private:
   class Connection;
+  struct Closing;
   /// An entrance that this loop accepts from.
   struct Receiver {
     const ListenOptions options;
@@ -33,8 +36,14 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
 
   void accept_all(const std::vector<Entrance>& entrances);
   kj::Promise<void> accept(Receiver& from);
+  /// Begins to serve or to refuse a connection. Does not throw.
+  void take(kj::AuthenticatedStream stream, const ListenOptions& entrance);
+  /// Closes an idle connection; false: there is none.
+  bool make_room();
+  void log_turned_away(const std::string& why);
   /// To the end of the connection; with TLS, the client's handshake comes first.
-  kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance);
+  kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream, const ListenOptions& entrance, std::string host);
+  kj::Promise<void> speak(kj::Own<kj::AsyncIoStream> stream, kj::Own<Connection> connection);
   kj::Promise<void> serve_http(kj::Own<kj::AsyncIoStream> stream, kj::Own<Connection> connection);
   kj::Promise<void> refuse(kj::Own<kj::AsyncIoStream> stream);
   /// Of one request of a connection.
@@ -62,6 +71,10 @@ class ServerLoop final : private kj::TaskSet::ErrorHandler, private kj::HttpServ
   kj::Own<kj::HttpService> arriving_;          ///< of the connection that the server is being given
   std::vector<std::unique_ptr<Receiver>> receivers_;
   kj::HttpServer server_;
+  /// On which no request is worked on: the handshake, a head that is not complete, or between two requests. Longest
+  /// idle first; connections take themselves out.
+  std::list<Connection*> idle_;
+  LogLimit crowd_lines_, accept_lines_;
   kj::TaskSet connections_;
   std::vector<kj::Promise<void>> accepting_;  ///< of each receiver
   kj::Promise<void> draining_;

@@ -141,6 +141,8 @@ struct NodeLoad {
   replicas @15 :List(ReplicaLoad);    # that it conducts, or has conducted
   draftTokens @16 :UInt64;            # that its conductors guessed and computed since the process started
   draftTokensAccepted @17 :UInt64;    # and those of them that were right
+  connectionsRefused @18 :UInt64;     # of strangers, by the node's listeners, since the process started
+  callsDenied @19 :UInt64;            # of members whose role does not allow them, likewise
 }
 
 struct ReplicaLoad {

@@ -15,14 +15,14 @@ from fuzz_seeds.checkpoint import checkpoint_seeds
 from fuzz_seeds.gguf import gguf_seeds
 from fuzz_seeds.hugging_face import folder_json_seeds, hf_model_seeds, safetensors_seeds
 from fuzz_seeds.llama2c import llama2c_seeds, llama2c_tokenizer_seeds
-from fuzz_seeds.protocols import exchange_frame_seeds, rpc_message_seeds
+from fuzz_seeds.protocols import exchange_frame_seeds, rpc_conversation_seeds, rpc_message_seeds
 from fuzz_seeds.requests import chat_template_seeds, cluster_config_seeds, gateway_request_seeds
 from fuzz_seeds.tokenizers import sentencepiece_seeds, tiktoken_seeds, tokenizer_json_seeds, tokenizer_seeds
 
 TARGETS = {"chat_template": chat_template_seeds, "checkpoint": checkpoint_seeds, "cluster_config": cluster_config_seeds,
            "exchange_frame": exchange_frame_seeds, "folder_json": folder_json_seeds, "gateway_request": gateway_request_seeds, "gguf": gguf_seeds, "hf_model": hf_model_seeds,
            "llama2c": llama2c_seeds,
-           "llama2c_tokenizer": llama2c_tokenizer_seeds, "rpc_message": rpc_message_seeds, "safetensors": safetensors_seeds, "sentencepiece": sentencepiece_seeds,
+           "llama2c_tokenizer": llama2c_tokenizer_seeds, "rpc_conversation": rpc_conversation_seeds, "rpc_message": rpc_message_seeds, "safetensors": safetensors_seeds, "sentencepiece": sentencepiece_seeds,
            "tiktoken": tiktoken_seeds, "tokenizer": tokenizer_seeds,
            "tokenizer_json": tokenizer_json_seeds}
 

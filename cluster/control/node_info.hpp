@@ -65,6 +65,9 @@ struct NodeLoad {
   std::vector<ReplicaLoad> replicas = {};  ///< that it conducts, or has conducted
   /// Tokens that its conductors guessed and computed since the process started, and those of them that were right.
   std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;
+  /// Connections that its listeners closed because nobody proved to be somebody, and calls beyond their caller's role,
+  /// since the process started.
+  std::uint64_t connections_refused = 0, calls_denied = 0;
 };
 
 /// What a replica's conductor measured since its last report, about a second.

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <netdb.h>
 #include <poll.h>
 #include <string>
 #include <thread>
@@ -15,6 +16,8 @@
 #include "cluster/exchange/waiter.hpp"
 #include "runtime/base/ensure.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/log_limit.hpp"
+#include "runtime/base/most_crowded.hpp"
 
 namespace tessera {
 
@@ -33,7 +36,15 @@ struct HalfOpen {
   Socket socket;
   HelloReader reader;
   TimePoint deadline;
+  std::string host;  ///< from where, without the port
 };
+
+/// "" for what is no address of a network.
+std::string host_of(const sockaddr_storage& address, socklen_t size) {
+  char host[NI_MAXHOST] = "";
+  const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+  return ::getnameinfo(generic, size, host, sizeof host, nullptr, 0, NI_NUMERICHOST) == 0 ? host : "";
+}
 
 struct Early {
   IncomingCall caller;
@@ -136,20 +147,34 @@ class DataListener::Loop {
   void accept_all() {
     // Bounded, so that a flood of connections does not keep those that already talk waiting.
     for (std::size_t i = 0; i < half_open_connections_max; ++i) {
-      Socket socket(::accept4(listening_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      sockaddr_storage address{};
+      socklen_t size = sizeof address;
+      Socket socket(
+          ::accept4(listening_.fd(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!socket) {
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-          accept_again_ = later(options_.clock->now(), accept_pause_seconds);
+        const int error = errno;
+        if (error != EAGAIN && error != EINTR && error != ECONNABORTED) pause_accepting(error);
         return;
       }
       prepare_data_socket(socket);
       if (half_open_.size() >= half_open_connections_max) {
-        half_open_.pop_front();
+        const auto source = [](const HalfOpen& half) -> std::string_view { return half.host; };
+        half_open_.erase(find_most_crowded(half_open_, source));
         stranger(&ListenerCounters::crowded_out, "too many connections at once");
       }
-      half_open_.push_back({std::move(socket), {}, later(options_.clock->now(), hello_seconds_max)});
+      half_open_.push_back(
+          {std::move(socket), {}, later(options_.clock->now(), hello_seconds_max), host_of(address, size)});
       const std::lock_guard lock(mutex_);
       ++counters_.accepted;
+    }
+  }
+
+  void pause_accepting(int error) {
+    const TimePoint now = options_.clock->now();
+    accept_again_ = later(now, accept_pause_seconds);
+    if (const auto others = accept_lines_.pass(now)) {
+      log_warning("data plane: cannot accept a connection" + others_text(*others) + ": " + system_message(error) +
+                  "; it tries again (a limit on open files is raised with ulimit -n)");
     }
   }
 
@@ -255,6 +280,7 @@ class DataListener::Loop {
   std::vector<pollfd> poll_set_;
   std::deque<HalfOpen> half_open_;  ///< oldest first
   TimePoint accept_again_{};
+  LogLimit accept_lines_{std::chrono::milliseconds(static_cast<int>(1e3 * log_seconds_min))};
 
   mutable std::mutex mutex_;
   ListenerCounters counters_;

@@ -7,7 +7,8 @@
 //                     closed, counted, logged now and then         closed
 //
 // A hello is not proof of anything: the mesh makes the caller prove that it has the pair's key (handshake.hpp). So a
-// stranger can at most take places that are limited here, oldest first, and disturbs nobody who talks at once.
+// stranger can at most take places that are limited here, and makes room first (most_crowded.hpp); whoever talks at
+// once is not disturbed.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +25,8 @@
 
 namespace tessera {
 
-/// Connections that have not said hello yet. When one more comes, the oldest is closed.
+/// Connections that have not said hello yet. When one more comes, the oldest one of the address that has most of them
+/// is closed.
 inline constexpr std::size_t half_open_connections_max = 64;
 inline constexpr double hello_seconds_max = 3;
 /// Connections whose epoch is not being prepared here yet, in all and per caller. The oldest is closed.

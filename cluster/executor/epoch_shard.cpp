@@ -66,8 +66,14 @@ Result<void> EpochShard::make_shard(ComputeContext context) {
   collective_ = std::make_unique<NetworkCollective>(*mesh_, plan_, self_.value);
   if (plan_.stages.size() > 1) stage_link_ = std::make_unique<NetworkStageLink>(*mesh_, plan_, self_.value);
   const ShardAssignment assignment{stage.layers, std::move(slices), ShardRank{place.rank}};
-  TESSERA_TRY(shard_, ModelShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()},
-                                         context, plan_.kv_pages));
+  auto shard = ModelShard::create(open_->checkpoint, assignment, ShardLinks{*collective_, stage_link_.get()}, context,
+                                  plan_.kv_pages);
+  if (!shard) {
+    // The open file was cut since: no plan can map it any more.
+    if (shard.error().code == ErrorCode::corrupt) report_damage(shard.error());
+    return shard.error();
+  }
+  shard_ = *std::move(shard);
   TESSERA_CHECK(populate_arriving());
   weight_bytes_ = shard_->weights().bytes();
   kv_page_bytes_ = shard_->kv().bytes_of(1);
@@ -99,7 +105,7 @@ Result<void> EpochShard::check_weights(const ShardAssignment& assignment) {
   if (plan_.check_first) {
     const Result<void> checked = check_units(*open_, units, [this] { return !mesh_->aborted(); });
     if (!checked && checked.error().code != ErrorCode::cancelled) report_damage(checked.error());
-    return checked;
+    if (!checked) return checked;
   }
   const std::lock_guard lock(check_mutex_);
   if (check_stopped_) return {};

@@ -8,12 +8,18 @@
 #include "cluster/rpc/wire.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/most_crowded.hpp"
 
 namespace tessera {
 namespace {
 
 /// Without file descriptors accepting fails at once, again and again.
 constexpr std::chrono::milliseconds accept_retry{100};
+/// Between two lines of one kind about others.
+constexpr std::chrono::milliseconds log_interval{1000};
+
+/// "10.0.0.7" of "10.0.0.7:4711", "[::1]" of "[::1]:4711".
+std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
 Error cannot_listen(const Endpoint& endpoint, const kj::Exception& e) {
   return {ErrorCode::io, "cannot listen on " + to_string(endpoint) + ": " + e.getDescription().cStr() +
@@ -27,7 +33,14 @@ ServerCounters RpcServer::Counters::read() const {
 }
 
 Acceptor::Acceptor(RpcLoop& loop, std::uint64_t id, Options options)
-    : loop_(loop), id_(id), options_(std::move(options)), tasks_(*this) {}
+    : loop_(loop),
+      id_(id),
+      options_(std::move(options)),
+      stranger_lines_(log_interval),
+      refusal_lines_(log_interval),
+      denial_lines_(log_interval),
+      accept_lines_(log_interval),
+      tasks_(*this) {}
 
 Acceptor::~Acceptor() noexcept(false) {
   for (const auto& [connection, stranger] : strangers_) loop_.retire(connection);
@@ -45,13 +58,17 @@ kj::Promise<Endpoint> Acceptor::open() {
 }
 
 kj::Promise<void> Acceptor::accept_next() {
-  return receiver_->acceptAuthenticated()
+  // Without descriptors it throws instead of returning a promise.
+  return kj::evalNow([this] { return receiver_->acceptAuthenticated(); })
       .then([this](kj::AuthenticatedStream&& stream) -> kj::Promise<void> {
         receive(kj::mv(stream));
         return kj::READY_NOW;
       })
       .catch_([this](kj::Exception&& e) {
-        log_warning(options_.name + " cannot accept a connection: " + e.getDescription().cStr());
+        if (const auto others = accept_lines_.pass(SystemClock().now())) {
+          log_warning(options_.name + " cannot accept a connection" + others_text(*others) + ": " +
+                      e.getDescription().cStr() + "; it tries again (a limit on open files is raised with ulimit -n)");
+        }
         return loop_.timer().afterDelay(kj_duration(accept_retry));
       })
       .then([this] { return accept_next(); });
@@ -60,9 +77,7 @@ kj::Promise<void> Acceptor::accept_next() {
 void Acceptor::receive(kj::AuthenticatedStream stream) {
   const std::uint64_t connection = loop_.next_id();
   ++counters_->accepted;
-  if (strangers_.size() >= rpc_limits::strangers_max) {
-    expel(strangers_.begin()->first, "too many connections at once have not said who they are");
-  }
+  if (strangers_.size() >= rpc_limits::strangers_max) make_room();
   keep_alive(*stream.stream);
   const std::string address = stream.peerIdentity->toString().cStr();
   auto work = options_.tls->wrap(kj::mv(stream))
@@ -77,7 +92,7 @@ void Acceptor::receive(kj::AuthenticatedStream stream) {
                       .afterDelay(kj_duration(options_.handshake_deadline))
                       .then([this, connection] { expel(connection, "the handshake took too long"); })
                       .eagerlyEvaluate(nullptr);
-  strangers_.emplace(connection, Stranger{address, kj::mv(work), kj::mv(deadline)});
+  strangers_.emplace(connection, Stranger{address, host_of(address), kj::mv(work), kj::mv(deadline)});
 }
 
 bool Acceptor::entered(std::uint64_t connection) {
@@ -92,13 +107,25 @@ void Acceptor::refused(std::uint64_t connection, const std::string& why) {
   const auto found = strangers_.find(connection);
   if (found == strangers_.end()) return;
   ++counters_->refused;
-  log_warning(options_.name + " refuses " + found->second.address + ": " + why);
+  if (const auto others = refusal_lines_.pass(SystemClock().now()))
+    log_warning(options_.name + " refuses " + found->second.address + others_text(*others) + ": " + why);
   drop(connection);
   members_.insert(connection);  // so that it is closed with the listener
   tasks_.add(loop_.timer().afterDelay(kj_duration(rpc_limits::refusal_linger)).then([this, connection] {
     members_.erase(connection);
     loop_.retire(connection);
   }));
+}
+
+void Acceptor::denied(const std::string& address, const std::string& why) {
+  ++counters_->denied_calls;
+  if (const auto others = denial_lines_.pass(SystemClock().now()))
+    log_warning(options_.name + " refuses a call from " + address + others_text(*others) + ": " + why);
+}
+
+void Acceptor::make_room() {
+  const auto source = [](const auto& entry) -> std::string_view { return entry.second.host; };
+  expel(find_most_crowded(strangers_, source)->first, "too many connections at once have not said who they are");
 }
 
 void Acceptor::left(std::uint64_t connection) {
@@ -123,15 +150,8 @@ void Acceptor::drop(std::uint64_t connection) {
 }
 
 void Acceptor::log_stranger(const std::string& address, const std::string& why) {
-  const auto now = SystemClock().now();
-  if (now - last_log_ < std::chrono::seconds(1)) {
-    ++unlogged_;
-    return;
-  }
-  const std::string others = unlogged_ > 0 ? " (and " + std::to_string(unlogged_) + " others before)" : "";
-  log_warning(options_.name + " closes a connection from " + address + others + ": " + why);
-  last_log_ = now;
-  unlogged_ = 0;
+  if (const auto others = stranger_lines_.pass(SystemClock().now()))
+    log_warning(options_.name + " closes a connection from " + address + others_text(*others) + ": " + why);
 }
 
 void Acceptor::taskFailed(kj::Exception&& exception) {

@@ -1,7 +1,7 @@
 // Acceptor: a TLS listener. It keeps strangers (connections that have not shown who they are) apart from members.
 //
 //   accept ─► stranger: TLS ─► welcome() makes its connection object ─► the object calls entered() ─► member
-//                 │ deadline, garbage, too many strangers
+//                 │ deadline, garbage, too many strangers (of whoever has most of them, the oldest)
 //                 └─► closed, counted, logged at most once a second
 //
 // One number names the stranger, its connection object in the loop, and its connection (ConnectionId).
@@ -22,6 +22,7 @@
 #include "cluster/rpc/rpc_server.hpp"
 #include "cluster/rpc/tls.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/base/log_limit.hpp"
 
 namespace tessera {
 
@@ -55,6 +56,8 @@ class Acceptor : public LoopObject, private kj::TaskSet::ErrorHandler {
   bool entered(std::uint64_t connection);
   /// It told its peer why it may not enter; closed after a moment.
   void refused(std::uint64_t connection, const std::string& why);
+  /// A member asked for what its role does not allow.
+  void denied(const std::string& address, const std::string& why);
   /// The connection is over.
   void left(std::uint64_t connection);
 
@@ -66,6 +69,7 @@ class Acceptor : public LoopObject, private kj::TaskSet::ErrorHandler {
  private:
   struct Stranger {
     std::string address;
+    std::string host;        ///< its address without the port
     kj::Promise<void> work;  ///< TLS
     kj::Promise<void> deadline;
   };
@@ -74,6 +78,8 @@ class Acceptor : public LoopObject, private kj::TaskSet::ErrorHandler {
   /// Ends a stranger, if it still is one.
   void expel(std::uint64_t connection, const std::string& why);
   void drop(std::uint64_t connection);
+  /// Closes one stranger, so that there is room for another.
+  void make_room();
   void log_stranger(const std::string& address, const std::string& why);
   void taskFailed(kj::Exception&& exception) override;
 
@@ -84,8 +90,8 @@ class Acceptor : public LoopObject, private kj::TaskSet::ErrorHandler {
   kj::Own<kj::ConnectionReceiver> receiver_;
   std::map<std::uint64_t, Stranger> strangers_;  // oldest first
   std::set<std::uint64_t> members_;
-  TimePoint last_log_{};
-  std::uint64_t unlogged_ = 0;
+  /// Each kind of line for itself, so that a flood of one does not hide another.
+  LogLimit stranger_lines_, refusal_lines_, denial_lines_, accept_lines_;
   kj::TaskSet tasks_;
 };
 

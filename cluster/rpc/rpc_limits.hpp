@@ -9,8 +9,8 @@ namespace tessera::rpc_limits {
 
 /// Connections of one listener that have shown who they are; more are told `exhausted` and closed.
 inline constexpr std::size_t connections_max = 4096;
-/// Connections of one listener that have not yet; one more closes the oldest of them (an honest peer needs
-/// milliseconds).
+/// Connections of one listener that have not yet; one more closes the oldest one of the address that has most of them
+/// (an honest peer needs milliseconds).
 inline constexpr std::size_t strangers_max = 64;
 /// From accept to a finished handshake (TLS, then Gate.enter); later the connection is closed.
 inline constexpr std::chrono::milliseconds handshake_deadline{5000};

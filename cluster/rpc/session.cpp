@@ -108,7 +108,8 @@ void Session::enter(schema::Hello::Reader hello, schema::Updates::Client updates
 Result<void> Session::check(RpcMethod method) {
   auto allowed = check_allowed(method, caller_.identity);
   if (!allowed) {
-    ++settings_->counters->denied_calls;
+    if (auto* acceptor = loop().find<Acceptor>(settings_->acceptor))
+      acceptor->denied(caller_.address, allowed.error().message);
   } else if (method < RpcMethod::open_stream) {
     called_coordinator_ = true;
   }

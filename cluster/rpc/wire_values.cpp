@@ -214,6 +214,8 @@ void write(schema::NodeLoad::Builder out, const NodeLoad& value) {
   write_list(out.initReplicas(length(value.replicas.size())), value.replicas);
   out.setDraftTokens(value.draft_tokens);
   out.setDraftTokensAccepted(value.draft_tokens_accepted);
+  out.setConnectionsRefused(value.connections_refused);
+  out.setCallsDenied(value.calls_denied);
 }
 
 NodeLoad read(schema::NodeLoad::Reader in) {
@@ -236,6 +238,8 @@ NodeLoad read(schema::NodeLoad::Reader in) {
   load.replicas = read_list(in.getReplicas());
   load.draft_tokens = in.getDraftTokens();
   load.draft_tokens_accepted = in.getDraftTokensAccepted();
+  load.connections_refused = in.getConnectionsRefused();
+  load.calls_denied = in.getCallsDenied();
   return load;
 }
 

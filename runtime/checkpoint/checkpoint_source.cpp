@@ -47,6 +47,19 @@ class FileSource final : public CheckpointSource {
   const std::string& name() const override { return name_; }
   std::uint64_t size() const override { return size_; }
 
+  Result<SourceStamp> stamp() const override {
+    struct stat status {};
+    if (::fstat(file_.get(), &status) != 0) {
+      return Error{ErrorCode::io,
+                   name_ + ": cannot be examined: " + ::strerror(errno) + "; check the disk or the connection to it"};
+    }
+    const auto nanoseconds = [](const timespec& time) {
+      return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+    };
+    return SourceStamp{static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
+                       nanoseconds(status.st_ctim)};
+  }
+
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const override {
     if (offset > size_ || out.size() > size_ - offset) return truncated(offset, out.size());
     std::size_t done = 0;

@@ -16,6 +16,14 @@
 
 namespace tessera {
 
+/// The state of a file, so far as the system tells without reading it: another stamp may mean other bytes.
+struct SourceStamp {
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;  ///< of its bytes
+  std::int64_t changed_ns = 0;   ///< of what the system keeps of it; nobody can set this one back
+  bool operator==(const SourceStamp&) const = default;
+};
+
 class CheckpointSource {
  public:
   virtual ~CheckpointSource() = default;
@@ -24,6 +32,8 @@ class CheckpointSource {
   /// How messages name it: the path as it was given.
   virtual const std::string& name() const = 0;
   virtual std::uint64_t size() const = 0;
+  /// Of the open file, as it is now. Fails where the storage has gone.
+  virtual Result<SourceStamp> stamp() const = 0;
   /// Fills `out` from `offset`; a read beyond the end is an error.
   virtual Result<void> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
   /// Maps [offset, offset + length) read-only. No page is touched.

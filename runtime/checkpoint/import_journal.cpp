@@ -103,7 +103,11 @@ Result<ImportJournal> ImportJournal::open(const std::string& path, const std::st
     }
   }
   if (::ftruncate(file, static_cast<off_t>(whole)) != 0) return file_error(path, "cannot be shortened", errno);
-  if (whole == 0) TESSERA_CHECK(write_text(file, first_line, path));
+  if (whole > 0) return journal;
+  if (const Result<void> begun = write_text(file, first_line, path); !begun) {
+    journal.remove();  // without its first line it is worth nothing
+    return begun.error();
+  }
   return journal;
 }
 

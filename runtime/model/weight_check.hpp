@@ -1,13 +1,16 @@
 // WeightCheck: compares the bytes of a checkpoint with its checksums in the background while the model already serves.
 //
 // A flipped bit on disk or in memory would give wrong tokens that look right. The check reads every unit once, at the
-// lowest scheduling priority; whoever hands out results asks failure() first.
+// lowest scheduling priority; whoever hands out results asks failure() first. As long as a shard serves, its check goes
+// on to watch the file: when somebody writes to it, its units are read again.
 //
 //   WeightCheck check(checkpoint);                                       // everything, as `tessera run` does
 //   WeightCheck check(open, shard_units(manifest, assignment), wake);    // the slices of one shard
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,11 +33,17 @@ class CheckedUnits {
  public:
   bool contains(const std::string& tensor, std::uint32_t unit) const;
   void add(const std::string& tensor, std::uint32_t unit);
+  /// The file is in this state now: what was known of another one is forgotten.
+  void begin(const SourceStamp& stamp);
 
  private:
   mutable std::mutex mutex_;
+  std::optional<SourceStamp> stamp_;
   std::map<std::string, std::vector<bool>> tensors_;
 };
+
+/// Between two looks at whether a file that is served has been written to.
+inline constexpr std::chrono::milliseconds file_watch_interval{500};
 
 /// An open checkpoint with what is known of its bytes. Shared by all shards of the process that read it; any thread.
 struct OpenCheckpoint {
@@ -56,8 +65,8 @@ class WeightCheck {
  public:
   /// Starts checking all tensors.
   explicit WeightCheck(std::shared_ptr<const Checkpoint> checkpoint);
-  /// Starts checking some units. `on_failure` is called at most once, on the check's thread, after failure() is set and
-  /// never after stop() returned; it must not call this object.
+  /// Starts checking some units, and watches the file from then on. `on_failure` is called at most once, on the check's
+  /// thread, after failure() is set and never after stop() returned; it must not call this object.
   WeightCheck(std::shared_ptr<OpenCheckpoint> open, std::vector<TensorUnits> units,
               std::function<void(const Error&)> on_failure, CheckPriority priority = CheckPriority::idle);
   /// Stops early when it has not finished.
@@ -69,15 +78,21 @@ class WeightCheck {
   void stop();
   /// The mismatch found so far, naming dataset and slice. Any thread.
   std::optional<Error> failure() const;
+  /// Every unit has been read once, or it has failed or was stopped.
   bool finished() const { return finished_.load(std::memory_order_acquire); }
 
  private:
   using GoOn = std::function<bool()>;
-  WeightCheck(std::function<Result<void>(const GoOn&)> check, std::function<void(const Error&)> on_failure,
-              CheckPriority priority);
+  WeightCheck(std::function<Result<void>(const GoOn&)> check, std::shared_ptr<OpenCheckpoint> watched,
+              std::function<void(const Error&)> on_failure, CheckPriority priority);
   void work();
+  /// Until it was stopped or has failed.
+  Result<void> watch();
+  /// False when it was stopped.
+  bool wait();
 
   const std::function<Result<void>(const GoOn&)> check_;
+  const std::shared_ptr<OpenCheckpoint> watched_;  ///< null: nothing is watched
   const std::function<void(const Error&)> on_failure_;
   const CheckPriority priority_;
   std::atomic<bool> stopping_{false};
@@ -85,6 +100,8 @@ class WeightCheck {
   std::atomic<bool> finished_{false};
   mutable std::mutex mutex_;  ///< guards failure_
   std::mutex report_mutex_;   ///< held while on_failure_ runs
+  std::mutex wait_mutex_;     ///< of stopped_
+  std::condition_variable stopped_;
   std::optional<Error> failure_;
   std::thread thread_;
 };

@@ -122,7 +122,7 @@ class Stream:
 class Cluster:
     """`with Cluster(folder, workers=4) as cluster:` launches, and ends everything afterwards."""
 
-    def __init__(self, folder, workers=4, name="test", memory=None, cores=1, extra="", nodes=""):
+    def __init__(self, folder, workers=4, name="test", memory=None, cores=1, extra="", nodes="", environment=None):
         self.folder = folder
         self.name = name
         os.makedirs(folder, exist_ok=True)
@@ -137,6 +137,7 @@ class Cluster:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(f'name = "{name}"\ncoordinator = "c"\nstorage = "file:{folder}"\nstate_dir = "{folder}/state"\n{extra}\n' + "\n".join(nodes))
         self.state = os.path.join(folder, "state")
+        self.environment = environment  # of the nodes, beside this process's
         self.children = []
 
     def __enter__(self):
@@ -162,7 +163,7 @@ class Cluster:
                 print(f"---- {name}\n{file.read()[-4000:]}")
 
     def up(self):
-        result = tessera("up", self.config)
+        result = tessera("up", self.config, environment=self.environment)
         assert result.returncode == 0, result.stderr.decode()
 
     def command(self, *arguments, code=0, timeout=60):

@@ -80,3 +80,36 @@ def rpc_message_seeds():
     whole = seeds["stored_replica"]
     return {**seeds, "truncated": whole[:-16], "huge_segments": b"\0" + struct.pack("<I", 2**32 - 1) + whole[5:],
             "huge_list": b"\0" + struct.pack("<IIQQ", 0, 2, 1 << 48, 0xFFFFFFF800000001)}
+
+
+def rpc_conversation_seeds():
+    """The peer's role (0 coordinator, 1 worker, 2 gateway, 3 operator, 4 user), then operations as the fuzz target reads them."""
+
+    def chunk(data):
+        return struct.pack("<H", len(data)) + data
+
+    def call(question, interface, method, data=b"\0\0", target=b"\x81", field=b"\1", capability=None):
+        """On a pointer field of the answer to question 1, Gate.enter: 2 registry, 3 cluster, 4 conductor."""
+        head = bytes([3 if capability is not None else 2, question]) + target + field + bytes([interface, method])
+        return head + (bytes([capability, 0]) if capability is not None else b"") + data
+
+    def entered(role, service):
+        return bytes([role]) + b"\0\0" + bytes([1, 1, 0, service, 5])  # bootstrap, enter
+
+    info = '(name = "w1", incarnation = 7, rpc = (host = "::1", port = 1), data = (host = "a", port = 2), computes = true, cores = 4)'
+    registry, cluster, conductor = 1, 2, 3
+    spec = _control_message("state", "DeploySpec", '(name = "chat", uri = "/m.h5")')
+    stream = _control_message("stream", "StreamRequest", '(high = 1, low = 2, deployment = "chat", prompt = [1, 2], tokensMax = 9)')
+    node = _control_message("values", "NodeInfo", info)
+    seeds = {"bootstrap": b"\3\0\0", "enter_operator": entered(3, 0), "enter_user_conductor": entered(4, 1)}
+    for method in range(13):
+        seeds[f"cluster_{method}"] = entered(3, 0) + call(2, cluster, method, chunk(spec), field=b"\3", capability=6) + b"\4\2\0"
+    for method in range(6):
+        seeds[f"registry_{method}"] = entered(1, 0) + call(2, registry, method, chunk(node), field=b"\2", capability=6)
+    for method in range(4):
+        seeds[f"conductor_{method}"] = entered(4, 1) + call(2, conductor, method, chunk(stream), field=b"\4")
+    seeds["denied"] = entered(4, 0) + call(2, cluster, 3, chunk(spec), field=b"\3")
+    seeds["twice"] = entered(3, 0) + bytes([1, 2, 0, 0, 5]) + bytes([4, 1, 0]) + bytes([5, 0, 1])
+    seeds["raw"] = b"\3\x09" + chunk(struct.pack("<IIQ", 0, 1, 0)) + b"\x09" + chunk(b"GET / HTTP/1.1\r\n\r\n")
+    seeds["returns"] = entered(1, 0) + call(2, registry, 0, chunk(node), field=b"\2", capability=6) + bytes([6, 0, 0]) + bytes([6, 1, 3, 0, 0]) + chunk(node)
+    return seeds

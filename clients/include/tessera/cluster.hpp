@@ -45,6 +45,8 @@ struct NodeStatus {
   std::uint64_t prefix_tokens_queried = 0, prefix_tokens_hit = 0;
   /// Tokens that its conductors guessed and computed since it started, and those of them that were right.
   std::uint64_t draft_tokens = 0, draft_tokens_accepted = 0;
+  /// Connections of strangers that its listeners closed, and calls beyond their caller's role, since it started.
+  std::uint64_t connections_refused = 0, calls_denied = 0;
   bool operator==(const NodeStatus&) const = default;
 };
 

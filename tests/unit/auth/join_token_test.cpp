@@ -137,6 +137,18 @@ BOOST_AUTO_TEST_CASE(a_token_expires) {
   BOOST_TEST(bool(cluster.book.consume(token, "w9", now + 59s)));
 }
 
+BOOST_AUTO_TEST_CASE(a_calendar_that_jumps_brings_no_spent_token_back_and_loses_none_that_is_good) {
+  Cluster cluster;
+  const JoinToken spent = cluster.token({}, 60s), good = cluster.token({}, 60s);
+  BOOST_TEST(bool(cluster.book.consume(spent, "w9", now)));
+  // Back by a year, ahead by a year, and right again.
+  for (const auto jumped : {now - 8760h, now + 8760h, now}) {
+    BOOST_TEST(!cluster.book.consume(spent, "w9", jumped));
+    if (jumped > now) BOOST_TEST(!cluster.book.consume(good, "w8", jumped));
+  }
+  BOOST_TEST(bool(cluster.book.consume(good, "w8", now)));
+}
+
 BOOST_AUTO_TEST_CASE(a_token_for_one_name_lets_no_other_in) {
   Cluster cluster;
   const JoinToken token = cluster.token({Role::worker, "w9"});

@@ -168,6 +168,7 @@ class LosingSource final : public CheckpointSource {
   const std::string& uri() const override { return inner_->uri(); }
   const std::string& name() const override { return inner_->name(); }
   std::uint64_t size() const override { return inner_->size(); }
+  Result<SourceStamp> stamp() const override { return inner_->stamp(); }
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const override { return inner_->read(offset, out); }
   Result<MappedRange> map(std::uint64_t offset, std::size_t length) const override {
     auto range = inner_->map(offset, length);

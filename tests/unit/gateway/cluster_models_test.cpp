@@ -34,6 +34,8 @@ struct ClusterFixture : FakeCluster {
       coordinator.cluster.deployments.back().replica.replica = {7};
       node.load.draft_tokens = 9;
       node.load.draft_tokens_accepted = 8;
+      node.load.connections_refused = 21;
+      node.load.calls_denied = 22;
       coordinator.cluster.nodes.push_back(node);
     }
     auto connected = ClusterModels::connect(options(Role::gateway));
@@ -164,6 +166,8 @@ BOOST_AUTO_TEST_CASE(the_load_of_nodes_is_told) {
   BOOST_TEST(load->conductors[0].load.preempted == 8u);
   BOOST_TEST(load->nodes[0].draft_tokens == 9u);
   BOOST_TEST(load->nodes[0].draft_tokens_accepted == 8u);
+  BOOST_TEST(load->nodes[0].connections_refused == 21u);
+  BOOST_TEST(load->nodes[0].calls_denied == 22u);
   BOOST_TEST(load->models.size() == 1u);
 }
 

@@ -121,8 +121,9 @@ Result<gateway::ClusterLoad> FakeModels::load() {
   TESSERA_TRY(auto models, list());
   ReplicaLoad conducted{{1}, 2, 1, 3, 12, 640, 320, 5, {}};
   for (const std::uint32_t rows : {1u, 3u, 600u}) conducted.step_rows.add(rows);
-  return gateway::ClusterLoad{
-      {{"w1", 2, 1, 4096, 8192, 0.5, 0.01, 0.25, 12, 16384, 50, 40}}, {{"w1", "story", conducted}}, std::move(models)};
+  return gateway::ClusterLoad{{{"w1", 2, 1, 4096, 8192, 0.5, 0.01, 0.25, 12, 16384, 50, 40, 60, 70}},
+                              {{"w1", "story", conducted}},
+                              std::move(models)};
 }
 
 Result<gateway::ModelWithText> FakeModels::find(const std::string& name) {

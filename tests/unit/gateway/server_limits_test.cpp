@@ -103,9 +103,11 @@ BOOST_AUTO_TEST_CASE(too_many_connections_are_told_so) {
   GatewayOptions options;
   options.connections_max = 2;
   Server server(options);
+  server.models.allow(1);
   HttpClient one(server.port()), two(server.port());
-  BOOST_TEST(one.get("/health/live").status == 200);
-  BOOST_TEST(two.get("/health/live").status == 200);
+  one.send(post_bytes(complete, hello));
+  two.send(post_bytes(complete, hello));
+  BOOST_TEST(server.models.wait_running(2));
   HttpClient three(server.port());
   const HttpAnswer refused = three.read();
   BOOST_TEST(refused.status == 503);
@@ -117,6 +119,31 @@ BOOST_AUTO_TEST_CASE(too_many_connections_are_told_so) {
     if (status == 200) break;
     BOOST_REQUIRE(attempt < 1000);
   }
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_connection_makes_room_and_a_working_one_does_not) {
+  GatewayOptions options;
+  options.connections_max = 3;
+  Server server(options);
+  server.models.allow(1);
+  HttpClient busy(server.port());
+  busy.send(post_bytes(complete, hello));
+  BOOST_TEST(server.models.wait_running(1));
+  HttpClient silent(server.port()), served(server.port());
+  BOOST_TEST(served.get("/health/live").status == 200);
+  // The places are taken; each newcomer is served, and whoever was idle longest goes.
+  HttpClient next(server.port());
+  BOOST_TEST(next.get("/health/live").status == 200);
+  BOOST_TEST(silent.closed());
+  HttpClient last(server.port());
+  BOOST_TEST(last.get("/health/live").status == 200);
+  BOOST_TEST(served.closed());
+  // Hundreds come and go without a word.
+  for (int i = 0; i < 300; ++i) HttpClient(server.port()).send("G");
+  HttpClient after(server.port());
+  BOOST_TEST(after.get("/metrics").body.find("tessera_http_connections_turned_away_total 0\n") == std::string::npos);
+  server.models.allow(100);
+  BOOST_TEST(busy.read().status == 200);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_http_is_answered_and_closed) {

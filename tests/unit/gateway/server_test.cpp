@@ -263,6 +263,9 @@ BOOST_AUTO_TEST_CASE(what_happened_is_told_to_prometheus) {
                                  "tessera_request_generated_tokens_sum{model=\"story\"} 15\n",
                                  "tessera_speculation_draft_tokens_total{node=\"w1\"} 50\n",
                                  "tessera_speculation_accepted_tokens_total{node=\"w1\"} 40\n",
+                                 "tessera_node_connections_refused_total{node=\"w1\"} 60\n",
+                                 "tessera_node_calls_denied_total{node=\"w1\"} 70\n",
+                                 "tessera_http_connections_turned_away_total 0\n",
                                  "tessera_cluster_reachable 1\n"}) {
     BOOST_TEST(answer.body.find(line) != std::string::npos, line << " is not in " << answer.body);
   }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -111,6 +112,43 @@ BOOST_AUTO_TEST_CASE(a_check_of_some_units_reports_their_damage_once_and_nothing
   const int before = reports;
   while (!stopped.finished()) std::this_thread::yield();
   BOOST_TEST(reports == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_written_to_while_it_is_watched_is_read_again) {
+  const TemporaryFolder folder;
+  const auto good = make_checkpoint(folder, awkward_shape(), DType::q8);
+  const std::string path = folder.file("served.h5"), damaged = folder.file("damaged.h5");
+  std::filesystem::copy_file(path_of(*good), path);
+  damage_copy(*good, "layers.1.ffn_up", 1, damaged);
+  const auto open = std::make_shared<OpenCheckpoint>();
+  open->checkpoint = open_checkpoint(path);
+  std::promise<std::string> reported;
+  const auto report = [&reported](const Error& error) { reported.set_value(error.message); };
+  WeightCheck check(open, {{"layers.1.ffn_up", {0, 2}}}, report);
+  while (!check.finished()) std::this_thread::yield();
+  BOOST_TEST(!check.failure());
+  // The same bytes with another time: nothing is wrong.
+  std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now());
+  auto told = reported.get_future();
+  BOOST_TEST((told.wait_for(2 * file_watch_interval) == std::future_status::timeout));
+  // In place, as another program would: the open file sees it.
+  std::ofstream(path, std::ios::in | std::ios::out | std::ios::binary)
+      << std::ifstream(damaged, std::ios::binary).rdbuf();
+  BOOST_TEST(told.get().find("layers.1.ffn_up, slice 1") != std::string::npos);
+  BOOST_TEST(check.failure().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_cut_while_it_is_watched_fails) {
+  const TemporaryFolder folder;
+  const auto good = make_checkpoint(folder, awkward_shape(), DType::q8);
+  const auto open = std::make_shared<OpenCheckpoint>();
+  open->checkpoint = good;
+  std::promise<std::string> reported;
+  WeightCheck check(open, {{"layers.1.ffn_up", {0, 2}}},
+                    [&](const Error& error) { reported.set_value(error.message); });
+  while (!check.finished()) std::this_thread::yield();
+  std::filesystem::resize_file(path_of(*good), 4096);
+  BOOST_TEST(reported.get_future().get().find(path_of(*good)) != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(weights_that_overflow_fail_the_request) {

@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
 
   ReplicaLoad conducted{{4}, 5, 6, 7, 8, 9, 10, 11, {}};
   for (const std::uint32_t rows : {1u, 30u, 5000u}) conducted.step_rows.add(rows);
-  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8, 12, {conducted}, 6, 5};
+  const NodeLoad load{0.5, 1, 2, 3, 4, 5, 6, 0.25, 0.125, 99.5, 0.0625, 7, 9, 8, 12, {conducted}, 6, 5, 13, 14};
   BOOST_TEST(succeeded(ask<void>([&](auto reply) { client.heartbeat(load, long_deadline, std::move(reply)); })));
   BOOST_TEST(coordinator.called.take() == "heartbeat");
   BOOST_TEST(coordinator.last_load.cpu_share == 0.5);
@@ -51,6 +51,8 @@ BOOST_AUTO_TEST_CASE(a_node_registers_and_reports) {
   BOOST_TEST((told.prefix_tokens_hit == 10 && told.preempted == 11 && told.step_rows == conducted.step_rows));
   BOOST_TEST(coordinator.last_load.draft_tokens == 6u);
   BOOST_TEST(coordinator.last_load.draft_tokens_accepted == 5u);
+  BOOST_TEST(coordinator.last_load.connections_refused == 13u);
+  BOOST_TEST(coordinator.last_load.calls_denied == 14u);
 
   BOOST_TEST(succeeded(
       ask<void>([&](auto reply) { client.epoch_activated({1}, {2}, {3}, long_deadline, std::move(reply)); })));
