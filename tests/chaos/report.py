@@ -1,5 +1,7 @@
 """What a run of chaos tells in the end."""
 
+import os
+
 from timeline import summary
 
 DAY_S = 86400
@@ -20,7 +22,7 @@ def detection(marks, detections):
 
 
 def report(chaos):
-    runs = chaos.load.runs
+    runs = chaos.runs
     ended = [run for run in runs if run.ended is not None]
     rows = summary(chaos.timeline.marks, runs)
     noticed = detection(chaos.timeline.marks, chaos.detections)
@@ -30,7 +32,7 @@ def report(chaos):
     return {
         "seed": chaos.options.seed, "seconds": chaos.seconds, "faults": chaos.faults, "concurrent_streams": chaos.options.streams,
         "streams": len(ended), "tokens_compared": sum(len(run.times) for run in ended), "resumptions": sum(run.resumptions for run in ended),
-        "kinds": rows, "failures": chaos.failures,
+        "kinds": rows, "failures": chaos.failures, "not_tested": chaos.skipped, "commit": os.environ.get("TESSERA_BENCH_COMMIT", "unknown"),
     }
 
 
@@ -44,5 +46,7 @@ def table(result):
                      f"{ms(row.get('max_s')):>6} {'':20} {ms(row.get('detection_max_s')):>7}")
     lines.append(f"\nseed {result['seed']}: {result['faults']} faults in {result['seconds']:.0f} s; {result['streams']} streams, "
                  f"{result['tokens_compared']} tokens compared, {result['resumptions']} resumptions")
+    if result["not_tested"]:
+        lines.append(f"NOT TESTED: faults of the network ({result['not_tested']})")
     lines += [f"FAILED: {failure}" for failure in result["failures"]] or ["every stream complete and identical; nothing leaked"]
     return "\n".join(lines)

@@ -31,16 +31,16 @@ class Timeline:
 
 
 def recovery(mark, run):
-    """Seconds that this stream stood still because of the mark: the longest pause between two tokens that lies in the mark's window or begins there,
-    counted from the mark where it began before. None for a stream that did not run then."""
+    """Seconds that this stream stood still because of the mark: the longest part of a pause between two tokens that lies in the mark's window. None for a
+    stream that did not run then. (A fault's next mark is set when every stream has gone on, so a pause seldom reaches into the next window.)"""
     if not run.times or run.started > mark.at or run.times[-1] < mark.at:
         return None
     longest = 0.0
     for before, after in zip(run.times, run.times[1:]):
         if after > mark.at and before < mark.until:
-            longest = max(longest, after - max(before, mark.at))
+            longest = max(longest, min(after, mark.until) - max(before, mark.at))
     if run.times[0] > mark.at:  # it ran, and waited for its first token
-        longest = max(longest, run.times[0] - mark.at)
+        longest = max(longest, min(run.times[0], mark.until) - mark.at)
     return longest
 
 

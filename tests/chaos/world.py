@@ -33,7 +33,7 @@ class World:
         self.cluster = cluster or Cluster(folder, workers=workers)
         self.folder, self.model = folder, model
         self.workers = [f"w{index}" for index in range(1, workers + 1)]
-        self.load = self.timeline = None
+        self.load = self.timeline = self.network = None
         self.joined = {}  # name → process of a worker that the configuration does not know
         self.joins = 0
 
