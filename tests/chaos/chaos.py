@@ -57,7 +57,7 @@ class Chaos:
 
     def run(self):
         self.say(f"seed {self.options.seed}: computing the references")
-        wanted = references(os.path.abspath(self.options.model), self.options.requests)
+        wanted = references(os.path.abspath(self.options.model), self.options.requests, self.options.tokens)
         on_loopback = [kind for kind in self.options.kinds if kind in process_faults.FAULTS]
         on_hosts = [kind for kind in self.options.kinds if kind in network_faults.FAULTS]
         self.skipped = network.obstacle() if on_hosts else None
@@ -90,6 +90,7 @@ class Chaos:
         with world.cluster:
             world.deploy()
             world.timeline = self.timeline
+            world.freeze_s = self.options.freeze
             world.load = Load(world.cluster.config, DEPLOYMENT, wanted, self.options.streams)
             world.load.start()
             self._disturb(world, kinds, minutes)
@@ -136,6 +137,8 @@ def parse():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--streams", type=int, default=16, help="at any time")
     parser.add_argument("--requests", type=int, default=32, help="how many different ones")
+    parser.add_argument("--tokens", type=int, default=200, help="of each stream")
+    parser.add_argument("--freeze", type=float, default=10, help="seconds that a frozen process stands still at least")
     parser.add_argument("--only", default="", help="kinds of faults, separated by commas: " + ", ".join(KINDS))
     parser.add_argument("--model", default=MODEL, help="a checkpoint (default: the story model)")
     parser.add_argument("--wire", default=os.environ.get("TESSERA_CHAOS_WIRE", os.path.join(ROOT, "build", "release", "tests", "chaos", "chaos_wire")),

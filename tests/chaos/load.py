@@ -12,6 +12,10 @@ from cluster import Lines
 STUCK_S = 60 * TIME_FACTOR
 
 
+# What a new request is told after some seconds without any worker.
+REFUSAL = "is not served at the moment"
+
+
 class Run:
     """One stream: when its tokens came, and what is wrong with it."""
 
@@ -21,6 +25,7 @@ class Run:
         self.times = []
         self.ended = None
         self.resumptions = 0
+        self.refused = False  # told that nobody can serve it, before its first token
         self.fault = None
 
     def __str__(self):
@@ -48,6 +53,8 @@ class Slot(threading.Thread):
                 lines.close()
             if run.fault:
                 run.fault += f" {lines.errors.decode(errors='replace').strip()}"
+                if self.load.outage and not run.times and REFUSAL in run.fault:
+                    run.refused, run.fault = True, None
             self.load.finished(run)
 
     def _follow(self, run, lines):
@@ -96,6 +103,7 @@ class Load:
         self.changed = threading.Condition()
         self.runs = []
         self.violations = []
+        self.outage = False  # nobody can serve: new requests may be refused
         self.slots = [Slot(self, number) for number in range(count)]
 
     def start(self):

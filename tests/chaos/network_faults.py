@@ -4,7 +4,7 @@ import signal
 import time
 
 from network import USER
-from process_faults import FREEZE_S, some_worker
+from process_faults import some_worker
 
 HELD_S = 5  # a fault that streams go on under
 
@@ -129,7 +129,7 @@ def freeze_mid_frame(world, rng):
         world.network.heal()
         world.wait_members([each for each in world.workers if each != name])
         world.wait_tokens()
-        time.sleep(max(0, stopped + FREEZE_S - time.monotonic()))
+        time.sleep(max(0, stopped + world.freeze_s - time.monotonic()))
         world.mark("SIGCONT: it is fenced and rejoins")
     finally:
         world.signal(name, signal.SIGCONT)

@@ -9,8 +9,6 @@ import time
 from binary import BINARY
 from cluster import free_ports
 
-FREEZE_S = 10
-
 
 def some_worker(world, rng, but=()):
     """A member that does not conduct."""
@@ -115,7 +113,7 @@ def freeze(world, rng, conducts):
     try:
         world.wait_members([each for each in world.workers if each != name])
         world.wait_tokens()
-        time.sleep(max(0, stopped + FREEZE_S - time.monotonic()))
+        time.sleep(max(0, stopped + world.freeze_s - time.monotonic()))
         world.mark("SIGCONT: it is fenced and rejoins")
     finally:
         world.signal(name, signal.SIGCONT)
@@ -201,14 +199,17 @@ def second_coordinator(world, rng):
 
 def no_worker(world, rng):
     """Requests wait, and go on when one joins."""
+    world.load.outage = True
     for name in world.members():
         world.signal(name, signal.SIGKILL)
     world.mark("no worker for a while")
     world.watch("nobody serves", lambda status, one: one["state"] != "serving")
     world.refused_in_time()
+    time.sleep(rng.uniform(0, 6))
     world.mark("the first worker after none (from `up`)")
     world.start()
     world.settle()
+    world.load.outage = False
 
 
 FAULTS = {

@@ -4,8 +4,6 @@ import json
 
 from binary import OK, tessera
 
-TOKENS = 200
-REQUESTS = 32
 VOCABULARY = 900  # below that of every model that is used
 SAMPLINGS = [
     ["--temperature", "0"],
@@ -18,16 +16,16 @@ SAMPLINGS = [
 class Reference:
     """One request, and the ids and log-probabilities (as printed, so that == compares bits) that it must give."""
 
-    def __init__(self, model, index):
+    def __init__(self, model, index, tokens):
         self.index = index
         prompt = ",".join(str(1 + (37 + index) * i % VOCABULARY) for i in range(10 + 9 * index))  # 10 to 289 tokens
-        self.arguments = ["--prompt-ids", prompt, "-n", str(TOKENS), "--ignore-eos", *SAMPLINGS[index % len(SAMPLINGS)], "--seed", str(1000 + index)]
+        self.arguments = ["--prompt-ids", prompt, "-n", str(tokens), "--ignore-eos", *SAMPLINGS[index % len(SAMPLINGS)], "--seed", str(1000 + index)]
         result = tessera("run", model, *self.arguments, "--json", timeout=300)
         assert result.returncode == OK, result.stderr.decode()
         one = json.loads(result.stdout, parse_float=str)
         self.ids, self.logprobs = one["ids"], one["logprobs"]
-        assert len(self.ids) == TOKENS, (index, len(self.ids))
+        assert len(self.ids) == tokens, (index, len(self.ids))
 
 
-def references(model, count=REQUESTS):
-    return [Reference(model, index) for index in range(count)]
+def references(model, count, tokens):
+    return [Reference(model, index, tokens) for index in range(count)]

@@ -31,7 +31,7 @@ def report(chaos):
             row["detection_max_s"] = max(noticed[row["kind"]])
     return {
         "seed": chaos.options.seed, "seconds": chaos.seconds, "faults": chaos.faults, "concurrent_streams": chaos.options.streams,
-        "streams": len(ended), "tokens_compared": sum(len(run.times) for run in ended), "resumptions": sum(run.resumptions for run in ended),
+        "streams": len(ended), "refused": sum(run.refused for run in ended), "tokens_compared": sum(len(run.times) for run in ended), "resumptions": sum(run.resumptions for run in ended),
         "kinds": rows, "failures": chaos.failures, "not_tested": chaos.skipped, "commit": os.environ.get("TESSERA_BENCH_COMMIT", "unknown"),
     }
 
@@ -45,7 +45,8 @@ def table(result):
         lines.append(f"{row['kind']:42} {row['count']:5} {row['streams']:7}  {ms(row.get('median_s')):>6} {ms(row.get('p99_s')):>6} "
                      f"{ms(row.get('max_s')):>6} {'':20} {ms(row.get('detection_max_s')):>7}")
     lines.append(f"\nseed {result['seed']}: {result['faults']} faults in {result['seconds']:.0f} s; {result['streams']} streams, "
-                 f"{result['tokens_compared']} tokens compared, {result['resumptions']} resumptions")
+                 f"{result['tokens_compared']} tokens compared, {result['resumptions']} resumptions; "
+                 f"{result['refused']} refused while there was no worker")
     if result["not_tested"]:
         lines.append(f"NOT TESTED: faults of the network ({result['not_tested']})")
     lines += [f"FAILED: {failure}" for failure in result["failures"]] or ["every stream complete and identical; nothing leaked"]
