@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import subprocess
 
 from binary import BINARY, TIME_FACTOR, tessera
@@ -15,6 +16,8 @@ def obstacle():
     """Why there can be no namespaces here; None where there can."""
     if os.geteuid() != 0:
         return "needs root"
+    if shutil.which("ip") is None:
+        return "needs iproute2"
     if not os.path.exists("/dev/net/tun"):
         return "needs /dev/net/tun"
     name = f"tessera-{os.getpid()}-probe"

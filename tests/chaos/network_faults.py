@@ -77,8 +77,8 @@ def cut_coordinator(world, rng):
     """Streams go on without it."""
     world.mark("coordinator cut off")
     world.network.both("c", "*", cut=1)
-    world.wait_tokens()
-    time.sleep(rng.uniform(0, 2 * HELD_S))
+    world.wait_tokens(begun=True)
+    time.sleep(rng.uniform(0, HELD_S))
     world.mark("coordinator's cut healed")
     world.network.heal()
     world.settle()

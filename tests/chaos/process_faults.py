@@ -143,7 +143,7 @@ def slow_worker(world, rng):
 def kill_coordinator(world, rng):
     world.mark("coordinator killed and started again")
     world.kill("c")
-    world.wait_tokens()  # without it
+    world.wait_tokens(begun=True)  # without it
     time.sleep(rng.uniform(0, 1))
     world.start()
     world.settle()
@@ -165,7 +165,7 @@ def freeze_coordinator(world, rng):
     world.mark("SIGSTOP of the coordinator")
     world.signal("c", signal.SIGSTOP)
     try:
-        world.wait_tokens()
+        world.wait_tokens(begun=True)
         time.sleep(rng.uniform(1, 5))
     finally:
         world.signal("c", signal.SIGCONT)
@@ -188,7 +188,7 @@ def second_coordinator(world, rng):
                           stderr=subprocess.DEVNULL) as second:
         try:
             world.gone(first)  # deposed
-            world.wait_tokens()
+            world.wait_tokens(begun=True)
             world.start()
             world.settle()
             assert world.cluster.status()["term"] >= term + 2

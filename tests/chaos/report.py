@@ -5,6 +5,7 @@ import os
 from timeline import summary
 
 DAY_S = 86400
+FAILURES_SHOWN = 12
 
 
 def detection(marks, detections):
@@ -49,5 +50,5 @@ def table(result):
                  f"{result['refused']} refused while there was no worker")
     if result["not_tested"]:
         lines.append(f"NOT TESTED: faults of the network ({result['not_tested']})")
-    lines += [f"FAILED: {failure}" for failure in result["failures"]] or ["every stream complete and identical; nothing leaked"]
+    lines += [f"FAILED: {failure}" for failure in result["failures"][:FAILURES_SHOWN]] or ["every stream complete and identical; nothing leaked"]
     return "\n".join(lines)

@@ -83,9 +83,9 @@ class World:
     def everybody(self):
         return self.workers + list(self.joined)
 
-    def wait_tokens(self):
-        """Until every stream that runs now has one more token, or has ended."""
-        runs = [(run, len(run.times)) for run in self.load.running()]
+    def wait_tokens(self, begun=False):
+        """Until every stream that runs now has one more token, or has ended. `begun`: those without any are left out, as they need a coordinator."""
+        runs = [(run, len(run.times)) for run in self.load.running() if run.times or not begun]
         deadline = time.monotonic() + SETTLE_S
         while any(run.ended is None and len(run.times) <= count for run, count in runs):
             if time.monotonic() > deadline:
