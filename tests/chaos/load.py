@@ -70,7 +70,7 @@ class Slot(threading.Thread):
                 return None if finished == "length" else f"ended without its tokens (exit code {lines.process.wait()})"
             event = json.loads(line, parse_float=str)
             if event["event"] == "token":
-                wrong = self._wrong(run, event)
+                wrong = self.wrong(run, event)
                 if wrong:
                     return wrong
                 run.times.append(now)
@@ -84,7 +84,8 @@ class Slot(threading.Thread):
                 return f"failed: {event}"
 
     @staticmethod
-    def _wrong(run, event):
+    def wrong(run, event):
+        """What is wrong with a token; None if it is the undisturbed run's next one."""
         index = len(run.times)
         if event["index"] != index:
             return f"token {event['index']} came where {index} was due"

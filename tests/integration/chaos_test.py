@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import unittest
 
 from binary import SOURCE_ROOT, TIME_FACTOR
@@ -32,6 +33,20 @@ class ChaosTest(unittest.TestCase):
         for kind in kinds:
             self.assertGreater(rows[kind]["count"], 0)
             self.assertLess(rows[kind].get("max_s", 0), PAUSE_S, kind)
+
+    def test_a_wrong_token_is_noticed(self):
+        sys.path.insert(0, CHAOS)
+        self.addCleanup(sys.path.remove, CHAOS)
+        from load import Run, Slot  # pylint: disable=import-outside-toplevel
+        reference = types.SimpleNamespace(index=0, ids=[5, 7], logprobs=["-0.5", "-0.25"])
+        run = Run(0, reference)
+        self.assertIsNone(Slot.wrong(run, {"index": 0, "id": 5, "logprob": "-0.5"}))
+        run.times.append(0.0)
+        self.assertIsNone(Slot.wrong(run, {"index": 1, "id": 7, "logprob": "-0.25"}))
+        for index, token, logprob in ((1, 8, "-0.25"), (1, 7, "-0.25000003"), (2, 7, "-0.25"), (0, 5, "-0.5")):
+            self.assertIsNotNone(Slot.wrong(run, {"index": index, "id": token, "logprob": logprob}))
+        run.times.append(0.0)
+        self.assertIsNotNone(Slot.wrong(run, {"index": 2, "id": 7, "logprob": "-0.25"}))
 
     def test_streams_go_on_when_processes_die_and_freeze(self):
         kinds = ["kill-conductor", "kill-recovery"] if SANITIZED else ["kill-conductor", "kill-recovery", "freeze", "freeze-conductor", "coordinator",
