@@ -53,7 +53,8 @@ tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const Ge
   const TimePoint started = core.now();
   const bool limited = request.deadline.count() > 0;
   // The request's own deadline holds from here on, also where nobody serves the model at the moment.
-  const auto patience = limited ? std::min(request.deadline, core.options().call_deadline) : core.options().call_deadline;
+  const auto patience =
+      limited ? std::min(request.deadline, core.options().call_deadline) : core.options().call_deadline;
   TESSERA_TRY(settings.tokenizer, frontend::fetch_tokenizer(core, request.deployment, started + patience));
   StreamRequest& stream = settings.request;
   stream.id = core.draw_stream_id();

@@ -76,9 +76,10 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
   std::vector<ConnectionId> to;
   for (const Participant& participant : plan.participants) to.push_back(*nodes_.at(participant.node).connection);
   emit(PrepareEpoch{std::move(plan), std::move(to)});
-  // A frozen member closes nothing: without this its peers would wait for it inside a step, and begin nothing new. Behind
-  // the prepare, so that a conductor that stays knows of its next epoch and keeps its streams.
-  if (record.serving && record.broken) retire(record.replica, {record.serving->epoch, participant_nodes(*record.serving)});
+  // A frozen member closes nothing: without this its peers would wait for it inside a step, and begin nothing new.
+  // Behind the prepare, so that a conductor that stays knows of its next epoch and keeps its streams.
+  if (record.serving && record.broken)
+    retire(record.replica, {record.serving->epoch, participant_nodes(*record.serving)});
 }
 
 void CoordinatorState::add_donors(const Replica& replica, EpochPlan& plan) const {

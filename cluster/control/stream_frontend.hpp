@@ -46,8 +46,8 @@ struct StreamTimeouts {
   std::chrono::milliseconds open{2000};     ///< for one answer of the conductor
   std::chrono::milliseconds silence{5000};  ///< without an update of an open stream (an empty one is a sign of life,
                                             ///< sent about every second while the stream waits): it is located again
-  /// Without an update of an open stream, or an answer to Open: the coordinator is asked whether its conductor is still the one, as a frozen
-  /// or cut-off node closes nothing. Less than silence.
+  /// Without an update of an open stream, or an answer to Open: the coordinator is asked whether its conductor is still
+  /// the one, as a frozen or cut-off node closes nothing. Less than silence.
   std::chrono::milliseconds doubt{400};
   std::chrono::milliseconds backoff_first{10};
   std::chrono::milliseconds backoff_max{500};
@@ -183,7 +183,7 @@ class StreamFrontend {
   std::optional<StreamPhases> phases_;          ///< at the conductor where it is open
   std::optional<StreamPhases> earlier_phases_;  ///< at those before
   std::chrono::milliseconds backoff_;
-  TimePoint due_;  ///< of the phase
+  TimePoint due_;                       ///< of the phase
   std::optional<TimePoint> doubt_due_;  ///< at a conductor, unless an answer is on its way
   std::optional<TimePoint> deadline_;
 };

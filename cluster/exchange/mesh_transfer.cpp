@@ -124,7 +124,8 @@ Error Mesh::stalled(const Transfer& transfer) const {
 Result<void> Mesh::look_for_cuts() const {
   for (const Peer& peer : peers_) {
     if (!peer.link || !peer.link->unacknowledged(unacknowledged_seconds_max)) continue;
-    return Error{ErrorCode::unavailable, peer.name + ": its host has acknowledged nothing for a while; check the network "
+    return Error{ErrorCode::unavailable, peer.name +
+                                             ": its host has acknowledged nothing for a while; check the network "
                                              "between the two"};
   }
   return {};

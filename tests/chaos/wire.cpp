@@ -1,20 +1,22 @@
-// The wire between network namespaces, in user space: each host's only interface is a TUN device whose other end is here, and every packet between two
-// hosts passes this loop, which can cut, delay, lose, reorder and slow down each direction of each pair. For kernels without netem.
+// The wire between network namespaces, in user space: each host's only interface is a TUN device whose other end is
+// here, and every packet between two hosts passes this loop, which can cut, delay, lose, reorder and slow down each
+// direction of each pair. For kernels without netem.
 //
 //   wire NAME=ADDRESS=NAMESPACE_FILE …      (as root; the devices are called tun0 and still need addresses)
-//   stdin:   set FROM TO cut=0|1 delay_us=N loss_ppm=N reorder_ppm=N rate_bps=N     FROM, TO: a name or *; what is not named is off
-//   stdout:  "ready" when all devices are there, "done" after each line
+//   stdin:   set FROM TO cut=0|1 delay_us=N loss_ppm=N reorder_ppm=N rate_bps=N     FROM, TO: a name or *; what is not
+//   named is off stdout:  "ready" when all devices are there, "done" after each line
 //
 // Ends when stdin does. IPv4 only.
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <functional>
 #include <iostream>
@@ -22,7 +24,6 @@
 #include <net/if.h>
 #include <poll.h>
 #include <queue>
-#include <random>
 #include <sched.h>
 #include <sstream>
 #include <string>
@@ -30,9 +31,8 @@
 #include <unistd.h>
 #include <vector>
 
-#include <arpa/inet.h>
-
 #include "runtime/base/clock.hpp"
+#include "runtime/base/rng.hpp"
 
 namespace tessera {
 
@@ -85,7 +85,8 @@ class Wire {
   bool add(const std::string& description) {
     std::istringstream words(description);
     std::string name, address, space_file;
-    if (!std::getline(words, name, '=') || !std::getline(words, address, '=') || !std::getline(words, space_file)) return false;
+    if (!std::getline(words, name, '=') || !std::getline(words, address, '=') || !std::getline(words, space_file))
+      return false;
     Host host{name, 0, -1};
     const int own_space = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (::inet_pton(AF_INET, address.c_str(), &host.address) != 1) return false;
@@ -148,26 +149,32 @@ class Wire {
     if (count < header_bytes || std::to_integer<unsigned>(packet_[0]) >> 4 != 4) return;
     std::uint32_t destination;
     std::memcpy(&destination, packet_.data() + destination_at, sizeof destination);
-    const auto host = std::find_if(hosts_.begin(), hosts_.end(), [&](const Host& each) { return each.address == destination; });
+    const auto host =
+        std::find_if(hosts_.begin(), hosts_.end(), [&](const Host& each) { return each.address == destination; });
     if (host == hosts_.end()) return;
     const auto to = static_cast<std::size_t>(host - hosts_.begin());
     Direction& direction = directions_[from * hosts_.size() + to];
-    if (direction.cut || random_() % 1'000'000 < direction.loss_ppm) return;
+    if (direction.cut || hits(direction.loss_ppm)) return;
     const TimePoint now = clock_.now();
     TimePoint due = now + direction.delay;
     if (direction.rate_bps > 0) {
       const std::chrono::duration<double> sending(8 * static_cast<double>(count) / direction.rate_bps);
-      direction.free_at = std::max(direction.free_at, now) + std::chrono::duration_cast<std::chrono::nanoseconds>(sending);
+      direction.free_at =
+          std::max(direction.free_at, now) + std::chrono::duration_cast<std::chrono::nanoseconds>(sending);
       if (direction.free_at - now > backlog_max) {
         direction.free_at -= std::chrono::duration_cast<std::chrono::nanoseconds>(sending);
         return;
       }
       due = direction.free_at + direction.delay;
     }
-    if (random_() % 1'000'000 < direction.reorder_ppm) due += reordered_by;
+    if (hits(direction.reorder_ppm)) due += reordered_by;
     if (due <= now) return send(to, packet_.data(), count);
-    late_.push({due, ++last_number_, to, std::vector<std::byte>(packet_.begin(), packet_.begin() + static_cast<std::ptrdiff_t>(count))});
+    late_.push({due, ++last_number_, to,
+                std::vector<std::byte>(packet_.begin(), packet_.begin() + static_cast<std::ptrdiff_t>(count))});
   }
+
+  /// One draw.
+  bool hits(std::uint32_t ppm) { return ppm > 0 && philox({}, {++draws_, 0, 0, 0})[0] % 1'000'000 < ppm; }
 
   bool read_commands() {
     std::array<char, 4096> buffer;
@@ -189,7 +196,8 @@ class Wire {
     while (words >> word) {
       const std::size_t equals = word.find('=');
       const std::string key = word.substr(0, equals);
-      const std::uint64_t value = equals == std::string::npos ? 0 : std::strtoull(word.c_str() + equals + 1, nullptr, 10);
+      const std::uint64_t value =
+          equals == std::string::npos ? 0 : std::strtoull(word.c_str() + equals + 1, nullptr, 10);
       if (key == "cut") wanted.cut = value != 0;
       if (key == "delay_us") wanted.delay = std::chrono::microseconds(value);
       if (key == "loss_ppm") wanted.loss_ppm = static_cast<std::uint32_t>(value);
@@ -209,7 +217,7 @@ class Wire {
   std::vector<Direction> directions_;  ///< from × to
   std::priority_queue<Late, std::vector<Late>, std::greater<>> late_;
   std::uint64_t last_number_ = 0;
-  std::minstd_rand random_;
+  std::uint32_t draws_ = 0;
   std::vector<std::byte> packet_ = std::vector<std::byte>(packet_bytes_max);
   std::string heard_;
 };
