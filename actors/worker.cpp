@@ -84,6 +84,7 @@ void WorkerState::begin(const StartWorker& message) {
 }
 
 void WorkerState::prepare(const PrepareShard& message) {
+  if (!registered_) return early_.push_back(message);
   Held& held = replicas_[message.plan.replica];
   if (!held.replica) {
     ExecutorParts parts = parts_.executor;

@@ -83,6 +83,7 @@ void WorkerState::registered(const CoordinatorRegistered& message) {
   for (const auto& [replica, damage] : damages_) report(damage);
   if (!ever_registered_ && parts_.on_ready) parts_.on_ready();
   ever_registered_ = true;
+  for (const PrepareShard& early : std::exchange(early_, {})) prepare(early);
 }
 
 void WorkerState::lost(const CoordinatorLost& message) {
@@ -102,6 +103,7 @@ void WorkerState::give_up_connection(const std::string& why) {
   if (registered_) log_warning("the coordinator is out of reach, streams go on: " + why);
   client_.reset();
   registered_ = false;
+  early_.clear();
   ++attempt_;
   const auto wait = std::min(backoff_max, backoff_first * (1u << std::min(failures_, 5u)));
   if (failures_ == 3 && !ever_registered_) log_warning("the coordinator cannot be reached yet: " + why);

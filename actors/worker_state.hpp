@@ -97,6 +97,9 @@ class WorkerState {
   std::uint32_t missed_beats_ = 0;
   StepMeter requests_;  ///< heartbeats, from here to the Coordinator and back
   std::map<ReplicaId, Held> replicas_;
+  /// That came before the answer to the registration: only that one says which participant this node is. No more than
+  /// the coordinator may have unanswered.
+  std::vector<PrepareShard> early_;
   /// In this life of the process, the newest of each replica: told again to every coordinator. Beyond damages_max the
   /// oldest replica's is forgotten, and found again when its bytes are.
   std::map<ReplicaId, ShardDamaged> damages_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include <tessera/client.hpp>
@@ -49,8 +50,12 @@ tessera::Result<void> check(const GenerateRequest& request) {
 tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const GenerateRequest& request) {
   TESSERA_CHECK(check(request));
   frontend::LiveStreamSettings settings;
-  TESSERA_TRY(settings.tokenizer,
-              frontend::fetch_tokenizer(core, request.deployment, core.now() + core.options().call_deadline));
+  const TimePoint started = core.now();
+  const bool limited = request.deadline.count() > 0;
+  // The request's own deadline holds from here on, also where nobody serves the model at the moment.
+  const auto patience =
+      limited ? std::min(request.deadline, core.options().call_deadline) : core.options().call_deadline;
+  TESSERA_TRY(settings.tokenizer, frontend::fetch_tokenizer(core, request.deployment, started + patience));
   StreamRequest& stream = settings.request;
   stream.id = core.draw_stream_id();
   stream.deployment = request.deployment;
@@ -70,7 +75,10 @@ tessera::Result<frontend::LiveStreamSettings> prepare(ClientCore& core, const Ge
   stream.alternatives = request.alternatives;
   stream.priority = request.priority;
   settings.session = request.session;
-  settings.timeouts.deadline = request.deadline;
+  if (limited) {
+    const auto left = request.deadline - std::chrono::duration_cast<std::chrono::milliseconds>(core.now() - started);
+    settings.timeouts.deadline = std::max(left, std::chrono::milliseconds(1));
+  }
   settings.stall_max = request.stall_max;
   settings.stop = request.stop;
   return settings;

@@ -62,12 +62,16 @@ void CoordinatorLink::on_dialled(Result<CoordinatorClient> client) {
   if (!client) {
     last_error_ = client.error();
     const ErrorCode code = client.error().code;
-    // Time does not heal a refusal: whoever waits hears it now. It is dialled again all the same, for later calls.
-    if (code != ErrorCode::unavailable && code != ErrorCode::timed_out) fail_waiting(absence());
+    // Time does not heal a refusal: whoever waits hears it, at the second time in a row, as a coordinator that dies in
+    // the handshake looks the same. It is dialled again all the same, for later calls.
+    const bool refused = code != ErrorCode::unavailable && code != ErrorCode::timed_out;
+    if (refused && refused_) fail_waiting(absence());
+    refused_ = refused;
     return dial_later();
   }
   client_ = *std::move(client);
   ++number_;
+  refused_ = false;
   last_error_.reset();
   auto waiting = std::move(waiting_);
   waiting_.clear();

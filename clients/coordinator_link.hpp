@@ -101,6 +101,7 @@ class CoordinatorLink {
   const DialOptions options_;
   std::optional<CoordinatorClient> client_;
   std::uint64_t number_ = 0;
+  bool refused_ = false;  ///< by the last dial
   std::optional<Error> last_error_;
   std::chrono::milliseconds backoff_ = redial_first;
   bool stopped_ = false;

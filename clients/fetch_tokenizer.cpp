@@ -32,7 +32,11 @@ Result<ConductorClient> find_conductor(ClientCore& core, const std::string& depl
                                        }));
   // All of them have the same model.
   const ConductorLocation& found = replicas.front();
-  return core.conductor({found.rpc, found.node_name, found.replica, found.incarnation});
+  auto conductor = core.conductor({found.rpc, found.node_name, found.replica, found.incarnation});
+  // A node that dies in the handshake looks like one that cannot be trusted, which is as good as absent: the
+  // coordinator may know a better one by now.
+  if (!conductor) return Error{ErrorCode::unavailable, conductor.error().message};
+  return conductor;
 }
 
 /// A part of the model that `first` is a chunk of.

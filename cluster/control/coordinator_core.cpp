@@ -1,5 +1,6 @@
 #include "cluster/control/coordinator_core.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "cluster/control/coordinator_state.hpp"
@@ -96,7 +97,9 @@ void CoordinatorState::on(const EpochPrepared& input) {
     return;
   }
   replica->prepared.insert(node->record.node);
-  if (replica->prepared.size() == record.pending->participants.size()) switch_over(*replica);
+  if (replica->prepared.size() < record.pending->participants.size()) return;
+  if (replica->breaking) return pending_failed(*replica, {}, std::string(*replica->breaking));
+  switch_over(*replica);
 }
 
 void CoordinatorState::on(const EpochActivated& input) {
@@ -128,11 +131,20 @@ void CoordinatorState::on(const EpochBroken& input) {
   const ReplicaRecord& record = replica->record;
   const std::string why = node->record.info.name + " reports: " + input.reason;
   if (record.pending && record.pending->epoch == input.epoch && record.pending->find(node->record.node)) {
+    if (!record.switching && replica->prepared.size() < record.pending->participants.size()) {
+      // Who cannot prepare closes its connections, and says so itself in a moment: that one is to be left out.
+      if (!replica->breaking) replica->deadline = std::min(replica->deadline, now_ + options_.broken_delay);
+      replica->breaking = why;
+      return;
+    }
     pending_failed(*replica, {}, why);
   } else if (record.serving && record.serving->epoch == input.epoch && !record.broken &&
              record.serving->find(node->record.node)) {
+    // The new epoch begins without a hand-over, which ends this one: no failure.
+    if (record.switching && record.pending->previous.value == 0) return serving_broke(*replica);
     note_failure(*replica);
-    const auto delay = replica->failures > 1 ? retry_delay(*replica) : options_.broken_delay;
+    const bool served = now_ - replica->activated_at >= options_.served_after;
+    const auto delay = replica->failures > 1 && !served ? retry_delay(*replica) : options_.broken_delay;
     replica->not_before = now_ + delay;
     log(EventLevel::warning, title(record, input.epoch) + " broke: " + why);
     serving_broke(*replica);

@@ -46,6 +46,8 @@ struct CoordinatorOptions {
   std::chrono::nanoseconds broken_delay = std::chrono::milliseconds(50);
   std::chrono::nanoseconds retry_delay_min = std::chrono::milliseconds(100);  ///< doubles with every failure in a row
   std::chrono::nanoseconds retry_delay_max = std::chrono::seconds(10);
+  /// An epoch that served so long is followed by the next without a back-off, however many failed before it.
+  std::chrono::nanoseconds served_after = std::chrono::seconds(1);
   /// An epoch that lived so long ends a row of failures.
   std::chrono::nanoseconds stable_after = std::chrono::seconds(10);
   std::chrono::nanoseconds recovery_grace = std::chrono::seconds(3);

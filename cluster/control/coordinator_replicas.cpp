@@ -66,6 +66,7 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
   record.pending = plan;
   record.switching = false;
   replica.prepared.clear();
+  replica.breaking.reset();
   replica.deadline = now_ + options_.prepare_timeout_of(plan);
   replica.failed = false;
   replica.message = why;
@@ -75,6 +76,10 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
   std::vector<ConnectionId> to;
   for (const Participant& participant : plan.participants) to.push_back(*nodes_.at(participant.node).connection);
   emit(PrepareEpoch{std::move(plan), std::move(to)});
+  // A frozen member closes nothing: without this its peers would wait for it inside a step, and begin nothing new.
+  // Behind the prepare, so that a conductor that stays knows of its next epoch and keeps its streams.
+  if (record.serving && record.broken)
+    retire(record.replica, {record.serving->epoch, participant_nodes(*record.serving)});
 }
 
 void CoordinatorState::add_donors(const Replica& replica, EpochPlan& plan) const {
@@ -153,6 +158,7 @@ void CoordinatorState::drop_pending(Replica& replica) {
   const EpochPlan plan = *std::exchange(record.pending, std::nullopt);
   const bool switching = std::exchange(record.switching, false);
   replica.prepared.clear();
+  replica.breaking.reset();
   replica.due = true;
   PastEpoch past{plan.epoch, participant_nodes(plan)};
   if (switching) {
@@ -185,19 +191,23 @@ std::chrono::nanoseconds CoordinatorState::retry_delay(const Replica& replica) c
 void CoordinatorState::pending_failed(Replica& replica, const std::vector<NodeId>& culprits, const std::string& why) {
   log(EventLevel::warning, title(replica.record, replica.record.pending->epoch) + " is given up: " + why);
   note_failure(replica);
+  bool changes = false;  // the next plan does without somebody who was in this one
   for (const NodeId node : culprits) {
     Exclusion& exclusion = replica.excluded[node];
+    changes = changes || exclusion.times == 0 || exclusion.over;
     exclusion.until = now_ + exclusion_min * (1u << std::min(exclusion.times, exclusion_doublings_max));
     exclusion.over = false;
     ++exclusion.times;
   }
-  replica.not_before = now_ + retry_delay(replica);
+  // Not so long that the exclusion is over by then.
+  replica.not_before = now_ + (changes ? options_.retry_delay_min : retry_delay(replica));
   drop_pending(replica);
   replica.message = why;
 }
 
 void CoordinatorState::expire_pending(Replica& replica) {
   const EpochPlan& plan = *replica.record.pending;
+  if (replica.breaking) return pending_failed(replica, {}, std::string(*replica.breaking));
   if (replica.record.switching) {
     // Who is stuck is not known; the second time in a row the new root is left out.
     std::vector<NodeId> culprits;
@@ -253,6 +263,7 @@ void CoordinatorState::leave_all(Replica& replica) {
   }
   replica.record.broken = replica.record.switching = false;
   replica.prepared.clear();
+  replica.breaking.reset();
 }
 
 CoordinatorState::Replica* CoordinatorState::find_replica(ReplicaId replica) {

@@ -59,7 +59,9 @@ class CoordinatorState {
   };
   struct Replica {
     ReplicaRecord record;
-    std::set<NodeId> prepared;   ///< participants of `pending` that have answered
+    std::set<NodeId> prepared;  ///< participants of `pending` that have answered
+    /// Of `pending`, while it is prepared: a member lost a peer. It waits for that one's own answer until the deadline.
+    std::optional<std::string> breaking;
     TimePoint deadline;          ///< of `pending`
     bool due = false;            ///< whether it needs another plan is to be looked at,
     TimePoint not_before;        ///< from then on

@@ -60,7 +60,9 @@ std::vector<StreamOutput::Any> StreamFrontend::step(TimePoint now, StreamInput::
 
 std::optional<TimePoint> StreamFrontend::wakeup() const {
   if (phase_ == Phase::ended || phase_ == Phase::idle) return {};
-  return deadline_ ? std::min(due_, *deadline_) : due_;
+  TimePoint next = deadline_ ? std::min(due_, *deadline_) : due_;
+  if (doubt_due_ && (phase_ == Phase::open || phase_ == Phase::opening)) next = std::min(next, *doubt_due_);
+  return next;
 }
 
 void StreamFrontend::on(TimePoint now, const StreamInput::Start&, Outputs& out) {
@@ -70,7 +72,13 @@ void StreamFrontend::on(TimePoint now, const StreamInput::Start&, Outputs& out) 
 }
 
 void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out) {
-  if (input.attempt != attempt_ || phase_ != Phase::locating) return;
+  if (input.attempt != attempt_) return;
+  if (phase_ == Phase::open || phase_ == Phase::opening) {
+    doubt_due_ = now + timeouts_.doubt;
+    if (replaced(input)) relocate(now, out, true);
+    return;
+  }
+  if (phase_ != Phase::locating) return;
   if (!input.candidates) {
     // A damaged checkpoint stays damaged; elsewhere `corrupt` speaks of one connection.
     const bool damaged = input.candidates.error().code == ErrorCode::corrupt;
@@ -86,6 +94,7 @@ void StreamFrontend::on(TimePoint now, StreamInput::Located& input, Outputs& out
   left_ = StreamOutput::Close{attempt_, *location_, true};
   phase_ = Phase::opening;
   due_ = now + timeouts_.open;
+  doubt_due_ = now + timeouts_.doubt;
   StreamOutput::Open open{attempt_, *location_, request_};
   // What is left, rounded up: this end counts exactly.
   if (deadline_) open.request.timeout = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - now);
@@ -104,14 +113,14 @@ void StreamFrontend::on(TimePoint now, StreamInput::Opened& input, Outputs& out)
   stays_ = false;
   phase_ = Phase::open;
   ++opens_;
-  due_ = now + timeouts_.silence;
+  trust(now);
 }
 
 void StreamFrontend::on(TimePoint now, StreamInput::Update& input, Outputs& out) {
   if (input.attempt != attempt_ || (phase_ != Phase::open && phase_ != Phase::opening)) return;
   StreamUpdate& update = input.update;
   if (update.id != request_.id || update.incarnation != location_->incarnation) return;
-  if (phase_ == Phase::open) due_ = now + timeouts_.silence;
+  if (phase_ == Phase::open) trust(now);
   const std::size_t before = request_.delivered.size();
   if (!take_scores(update, out) || !take_tokens(update, out)) {
     if (phase_ != Phase::ended) relocate(now, out);
@@ -153,7 +162,13 @@ void StreamFrontend::on(TimePoint, const StreamInput::Cancel&, Outputs& out) {
 }
 
 void StreamFrontend::on(TimePoint now, const StreamInput::Tick&, Outputs& out) {
-  if (phase_ == Phase::idle || now < due_) return;
+  if (phase_ == Phase::idle) return;
+  const bool there = phase_ == Phase::open || phase_ == Phase::opening;
+  if (there && now < due_ && doubt_due_ && now >= *doubt_due_) {
+    doubt_due_.reset();
+    put(out, StreamOutput::Locate{attempt_, request_.deployment});
+  }
+  if (now < due_) return;
   if (phase_ == Phase::backing_off) return locate(now, out);
   relocate(now, out);
 }
@@ -163,6 +178,18 @@ void StreamFrontend::locate(TimePoint now, Outputs& out) {
   phase_ = Phase::locating;
   due_ = now + timeouts_.locate;
   put(out, StreamOutput::Locate{attempt_, request_.deployment});
+}
+
+void StreamFrontend::trust(TimePoint now) {
+  due_ = now + timeouts_.silence;
+  doubt_due_ = now + timeouts_.doubt;
+}
+
+bool StreamFrontend::replaced(const StreamInput::Located& answer) const {
+  // That nobody serves at the moment says nothing: this one may go on.
+  if (!answer.candidates || answer.candidates->empty()) return false;
+  return std::none_of(answer.candidates->begin(), answer.candidates->end(),
+                      [this](const StreamCandidate& each) { return each.location == *location_; });
 }
 
 const StreamLocation& StreamFrontend::choose(const std::vector<StreamCandidate>& candidates) {

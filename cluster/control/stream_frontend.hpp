@@ -46,6 +46,9 @@ struct StreamTimeouts {
   std::chrono::milliseconds open{2000};     ///< for one answer of the conductor
   std::chrono::milliseconds silence{5000};  ///< without an update of an open stream (an empty one is a sign of life,
                                             ///< sent about every second while the stream waits): it is located again
+  /// Without an update of an open stream, or an answer to Open: the coordinator is asked whether its conductor is still
+  /// the one, as a frozen or cut-off node closes nothing. Less than silence.
+  std::chrono::milliseconds doubt{400};
   std::chrono::milliseconds backoff_first{10};
   std::chrono::milliseconds backoff_max{500};
   std::chrono::milliseconds deadline{0};  ///< of the whole stream; 0: none
@@ -54,7 +57,8 @@ struct StreamTimeouts {
 struct StreamInput {
   struct Start {};
   /// Answer to Locate: the replicas that serve. `not_found`, `denied`, `invalid_argument`, `unsupported` end the
-  /// stream; others are tried again, and so is an answer without any replica.
+  /// stream; others are tried again, and so is an answer without any replica. While the stream is open or
+  /// being opened, only an answer without its conductor counts, and closes it.
   struct Located {
     std::uint64_t attempt = 0;
     Result<std::vector<StreamCandidate>> candidates;
@@ -147,6 +151,10 @@ class StreamFrontend {
   void on(TimePoint now, const StreamInput::Tick&, Outputs& out);
 
   void locate(TimePoint now, Outputs& out);
+  /// An open stream's conductor gave a sign of life.
+  void trust(TimePoint now);
+  /// Whether the answer to a doubt says that the conductor is another one by now.
+  bool replaced(const StreamInput::Located& answer) const;
   /// Closes what is open and locates again after the back-off, which a delivered token resets. Unless `stays`, another
   /// replica is preferred then.
   void relocate(TimePoint now, Outputs& out, bool stays = false);
@@ -175,7 +183,8 @@ class StreamFrontend {
   std::optional<StreamPhases> phases_;          ///< at the conductor where it is open
   std::optional<StreamPhases> earlier_phases_;  ///< at those before
   std::chrono::milliseconds backoff_;
-  TimePoint due_;  ///< of the phase
+  TimePoint due_;                       ///< of the phase
+  std::optional<TimePoint> doubt_due_;  ///< at a conductor, unless an answer is on its way
   std::optional<TimePoint> deadline_;
 };
 

@@ -38,6 +38,8 @@ class Handshake {
   Handshake& operator=(Handshake&&) noexcept = default;
 
   int fd() const { return link_ ? link_->fd() : socket_.fd(); }
+  /// The other host has not answered yet.
+  bool reaching() const { return state_ == State::connecting; }
   /// What poll should wait for.
   short events() const;
   /// Does what can be done now; true when the link stands. Errors: `unsupported` (the peer refused this node's version,

@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -166,6 +168,13 @@ Result<FrameHeader> Link::open(std::byte* to) {
   }
   in_begin_ += frame_prefix_bytes + frame_header_bytes + payload + open_.tag_bytes();
   return decode_frame_header(header);
+}
+
+bool Link::unacknowledged(double seconds) const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  return info.tcpi_unacked > 0 && info.tcpi_retransmits > 0 && info.tcpi_last_ack_recv >= 1e3 * seconds;
 }
 
 Error Link::ended_error() const {

@@ -70,6 +70,10 @@ class Link {
   Result<std::size_t> payload_bytes() const;
   /// Opens it; the payload goes to `to`, which has payload_bytes(). After an error its content is undefined.
   Result<FrameHeader> open(std::byte* to);
+  /// Whether bytes lie sent again and again, and the peer's host has acknowledged nothing at all for so long: it is cut
+  /// off. A process that stands still does not count, its host acknowledges for it; and only whoever has been waiting
+  /// for so long may ask, as a link may have been idle before.
+  bool unacknowledged(double seconds) const;
   /// Why the connection ended, naming the peer.
   Error ended_error() const;
 

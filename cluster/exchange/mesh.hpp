@@ -150,6 +150,7 @@ class Mesh {
   Result<bool> pull(Transfer& transfer);
   bool read_ahead(const Transfer& transfer);
   void block(const Transfer& transfer, double seconds);
+  Result<void> look_for_cuts() const;
   Error stalled(const Transfer& transfer) const;
   Result<bool> take_command_frame(Link& link, ReceivedCommand& command, std::size_t& got);
 

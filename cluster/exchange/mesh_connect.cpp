@@ -19,6 +19,10 @@ constexpr double redial_seconds_max = 0.5;
 /// A dialed connection that gives no link in this time is given up and dialed again. Longer than a listener holds
 /// callers whose epoch it does not know yet, so that it is usually the listener who ends it.
 constexpr double dial_seconds_max = early_seconds_max + 5;
+/// A host answers a dial at once, whatever its processes do: after so long without an answer it is dialed again, and
+/// after reach_dials_max such dials in a row it is out of reach. Longer than any round trip between members.
+constexpr double reach_seconds_max = 0.75;
+constexpr std::uint32_t reach_dials_max = 2;
 /// From a caller's hello to its proof.
 constexpr double answer_seconds_max = 5;
 /// Callers that claim to be the same participant and have not proved it; the oldest is closed.
@@ -31,6 +35,7 @@ TimePoint later(TimePoint time, double seconds) {
 struct Attempt {
   Handshake handshake;
   TimePoint deadline;
+  TimePoint reach_by = TimePoint::max();  ///< of a dial
 };
 
 }  // namespace
@@ -63,7 +68,7 @@ class MeshConnector {
     std::optional<HostLookup> lookup;  ///< of the dial that is to begin
     TimePoint dial_again{};
     double redial_seconds = redial_seconds_min;
-    std::uint32_t dials = 0;
+    std::uint32_t dials = 0, unanswered = 0;
     std::string last_error = "it has not called";
   };
 
@@ -114,7 +119,8 @@ class MeshConnector {
       slot.last_error = socket.error().message;
       return;
     }
-    slot.attempts.push_back({Handshake::dial(std::move(*socket), parts(peer)), later(now, dial_seconds_max)});
+    slot.attempts.push_back({Handshake::dial(std::move(*socket), parts(peer)), later(now, dial_seconds_max),
+                             later(now, reach_seconds_max)});
   }
 
   /// Fails only if another try is useless.
@@ -125,9 +131,15 @@ class MeshConnector {
     if (idle && (slot.lookup || now >= slot.dial_again)) dial(peer, now);
     for (auto attempt = slot.attempts.begin(); attempt != slot.attempts.end();) {
       auto done = attempt->handshake.advance();
-      if (done && !*done && now < attempt->deadline) {
+      const bool reached = !attempt->handshake.reaching();
+      if (reached) slot.unanswered = 0;
+      if (done && !*done && now < (reached ? attempt->deadline : attempt->reach_by)) {
         ++attempt;
         continue;
+      }
+      if (done && !*done && !reached && ++slot.unanswered >= reach_dials_max) {
+        return Error{ErrorCode::unavailable, mesh_.peers_[peer].name + " at " + to_string(mesh_.peers_[peer].endpoint) +
+                                                 ": its host does not answer; check the network between the two"};
       }
       if (done && *done) {
         // A caller who proves itself again has lost the connection that it had.
@@ -173,7 +185,7 @@ class MeshConnector {
         next = std::min(next, slot.dial_again);
       }
       for (const Attempt& attempt : slot.attempts) {
-        next = std::min(next, attempt.deadline);
+        next = std::min(next, attempt.handshake.reaching() ? attempt.reach_by : attempt.deadline);
         poll_set.push_back({attempt.handshake.fd(), attempt.handshake.events(), 0});
       }
     }

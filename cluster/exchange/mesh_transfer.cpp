@@ -121,6 +121,16 @@ Error Mesh::stalled(const Transfer& transfer) const {
                                          " s while waiting for " + who + " in an " + describe(transfer.header)};
 }
 
+Result<void> Mesh::look_for_cuts() const {
+  for (const Peer& peer : peers_) {
+    if (!peer.link || !peer.link->unacknowledged(unacknowledged_seconds_max)) continue;
+    return Error{ErrorCode::unavailable, peer.name +
+                                             ": its host has acknowledged nothing for a while; check the network "
+                                             "between the two"};
+  }
+  return {};
+}
+
 Result<void> Mesh::pump(Transfer& transfer) {
   Waiter waiter(options_);
   for (;;) {
@@ -135,9 +145,10 @@ Result<void> Mesh::pump(Transfer& transfer) {
       continue;
     }
     if (waiter.idle()) continue;
-    const double left = options_.stall_seconds_max - waiter.idle_seconds();
-    if (left <= 0) return stalled(transfer);
-    block(transfer, left);
+    const double waited = waiter.idle_seconds();
+    if (waited >= options_.stall_seconds_max) return stalled(transfer);
+    if (waited >= unacknowledged_seconds_max) TESSERA_CHECK(look_for_cuts());
+    block(transfer, std::min(options_.stall_seconds_max - waited, look_seconds));
   }
   waiter.moved();
   counters_.wait_seconds += waiter.waited_seconds();

@@ -11,6 +11,11 @@
 
 namespace tessera {
 
+/// A peer whose host acknowledges nothing for so long is cut off. Retransmissions come after 0.2, 0.6 and 1.4 s.
+inline constexpr double unacknowledged_seconds_max = 1;
+/// How often whoever waits looks at that.
+inline constexpr double look_seconds = 0.25;
+
 struct Mesh::Transfer {
   struct Out {
     Link* link = nullptr;

@@ -4,9 +4,17 @@
 
 #include "cluster/exchange/link.hpp"
 #include "cluster/exchange/mesh.hpp"
+#include "cluster/exchange/mesh_transfer.hpp"
 #include "cluster/exchange/waiter.hpp"
 
 namespace tessera {
+
+namespace {
+
+/// What was sent before is acknowledged by then, or its receiver found cut off.
+constexpr double sent_seconds_max = 3;
+
+}  // namespace
 
 /// One call of wait_any.
 class MeshWait {
@@ -26,13 +34,30 @@ class MeshWait {
       if (deadline && clock_.now() >= *deadline) return {};
       if (waiter_.idle()) continue;
       poll_for(milliseconds_to(deadline));
+      if (const auto cut = look_for_cuts()) return *cut;
       if (const auto seen = look()) return *seen;
     }
   }
 
  private:
   int milliseconds_to(std::optional<TimePoint> deadline) const {
-    return deadline ? poll_milliseconds(seconds_between(clock_.now(), *deadline)) : -1;
+    const int left = deadline ? poll_milliseconds(seconds_between(clock_.now(), *deadline)) : -1;
+    if (waiter_.idle_seconds() > sent_seconds_max) return left;
+    const int look = poll_milliseconds(look_seconds);
+    return left < 0 ? look : std::min(left, look);
+  }
+
+  /// What was sent last may never have left: nobody waits for its receipt but this.
+  std::optional<Arrival> look_for_cuts() {
+    if (waiter_.idle_seconds() < unacknowledged_seconds_max || waiter_.idle_seconds() > sent_seconds_max) return {};
+    for (Mesh* mesh : meshes_) {
+      if (mesh->aborted()) continue;
+      if (const auto connected = mesh->look_for_cuts(); !connected) {
+        static_cast<void>(mesh->fail(connected.error()));
+        return Arrival{Arrival::Kind::aborted, mesh, {}};
+      }
+    }
+    return std::nullopt;
   }
 
   void poll_for(int milliseconds) {

@@ -1,5 +1,6 @@
 #include "cluster/executor/epoch_preparer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -45,6 +46,18 @@ void EpochPreparer::cancel(Epoch epoch) {
   for (Job& job : line_) {
     if (job.old == nullptr && job.epoch == epoch && !job.refused) job.refused = overtaken(epoch);
   }
+}
+
+bool EpochPreparer::has_successor(Epoch than) const {
+  const std::lock_guard lock(mutex_);
+  if (rooting_ > than) return true;
+  return std::any_of(line_.begin(), line_.end(), [&](const Job& job) { return job.epoch > than && roots_here(job); });
+}
+
+bool EpochPreparer::roots_here(const Job& job) const {
+  const EpochPlan& plan = job.plan;
+  const bool ready = job.old == nullptr && !job.refused && plan.epoch.value != 0;
+  return ready && plan.root() < plan.participants.size() && plan.root_node() == parts_.node;
 }
 
 void EpochPreparer::destroy(std::unique_ptr<EpochShard> shard) {
@@ -97,6 +110,7 @@ void EpochPreparer::work() {
     if (stopping_) return;
     Job job = std::move(line_.front());
     line_.pop_front();
+    rooting_ = roots_here(job) ? job.epoch : Epoch{};
     lock.unlock();
     if (job.old != nullptr) {
       job.old.reset();
@@ -108,6 +122,7 @@ void EpochPreparer::work() {
       if (!board_.stopping()) parts_.events->prepared(job.epoch, std::move(result));
     }
     lock.lock();
+    rooting_ = {};
   }
 }
 

@@ -30,6 +30,8 @@ class EpochPreparer {
   void refuse(Epoch epoch, Error error);
   /// Takes an epoch out of the line; one that is being prepared is aborted through the board.
   void cancel(Epoch epoch);
+  /// Whether a newer epoch whose root is here waits to be prepared, or is being prepared.
+  bool has_successor(Epoch than) const;
   void destroy(std::unique_ptr<EpochShard> shard);
   /// Whoever is being prepared was aborted before. Joins the thread; answers nobody any more.
   void stop();
@@ -43,15 +45,17 @@ class EpochPreparer {
     std::unique_ptr<EpochShard> old;  ///< only to be destroyed
   };
   void push(Job job);
+  bool roots_here(const Job& job) const;
   void work();
   Result<void> prepare_job(Job& job);
 
   const ExecutorParts& parts_;
   ComputeContext context_;
   ExecutorBoard& board_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> line_;
+  Epoch rooting_;  ///< that is being prepared, and has its root here
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -129,7 +129,9 @@ void ExecutorLoop::on(RetireOrder& order) {
     }
   }
   const LiveEpoch* const conducted = find(conducting_);
-  if (conductor_.conducts() && conducted == nullptr && !board_.has_successor(conducting_)) end_conductor();
+  // In this order: what was prepared moves from there to the board.
+  const bool goes_on = preparer_.has_successor(conducting_) || board_.has_successor(conducting_);
+  if (conductor_.conducts() && conducted == nullptr && !goes_on) end_conductor();
 }
 
 ExecutorLoop::LiveEpoch* ExecutorLoop::find(Epoch epoch) {

@@ -140,6 +140,9 @@ BOOST_AUTO_TEST_CASE(after_moved_disconnected_or_silence_it_resumes_behind_the_d
       stream.feed(StreamInput::Disconnected{stream.attempt});
     } else {
       const TimePoint before = stream.now;
+      stream.wake();  // the coordinator is asked, and does not answer
+      BOOST_CHECK(stream.now - before == stream.timeouts_.doubt);
+      BOOST_CHECK(stream.locates.size() == 1 && stream.closes.empty());
       stream.wake();
       BOOST_CHECK(stream.now - before == stream.timeouts_.silence);
     }
@@ -260,6 +263,35 @@ BOOST_AUTO_TEST_CASE(a_full_queue_ends_a_new_stream_and_delays_a_running_one) {
   BOOST_CHECK_EQUAL(running.locates.size(), 1u);
 }
 
+BOOST_AUTO_TEST_CASE(a_silent_conductor_is_left_as_soon_as_the_coordinator_knows_another_one) {
+  for (const bool opened : {true, false}) {
+    Stream stream;
+    stream.feed(StreamInput::Start{});
+    stream.locate({{location_of(first)}});
+    if (opened) stream.feed(StreamInput::Opened{stream.attempt, Result<void>()});
+    const TimePoint before = stream.now;
+    // Not yet found lost; then nobody serves for a moment.
+    for (const bool serves : {true, false}) {
+      stream.wake();
+      BOOST_REQUIRE_EQUAL(stream.locates.size(), 1u);
+      if (serves) {
+        stream.locate({{location_of(first)}});
+      } else {
+        stream.feed(StreamInput::Located{stream.attempt, error_of(ErrorCode::unavailable)});
+      }
+      BOOST_CHECK(stream.closes.empty() && !stream.failed);
+    }
+    stream.wake();
+    stream.locate({{location_of(second)}});
+    BOOST_CHECK(stream.now - before == 3 * stream.timeouts_.doubt);
+    BOOST_REQUIRE_EQUAL(stream.closes.size(), 1u);
+    stream.wake();
+    stream.open_at(second);
+    stream.send({{0, 10}}, second);
+    BOOST_CHECK(stream.tokens == std::vector<TokenId>{10});
+  }
+}
+
 BOOST_AUTO_TEST_CASE(signs_of_life_keep_a_waiting_stream_open) {
   Stream stream;
   stream.start();
@@ -281,7 +313,9 @@ BOOST_AUTO_TEST_CASE(answers_that_never_come_are_asked_for_again) {
   stream.wake();  // after the pause
   BOOST_REQUIRE_EQUAL(stream.locates.size(), 1u);
   stream.locate({{location_of(first)}});
-  stream.wake();  // not opened
+  stream.wake();  // not opened: is it still the one?
+  BOOST_CHECK(stream.locates.size() == 1 && stream.closes.empty());
+  stream.wake();
   BOOST_CHECK_EQUAL(stream.closes.size(), 1u);
   stream.wake();
   BOOST_CHECK_EQUAL(stream.locates.size(), 1u);
