@@ -197,8 +197,24 @@ void CoordinatorState::on(const DrainRequested& input) {
   drains_.push_back({input.token, node.record.node});
 }
 
-void CoordinatorState::answer_drains() {
-  std::vector<NodeId> kept;
+void CoordinatorState::end_drain(Node& node, const Error& why) {
+  node.record.draining = false;
+  emit(Persist{node.record});
+  log(EventLevel::warning, "node " + node.record.info.name + " is not drained: it is needed");
+  std::erase_if(drains_, [&](const WaitingDrain& drain) {
+    if (drain.node != node.record.node) return false;
+    emit(Answered{drain.token, why});
+    return true;
+  });
+  all_due();
+}
+
+void CoordinatorState::settle_drains() {
+  // Of every node that is marked, asked for or not: the mark is stored, whoever asked may be gone with the predecessor.
+  for (auto& [id, node] : nodes_) {
+    if (!node.record.draining || !used(id)) continue;
+    if (const auto obstacle = drain_obstacle(id)) end_drain(node, *obstacle);
+  }
   std::erase_if(drains_, [&](const WaitingDrain& drain) {
     const Node& node = nodes_.at(drain.node);
     if (node.connection && !node.record.draining) {
@@ -206,24 +222,11 @@ void CoordinatorState::answer_drains() {
                                                                 " was started again while it was being drained"}});
       return true;
     }
-    if (!used(drain.node)) {
-      emit(Answered{drain.token, Result<void>{}});
-      log(EventLevel::info, "node " + node.record.info.name + " is drained");
-      return true;
-    }
-    auto obstacle = drain_obstacle(drain.node);
-    if (!obstacle) return false;
-    emit(Answered{drain.token, std::move(*obstacle)});
-    kept.push_back(drain.node);
+    if (used(drain.node)) return false;
+    emit(Answered{drain.token, Result<void>{}});
+    log(EventLevel::info, "node " + node.record.info.name + " is drained");
     return true;
   });
-  for (const NodeId id : kept) {
-    Node& node = nodes_.at(id);
-    if (!std::exchange(node.record.draining, false)) continue;
-    emit(Persist{node.record});
-    log(EventLevel::warning, "node " + node.record.info.name + " is not drained: it is needed");
-    all_due();
-  }
 }
 
 std::optional<Error> CoordinatorState::drain_obstacle(NodeId node) const {

@@ -110,7 +110,9 @@ class CoordinatorState {
   void settle_held(const Node& node, const std::vector<HeldEpoch>& held);
   /// Not registered any more: every plan that it takes part in is over.
   void lose(Node& node, const std::string& why);
-  void answer_drains();
+  /// Answers those who wait for a drain, and ends the drains that a deployment would not survive.
+  void settle_drains();
+  void end_drain(Node& node, const Error& why);
   /// Why a draining node cannot be left: a deployment that was looked at stays on it, and is named.
   std::optional<Error> drain_obstacle(NodeId node) const;
   Node* find_node(ConnectionId connection);
