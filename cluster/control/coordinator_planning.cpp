@@ -105,15 +105,24 @@ std::string CoordinatorState::reason_to_change(const Replica& replica, const Epo
   for (const NodeId node : rank_nodes(plan)) {
     if (nodes_.at(node).record.draining && !chosen(node)) return name_of(node) + " is being drained";
   }
-  if (placement.nodes.size() > plan.ranks()) {
+  // For the better only, in one order for all replicas of a deployment: where one change can undo another, two of them
+  // would take turns for ever. Workers that were asked for come first, and where none were, few shared ones.
+  const std::size_t wanted = deployments_.at(replica.record.deployment).spec.workers;
+  const auto asked_for = [wanted](std::size_t workers) { return std::min(workers, wanted); };
+  const std::size_t before = plan.ranks(), after = placement.nodes.size();
+  if (asked_for(after) < asked_for(before)) return {};
+  const std::size_t shared_before = shared_with_siblings(replica, rank_nodes(plan));
+  const std::size_t shared_after = shared_with_siblings(replica, placement.nodes);
+  if (asked_for(after) == asked_for(before)) {
+    if (shared_after > shared_before) return {};
+    if (shared_after < shared_before) return "it shares fewer workers with the other replicas";
+  }
+  if (asked_for(after) > asked_for(before) || (wanted == 0 && after > before)) {
     for (const NodeId node : placement.nodes) {
       if (!has_rank(plan, node)) return name_of(node) + " joins";
     }
   }
-  if (shared_with_siblings(replica, placement.nodes) < shared_with_siblings(replica, rank_nodes(plan))) {
-    return "it shares fewer workers with the other replicas";
-  }
-  if (placement.nodes.size() == plan.ranks() && cost_of(plan) >= options_.improvement_min * placement.cost) {
+  if (after == before && cost_of(plan) >= options_.improvement_min * placement.cost) {
     return "a placement is " + std::to_string(static_cast<int>(100 * (cost_of(plan) / placement.cost - 1))) +
            " % faster";
   }

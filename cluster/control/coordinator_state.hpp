@@ -179,7 +179,8 @@ class CoordinatorState {
   // coordinator_siblings.cpp
   /// The workers that a replica should keep to, so that its siblings have theirs; nothing where it has no siblings.
   std::optional<std::set<NodeId>> share_of(const Replica& replica, Candidates candidates) const;
-  /// Of these nodes, those that a sibling of the replica has a shard on.
+  /// Of these nodes and the replica's siblings, the pairs of a node and a sibling that has a shard there: the sum over
+  /// all replicas falls with every change of one that makes its own smaller.
   std::size_t shared_with_siblings(const Replica& replica, const std::vector<NodeId>& nodes) const;
 
   // coordinator_recovery.cpp

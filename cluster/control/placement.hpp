@@ -3,8 +3,8 @@
 //   wanted 3 of   w1 ████████ fast     w2 ████ slow     w3 ████████ fast, little memory left
 //   shares        w1 50 %              w2 25 %          w3 25 % (its memory), and so the others get more
 //
-// Tried in this order until memory suffices: shares by speed · shares shifted to where memory is · more workers · more
-// pipeline stages. Pure: the same input gives the same plan.
+// Tried in this order until memory suffices: shares by speed · shares shifted to where memory is · more workers ·
+// fewer, those with the most memory · more pipeline stages. Pure: the same input gives the same plan.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,8 @@ namespace {
 /// Nodes that answer by themselves after random times, and the faults.
 class RandomRun {
  public:
-  explicit RandomRun(std::uint64_t seed) : key_(philox_key(seed)) {
+  /// `tight`: workers with memory for a part of a replica, or for a few.
+  explicit RandomRun(std::uint64_t seed, bool tight = false) : key_(philox_key(seed)), tight_(tight) {
     cluster_.observe = [this](const CoordinatorOutput& output) { respond(output); };
     for (int i = 1; i <= 3; ++i) start(i);
     deploy();
@@ -40,6 +41,10 @@ class RandomRun {
     for (auto& [name, node] : cluster_.nodes) node.frozen = false;
     for (int i = 1; i <= 2; ++i) {
       if (!cluster_.nodes["w" + std::to_string(i)].alive) start(i);
+    }
+    // Where memory is short somebody adds some.
+    if (tight_) {
+      for (const char* name : {"big1", "big2"}) cluster_.start(name, 2, 100'000);
     }
     run(60s);
   }
@@ -171,7 +176,8 @@ class RandomRun {
 
   void start(int number) {
     const double speed = 1 + below(3);
-    cluster_.start("w" + std::to_string(number), speed, 2000 + 100 * below(20));
+    const std::uint64_t least = tight_ ? 300 : 2000;
+    cluster_.start("w" + std::to_string(number), speed, least + 100 * below(20));
   }
   void deploy() {
     DeploySpec spec;
@@ -218,6 +224,7 @@ class RandomRun {
   }
 
   PhiloxKey key_;
+  const bool tight_;
   std::uint64_t draws_ = 0, queued_ = 0;
   bool calm_ = false;
   FakeCluster cluster_;
@@ -250,8 +257,8 @@ class RandomRun {
   }
 };
 
-void run_seed(std::uint64_t seed) {
-  RandomRun run(seed);
+void run_seed(std::uint64_t seed, bool tight = false) {
+  RandomRun run(seed, tight);
   run.disturb(150);
   run.calm();
   run.check_end();
@@ -261,6 +268,10 @@ void run_seed(std::uint64_t seed) {
 
 BOOST_DATA_TEST_CASE(everything_ends_well_whatever_happens, boost::unit_test::data::xrange(1, 301), seed) {
   run_seed(static_cast<std::uint64_t>(seed));
+}
+
+BOOST_DATA_TEST_CASE(everything_ends_well_where_memory_is_short, boost::unit_test::data::xrange(1, 201), seed) {
+  run_seed(static_cast<std::uint64_t>(seed), true);
 }
 
 /// Seeds that failed once.
@@ -276,6 +287,7 @@ BOOST_AUTO_TEST_CASE(everything_ends_well_for_the_seeds_that_are_asked_for) {
   std::istringstream(range) >> seed >> last;
   for (; seed <= last; ++seed) {
     BOOST_TEST_CONTEXT("seed " << seed) { run_seed(seed); }
+    BOOST_TEST_CONTEXT("seed " << seed << " with little memory") { run_seed(seed, true); }
   }
 }
 

@@ -135,6 +135,17 @@ BOOST_AUTO_TEST_CASE(stages_are_used_when_slices_alone_do_not_suffice) {
   BOOST_TEST(placement->stages.size() > 1u);
 }
 
+BOOST_AUTO_TEST_CASE(fewer_workers_are_used_than_there_are_when_memory_demands_it) {
+  // Two that could hold a slice, and together not one layer, would be the first stage.
+  const auto workers = workers_with({{1, 60}, {1, 60}, {1, plenty}, {1, plenty}});
+  const auto placement = place_small(request_for(0, 2), workers);
+  BOOST_REQUIRE(bool(placement));
+  check(*placement, small_model(), workers, 10, small_memory);
+  BOOST_TEST(placement->stages.size() == 2u);
+  BOOST_TEST((std::find(placement->nodes.begin(), placement->nodes.end(), NodeId{3}) != placement->nodes.end()));
+  BOOST_TEST((std::find(placement->nodes.begin(), placement->nodes.end(), NodeId{4}) != placement->nodes.end()));
+}
+
 BOOST_AUTO_TEST_CASE(stages_get_layers_in_proportion_to_their_speed) {
   const auto workers = workers_with({{3, plenty}, {1, plenty}});
   const auto placement = place_small(request_for(2, 2), workers);
