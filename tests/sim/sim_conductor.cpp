@@ -61,9 +61,12 @@ void SimNode::on_step(const StepFrame& frame) {
   if (shard != slot.shards.end()) cluster_.oracle.pages(frame.plan, shard->second.hash, host);
   result.sums = shard == slot.shards.end() ? std::vector<std::uint64_t>(frame.plan.logits.size())
                                            : shard->second.hash.compute(cluster_.geometry, frame.plan);
+  if (!result.sums.empty() && cluster_.flawed(Flaw::wrong_sum, 0.02)) result.sums[0] += 1;
   Random& random = cluster_.world.random();
-  const Duration time = random.chance(cluster_.mix.slow_step) ? random.between(20ms, Duration(400ms))
-                                                              : random.between(1ms, Duration(6ms));
+  Duration time = random.chance(cluster_.mix.slow_step) ? random.between(20ms, Duration(400ms))
+                                                        : random.between(1ms, Duration(6ms));
+  if (cluster_.world.now() < slow_until_)
+    time = std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::nano>(time) * slowness_);
   cluster_.world.timer(*this, time, [this, frame, result] {
     if (const auto current = fence_.result(frame.replica, frame.epoch, frame.incarnation); !current) {
       cluster_.world.trace(host + " drops a result: " + current.error().message);
