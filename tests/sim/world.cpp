@@ -8,8 +8,8 @@ namespace tessera::sim {
 void World::after(Duration delay, Action event) { queue_.push({now_ + delay, ++order_, std::move(event)}); }
 
 void World::timer(Process& process, Duration delay, Action event) {
-  after(delay, [this, process = process.weak_from_this(), event = std::move(event)] {
-    if (const ProcessPtr living = process.lock()) post(living, event);
+  after(delay, [this, process = process.weak_from_this(), event = std::move(event)]() mutable {
+    if (const ProcessPtr living = process.lock()) post(living, std::move(event));
   });
 }
 
@@ -26,7 +26,8 @@ bool World::run(TimePoint end, const std::function<bool()>& done) {
   while (violation_.empty() && !done()) {
     if (queue_.empty() || queue_.top().when > end) return false;
     now_ = queue_.top().when;
-    const Action event = queue_.top().event;
+    // Moved, as it is popped at once: what a frame carries is large.
+    const Action event = std::move(const_cast<Scheduled&>(queue_.top()).event);
     queue_.pop();
     event();
   }
@@ -103,8 +104,13 @@ void World::send(ConnectionEnd from, Action event, std::size_t bytes) {
   if (!sender || !receiver) return;
   const TimePoint when = std::max(connection.last[from.side], arrival(sender->host, receiver->host, bytes));
   connection.last[from.side] = when;
-  after(when - now_, [this, receiver, end = ConnectionEnd{from.connection, other}, event = std::move(event)] {
-    post(receiver, [this, end, event] {
+  after(when - now_, [this, receiver, end = ConnectionEnd{from.connection, other}, event = std::move(event)]() mutable {
+    if (!receiver->alive) return;
+    if (!receiver->frozen) {
+      if (is_open(end)) event();
+      return;
+    }
+    post(receiver, [this, end, event = std::move(event)] {
       if (is_open(end)) event();
     });
   });
@@ -182,11 +188,11 @@ void World::frame(const std::string& from, const std::string& to, const std::fun
 
 void World::arrive(TimePoint when, const std::function<ProcessPtr()>& find,
                    const std::function<void(Process&)>& event) {
-  after(when - now_, [this, find, event] {
-    if (const ProcessPtr receiver = find()) {
-      Process* raw = receiver.get();
-      post(receiver, [raw, event] { event(*raw); });
-    }
+  after(when - now_, [this, find, event]() mutable {
+    const ProcessPtr receiver = find();
+    if (!receiver || !receiver->alive) return;
+    if (!receiver->frozen) return event(*receiver);
+    post(receiver, [raw = receiver.get(), event = std::move(event)] { event(*raw); });
   });
 }
 
