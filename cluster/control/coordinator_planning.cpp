@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "cluster/control/comparable_speeds.hpp"
@@ -145,11 +146,7 @@ Result<Placement> CoordinatorState::choose(const Replica& replica) const {
 
 Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, const Replica* replica,
                                                  const DeploymentRecord& deployment, Candidates candidates) const {
-  PlacementRequest request;
-  request.deployment = deployment.spec.name;
-  request.workers = deployment.spec.workers;
-  request.stages = deployment.spec.stages;
-  request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
+  const PlacementRequest request = request_of(deployment);
   std::vector<PlacementWorker> workers = workers_for(record, replica, candidates);
   if (const auto share = replica != nullptr ? share_of(*replica, candidates) : std::nullopt) {
     std::vector<PlacementWorker> own = workers;
@@ -175,6 +172,41 @@ Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, co
     return moved;
   }
   return kept;
+}
+
+PlacementRequest CoordinatorState::request_of(const DeploymentRecord& deployment) const {
+  PlacementRequest request;
+  request.deployment = deployment.spec.name;
+  request.workers = deployment.spec.workers;
+  request.stages = deployment.spec.stages;
+  request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
+  if (options_.network) {
+    request.network = options_.network;
+    request.read_bytes_per_second = median_speed();
+  }
+  return request;
+}
+
+double CoordinatorState::median_speed() const {
+  std::vector<double> measured;
+  for (const auto& [id, node] : nodes_)
+    if (node.record.info.computes && node.record.info.speed > 0) measured.push_back(node.record.info.speed);
+  if (measured.empty()) return 1;
+  const auto middle = measured.begin() + static_cast<std::ptrdiff_t>((measured.size() - 1) / 2);
+  std::nth_element(measured.begin(), middle, measured.end());
+  return *middle;
+}
+
+std::string CoordinatorState::prediction(const EpochPlan& plan) const {
+  if (!options_.network) return {};
+  const DeploymentRecord& deployment = deployments_.at(plan.deployment);
+  const StepModel model = step_model_of(deployment.facts, request_of(deployment), options_.memory);
+  const auto stages = static_cast<std::uint32_t>(plan.stages.size());
+  const StepTime time = step_time(model, std::max(1u, plan.ranks() / stages), stages);
+  char text[96];
+  std::snprintf(text, sizeof text, "; a step should take %.2f ms, %.2f ms of it exchanges", time.total() * 1e3,
+                time.exchange * 1e3);
+  return text;
 }
 
 bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candidates candidates) const {

@@ -173,6 +173,11 @@ class CoordinatorState {
   /// Of every known node (comparable_speeds.hpp); 1 where it has none.
   std::map<NodeId, double> node_speeds() const;
   double cost_of(const EpochPlan& plan) const;
+  /// Bytes per second of the worker whose comparable speed is 1.
+  double median_speed() const;
+  PlacementRequest request_of(const DeploymentRecord& deployment) const;
+  /// "; a step should take 3.1 ms, 0.9 of it exchanges", where the network is known.
+  std::string prediction(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
 

@@ -109,14 +109,23 @@ Workers roomiest(std::span<const PlacementWorker> workers, std::size_t count) {
   return chosen;
 }
 
+/// Where nobody said how many.
+std::size_t workers_worth_using(const PlacementTask& task, std::size_t most, std::uint32_t stages) {
+  if (!task.request.network) return most;
+  const auto per_stage = static_cast<std::uint32_t>(std::max<std::size_t>(1, most / stages));
+  const StepModel model = step_model_of(task.facts, task.request, task.memory);
+  return std::size_t{stages} * workers_that_pay(model, stages, per_stage);
+}
+
 /// With as many workers as wanted, or more, or, where that does not fit either, fewer: those with the most memory.
 /// (Some that have little can spoil a stage that the others would have room for.)
 std::optional<Placement> place_in_stages(const PlacementTask& task, std::span<const PlacementWorker> workers,
                                          std::uint32_t stages) {
   const std::size_t most =
       std::min<std::size_t>(workers.size(), std::size_t{task.facts.geometry.slice_count()} * stages);
-  const std::size_t wanted = std::max<std::size_t>(
-      task.request.workers == 0 ? most : std::min<std::size_t>(task.request.workers, most), stages);
+  const std::size_t asked_for =
+      task.request.workers != 0 ? task.request.workers : workers_worth_using(task, most, stages);
+  const std::size_t wanted = std::max<std::size_t>(std::min(asked_for, most), stages);
   for (std::size_t count = wanted; count <= most; ++count) {
     auto placement =
         try_workers(task, Workers(workers.begin(), workers.begin() + static_cast<std::ptrdiff_t>(count)), stages);
@@ -158,6 +167,17 @@ MemoryModel runtime_memory_model() {
   return [](const ModelFacts& facts, const ShardAssignment& assignment, const ShardMemoryOptions& options) {
     return shard_memory(facts.shape, facts.geometry, facts.types, assignment, options);
   };
+}
+
+StepModel step_model_of(const ModelFacts& facts, const PlacementRequest& request, const MemoryModel& memory) {
+  StepModel model;
+  const SliceRange layers{0, facts.shape.layers};
+  model.weight_bytes = static_cast<double>(whole_shard_memory({facts, request, memory}, layers, 1).weight_bytes);
+  model.layers = facts.shape.layers;
+  model.dim = facts.shape.dim;
+  model.read_bytes_per_second = request.read_bytes_per_second;
+  model.network = request.network.value_or(NetworkFacts{});
+  return model;
 }
 
 Result<void> check_request(const ModelFacts& facts, const PlacementRequest& request) {
