@@ -56,6 +56,26 @@ void CoordinatorState::all_due() {
   jobs_due_ = true;
 }
 
+void CoordinatorState::neighbours_due(const Replica& activated) {
+  jobs_due_ = true;
+  std::set<NodeId> nodes;
+  for (const NodeId node : rank_nodes(*activated.record.serving)) nodes.insert(node);
+  for (const PastEpoch& past : activated.past) nodes.insert(past.nodes.begin(), past.nodes.end());
+  const auto touches = [&nodes](const EpochPlan& plan) {
+    return std::any_of(plan.participants.begin(), plan.participants.end(),
+                       [&nodes](const Participant& participant) { return nodes.contains(participant.node); });
+  };
+  for (auto& [id, replica] : replicas_) {
+    const ReplicaRecord& record = replica.record;
+    const std::uint32_t wanted = deployments_.at(record.deployment).spec.workers;
+    const bool settled = replica.healthy() && wanted != 0 && record.serving->ranks() >= wanted;
+    if (!settled || record.deployment == activated.record.deployment || touches(*record.serving) ||
+        (record.pending && touches(*record.pending))) {
+      replica.due = true;
+    }
+  }
+}
+
 void CoordinatorState::plan_where_due(Replica& replica) {
   const ReplicaRecord& record = replica.record;
   if (!replica.due || replica.recovering || now_ < replica.not_before) return;
@@ -232,11 +252,13 @@ bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candid
 std::vector<PlacementWorker> CoordinatorState::workers_for(const ReplicaRecord& record, const Replica* replica,
                                                            Candidates candidates) const {
   const std::map<NodeId, double> speeds = node_speeds();
+  const std::map<NodeId, std::uint64_t> planned_bytes = planned_bytes_by_node(record.replica);
   std::vector<PlacementWorker> workers;
   for (const auto& [id, node] : nodes_) {
     if (!eligible(node, replica, candidates)) continue;
     const NodeInfo& info = node.record.info;
-    const std::uint64_t planned = planned_bytes(id, record.replica);
+    const auto planned_here = planned_bytes.find(id);
+    const std::uint64_t planned = planned_here == planned_bytes.end() ? 0 : planned_here->second;
     const std::uint64_t left = info.memory_bytes > planned ? info.memory_bytes - planned : 0;
     workers.push_back({id, info.name, speeds.at(id), left, info.memory_bytes, info.cores});
   }
@@ -256,6 +278,29 @@ std::uint64_t CoordinatorState::planned_bytes(NodeId node, ReplicaId but) const 
     bytes += most;
   }
   return bytes;
+}
+
+std::map<NodeId, std::uint64_t> CoordinatorState::planned_bytes_by_node(ReplicaId but) const {
+  std::map<NodeId, std::uint64_t> bytes;
+  for (const auto& [id, replica] : replicas_) {
+    if (id == but) continue;
+    std::map<NodeId, std::uint64_t> most;
+    for (const auto* plan : {&replica.record.serving, &replica.record.pending}) {
+      if (!*plan) continue;
+      for (const auto& [node, own] : bytes_of(**plan)) most[node] = std::max(most[node], own);
+    }
+    for (const auto& [node, own] : most) bytes[node] += own;
+  }
+  return bytes;
+}
+
+const std::map<NodeId, std::uint64_t>& CoordinatorState::bytes_of(const EpochPlan& plan) const {
+  if (bytes_of_plans_.size() > 4 * replicas_.size() + 16) bytes_of_plans_.clear();  // mostly of epochs that are over
+  const auto [entry, is_new] = bytes_of_plans_.try_emplace({plan.replica, plan.epoch});
+  if (is_new) {
+    for (const NodeId node : rank_nodes(plan)) entry->second[node] = plan_bytes(plan, node);
+  }
+  return entry->second;
 }
 
 std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) const {

@@ -133,9 +133,9 @@ void CoordinatorState::activated(Replica& replica) {
   persist(replica);
   std::vector<NodeId> donors = participant_nodes(plan);
   donors.erase(donors.begin(), donors.begin() + plan.ranks());
+  neighbours_due(replica);
   retire_past(replica);
   retire(record.replica, {plan.epoch, std::move(donors)});
-  all_due();
 }
 
 void CoordinatorState::serving_broke(Replica& replica) {

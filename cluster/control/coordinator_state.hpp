@@ -113,6 +113,7 @@ class CoordinatorState {
   /// Answers those who wait for a drain, and ends the drains that a deployment would not survive.
   void settle_drains();
   void end_drain(Node& node, const Error& why);
+  void mark_draining(Node& node, bool draining);
   /// Why a draining node cannot be left: a deployment that was looked at stays on it, and is named.
   std::optional<Error> drain_obstacle(NodeId node) const;
   Node* find_node(ConnectionId connection);
@@ -157,6 +158,8 @@ class CoordinatorState {
 
   // coordinator_planning.cpp
   void all_due();
+  /// Those that an activation of this replica may concern: memory, leases and shares of workers.
+  void neighbours_due(const Replica& activated);
   void plan_where_due(Replica& replica);
   /// The same shards in a new epoch, where a lease is missing.
   void renew_leases(Replica& replica);
@@ -169,7 +172,11 @@ class CoordinatorState {
                                            Candidates candidates) const;
   bool eligible(const Node& node, const Replica* replica, Candidates candidates) const;
   std::uint64_t planned_bytes(NodeId node, ReplicaId but) const;
+  /// The same of all nodes that have any.
+  std::map<NodeId, std::uint64_t> planned_bytes_by_node(ReplicaId but) const;
   std::uint64_t plan_bytes(const EpochPlan& plan, NodeId node) const;
+  /// Of all ranks; remembered, as every choice asks for those of all plans.
+  const std::map<NodeId, std::uint64_t>& bytes_of(const EpochPlan& plan) const;
   /// Of every known node (comparable_speeds.hpp); 1 where it has none.
   std::map<NodeId, double> node_speeds() const;
   double cost_of(const EpochPlan& plan) const;
@@ -223,6 +230,8 @@ class CoordinatorState {
   std::map<std::string, DeploymentRecord> deployments_;
   std::map<ReplicaId, Replica> replicas_;
   std::vector<WaitingDrain> drains_;
+  mutable std::map<std::pair<ReplicaId, Epoch>, std::map<NodeId, std::uint64_t>> bytes_of_plans_;
+  std::set<NodeId> draining_;  ///< that have the mark in their record
   JobTable jobs_;
   bool jobs_due_ = false;
   bool recovering_ = false;

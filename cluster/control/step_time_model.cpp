@@ -12,15 +12,19 @@ namespace {
 /// As NetworkCollective::prefer_scatter (cluster/exchange): bytes that the second round must spare.
 constexpr double scatter_bytes_min = 64 << 10;
 
-/// A link and the software at its ends work at the same time, one message behind the other: the slower one counts.
-double byte_seconds(const NetworkFacts& network) {
+/// What the software has sealed or opened while the rest is on the wire.
+constexpr double piece_bytes = 64 << 10;
+
+/// A link and the software at its ends work on a payload in pieces, one behind the other: the slower one counts, and
+/// the other one for a piece.
+double message_seconds(const NetworkFacts& network, double bytes) {
   const double software = network.software_bytes_per_second > 0 ? 1 / network.software_bytes_per_second : 0;
   const double wire = network.bytes_per_second > 0 ? 1 / network.bytes_per_second : 0;
-  return std::max(software, wire);
+  return network.message + bytes * std::max(software, wire) + std::min(bytes, piece_bytes) * std::min(software, wire);
 }
 
 double round_seconds(const NetworkFacts& network, std::uint32_t ranks, double bytes) {
-  return network.latency + (ranks - 1) * (network.message + bytes * byte_seconds(network));
+  return network.latency + (ranks - 1) * message_seconds(network, bytes);
 }
 
 }  // namespace
@@ -37,12 +41,11 @@ double exchange_seconds(const NetworkFacts& network, std::uint32_t ranks, double
 StepTime step_time(const StepModel& model, std::uint32_t workers, std::uint32_t stages, std::uint32_t rows) {
   TESSERA_ENSURE(workers > 0 && stages > 0);
   const double bytes = 4.0 * model.dim * rows;
-  const double message = model.network.latency + model.network.message;
   StepTime time;
   time.compute = model.weight_bytes / (workers * model.read_bytes_per_second);
   time.exchange = 2.0 * model.layers * exchange_seconds(model.network, workers, bytes);
-  time.stages = (stages - 1) * (message + bytes * byte_seconds(model.network));
-  if (workers * stages > 1) time.stages += 2 * message;
+  time.stages = (stages - 1) * (model.network.latency + message_seconds(model.network, bytes));
+  if (workers * stages > 1) time.stages += 2 * (model.network.latency + message_seconds(model.network, 0));
   return time;
 }
 

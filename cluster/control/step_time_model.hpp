@@ -5,7 +5,9 @@
 //              +  layers · 2 · exchange(p, dim)                   partial sums after attention and after the FFN
 //              +  (s - 1) · hand-on + 2 · (latency + message)     between stages; the step's command and its result
 //
-//   exchange(p, bytes) = latency + (p - 1) · (message + bytes / rate)      0 for one worker
+//   exchange(p, bytes) = latency + (p - 1) · (message + bytes / rate of the wire + bytes / rate of the software)
+//
+// 0 for one worker; of a payload of many pieces the slower of the two rates counts, as they overlap.
 //
 // The first term falls with p, the second rises: there is a best p, and beyond it a worker makes every token later.
 // Stages follow each other within a step, so they add memory and no speed; replicas add throughput and no speed.

@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_CASE(unknown_keys_are_refused_with_the_known_ones_and_the_neares
       "nodes.c.memmory: unknown key; did you mean \"memory\"? Accepted here: cores, data_port, devices, gateway, host, "
       "isa, join_port, memory, name, numa, roles, rpc_port or ssh");
   BOOST_TEST(fault(6, top + "[exchange]\nflavour = 1") ==
-             "exchange.flavour: unknown key. Accepted here: latency_us, mbit_per_s, wait");
+             "exchange.flavour: unknown key. Accepted here: latency_us, mbit_per_s or wait");
   BOOST_TEST(fault(6, top + "[exchange]\nlatency_us = 50") ==
              "exchange.latency_us: latency_us and mbit_per_s describe the network together; give both, or none");
   BOOST_TEST(fault(5, top + "[timeout]\nmisses = 5") ==
