@@ -59,9 +59,11 @@ std::uint32_t workers_that_pay(const StepModel& model, std::uint32_t stages, std
   return fewest;
 }
 
-Layout fastest_layout(const StepModel& model, std::uint32_t cluster, double worker_bytes, std::uint32_t slices) {
+std::optional<Layout> fastest_layout(const StepModel& model, std::uint32_t cluster, double worker_bytes,
+                                     std::uint32_t slices) {
   TESSERA_ENSURE(cluster > 0 && slices > 0 && worker_bytes > 0);
   const auto needed = static_cast<std::uint32_t>(std::max(1.0, std::ceil(model.weight_bytes / worker_bytes)));
+  if (needed > cluster) return std::nullopt;
   const std::uint32_t most = std::min(cluster, slices);
   Layout layout;
   layout.stages = std::min({(needed + most - 1) / most, model.layers, cluster});

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace tessera {
 
@@ -23,7 +24,7 @@ struct NetworkFacts {
   double latency = 0;           ///< one way, of the wire alone
   double bytes_per_second = 0;  ///< of a worker's link; 0: not a limit
   /// What sealing, sending, receiving and opening one message costs a worker, and what a byte of it costs on top:
-  /// measured by bench/exchange_network_bench on the machine of the table in docs/scaling.md.
+  /// as measured on the machine of docs/scaling.md.
   double message = 10e-6;
   double software_bytes_per_second = 0.5e9;
   bool operator==(const NetworkFacts&) const = default;
@@ -61,7 +62,9 @@ struct Layout {
   /// Of all replicas, `rows` streams in each.
   double tokens_per_second(std::uint32_t rows) const { return replicas * rows / step.total(); }
 };
-/// `stages` as few as memory allows with `most_slices` workers in each; the rest of the cluster holds replicas.
-Layout fastest_layout(const StepModel& model, std::uint32_t cluster, double worker_bytes, std::uint32_t slices);
+/// Stages as few as memory allows with `slices` workers in each at most, workers in each as many as pay; the rest of
+/// the cluster holds replicas. Nothing where the weights do not fit the whole cluster.
+std::optional<Layout> fastest_layout(const StepModel& model, std::uint32_t cluster, double worker_bytes,
+                                     std::uint32_t slices);
 
 }  // namespace tessera

@@ -89,16 +89,17 @@ BOOST_AUTO_TEST_CASE(stages_add_their_hand_on_and_no_speed) {
 
 BOOST_AUTO_TEST_CASE(a_large_cluster_becomes_replicas) {
   const StepModel model = eight_gigabytes(1e-4, 10);
-  const Layout ten = fastest_layout(model, 10, 64e9, 64), thousand = fastest_layout(model, 1000, 64e9, 64);
+  const Layout ten = *fastest_layout(model, 10, 64e9, 64), thousand = *fastest_layout(model, 1000, 64e9, 64);
   BOOST_TEST(ten.workers * ten.stages * ten.replicas <= 10u);
   BOOST_TEST(thousand.workers <= 64u);
   BOOST_TEST(thousand.replicas > 10u);
   BOOST_TEST(thousand.workers * thousand.stages * thousand.replicas <= 1000u);
   BOOST_TEST(thousand.tokens_per_second(1) > 10 * ten.tokens_per_second(1));
   // What fits no stage of all slices is cut into stages.
-  const Layout large = fastest_layout(model, 1000, 50e6, 64);
+  const Layout large = *fastest_layout(model, 1000, 50e6, 64);
   BOOST_TEST(large.stages == 3u);
   BOOST_TEST(large.workers * large.stages >= 160u);
+  BOOST_TEST(!fastest_layout(model, 100, 50e6, 64).has_value());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
