@@ -156,6 +156,11 @@ Result<void> Node::State::start_coordinator() {
   parts.options.failure_detector.interval = own.timeouts.heartbeat;
   parts.options.failure_detector.misses = own.timeouts.misses;
   parts.options.recovery_grace = own.timeouts.grace;
+  if (own.network) {
+    NetworkFacts& network = parts.options.network.emplace();
+    network.latency = std::chrono::duration<double>(own.network->latency).count();
+    network.bytes_per_second = static_cast<double>(own.network->megabits_per_second) * 1e6 / 8;
+  }
   parts.store = store.get();
   parts.blocking = blocking.get();
   parts.clock = &clock;

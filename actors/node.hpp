@@ -27,6 +27,7 @@ struct CoordinatorSettings {
   std::filesystem::path store;
   std::filesystem::path storage;  ///< where relative checkpoint paths start from
   TimeoutConfig timeouts;
+  std::optional<NetworkConfig> network = {};
 };
 
 struct NodeSettings {

@@ -136,8 +136,8 @@ Result<void> LocalCluster::start_node(const LocalClusterOptions& options, std::f
   settings.coordinator = {Role::coordinator, node_name};
   settings.coordinator_rpc = {settings.node.host, 0};
   TESSERA_TRY(auto credentials, load_credentials(state, settings.coordinator, now));
-  settings.coordinates =
-      CoordinatorSettings{std::move(credentials), std::move(authority), state.store(), config.storage, config.timeouts};
+  settings.coordinates = CoordinatorSettings{std::move(credentials), std::move(authority), state.store(),
+                                             config.storage,         config.timeouts,      config.network};
   settings.on_ready = std::move(on_ready);
   TESSERA_TRY(node_, Node::start(settings));
   return {};

@@ -81,7 +81,7 @@ Result<NodeSettings> configured(const NodeCommandOptions& options) {
     TESSERA_TRY(auto credentials, load_credentials(state, settings.coordinator, wall_clock()));
     TESSERA_TRY(auto authority, load_authority(state));
     settings.coordinates = CoordinatorSettings{std::move(credentials), std::move(authority), state.store(),
-                                               config.storage, config.timeouts};
+                                               config.storage,         config.timeouts,      config.network};
   }
   if (node->has(Role::gateway)) {
     TESSERA_TRY(settings.attends, load_credentials(state, {Role::gateway, node->name}, wall_clock()));

@@ -85,6 +85,12 @@ struct SecurityConfig {
   std::chrono::seconds token_lifetime{3600};
 };
 
+/// What lies between the workers; where the file says so, the planner counts with it.
+struct NetworkConfig {
+  std::chrono::microseconds latency{0};  ///< one way
+  std::uint64_t megabits_per_second = 0;
+};
+
 struct ClusterConfig {
   std::filesystem::path file;  ///< absolute
   std::string name;
@@ -95,6 +101,7 @@ struct ClusterConfig {
   TimeoutConfig timeouts;
   SecurityConfig security;
   ExchangeWait wait = ExchangeWait::automatic;
+  std::optional<NetworkConfig> network = {};
 
   const NodeConfig* find(std::string_view node) const;
   /// Exists in every configuration that was parsed.

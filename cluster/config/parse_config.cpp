@@ -323,6 +323,14 @@ void Reader::read_exchange() {
   if (!table) return;
   ConfigSection section(*table, "exchange", faults_);
   if (const auto wait = section.choice("wait", {"auto", "spin", "block"})) config_.wait = *parse_exchange_wait(*wait);
+  const auto latency = section.integer("latency_us", 0, 10'000'000);
+  const auto rate = section.integer("mbit_per_s", 1, 10'000'000);
+  if (section.has("latency_us") != section.has("mbit_per_s")) {
+    section.fault(section.has("latency_us") ? "latency_us" : "mbit_per_s",
+                  "latency_us and mbit_per_s describe the network together; give both, or none");
+  } else if (latency && rate) {
+    config_.network = NetworkConfig{std::chrono::microseconds(*latency), static_cast<std::uint64_t>(*rate)};
+  }
   section.finish();
 }
 

@@ -66,7 +66,7 @@ CoordinatorOutputs CoordinatorState::finish_step() {
   timers();
   for (auto& [id, replica] : replicas_) plan_where_due(replica);
   if (std::exchange(jobs_due_, false)) advance_jobs();
-  answer_drains();
+  settle_drains();
   return std::exchange(outputs_, {});
 }
 

@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cluster/control/coordinator_messages.hpp"
@@ -55,6 +56,9 @@ struct CoordinatorOptions {
   /// A re-plan on the same number of workers must promise to be this much faster.
   double improvement_min = 1.25;
   MemoryModel memory = runtime_memory_model();
+  /// Between workers, where the operator has said what it is: then deployments that name no number of workers get as
+  /// many as pay, instead of all.
+  std::optional<NetworkFacts> network = {};
 
   std::chrono::nanoseconds prepare_timeout_of(const EpochPlan& plan) const {
     return plan.check_first ? prepare_timeout * check_first_patience : prepare_timeout;

@@ -68,12 +68,13 @@ CoordinatorState::Node& CoordinatorState::enter(const NodeRegistered& input) {
       }
     }
     if (!same_process) {
-      node.record.draining = false;
+      mark_draining(node, false);
       for (auto& [id, replica] : replicas_) replica.excluded.erase(node.record.node);
       trust_again(node.record.node);
     }
   }
   Node& node = nodes_.at(node_names_.at(input.info.name));
+  bytes_of_plans_.clear();  // its processors may be others
   node.record.info = input.info;
   node.connection = input.from;
   node.load = {};
@@ -179,13 +180,13 @@ void CoordinatorState::on(const DrainRequested& input) {
     return;
   }
   if (!node.record.draining) {
-    node.record.draining = true;
+    mark_draining(node, true);
     for (const auto& [id, replica] : replicas_) {
       if (!replica.record.serving || !has_rank(*replica.record.serving, node.record.node)) continue;
       const auto rest =
           choose_among(replica.record, &replica, deployments_.at(replica.record.deployment), Candidates::ready);
       if (rest) continue;
-      node.record.draining = false;
+      mark_draining(node, false);
       emit(Answered{input.token, Error{rest.error().code, "node " + input.node + " cannot be drained: without it " +
                                                               rest.error().message}});
       return;
@@ -197,8 +198,34 @@ void CoordinatorState::on(const DrainRequested& input) {
   drains_.push_back({input.token, node.record.node});
 }
 
-void CoordinatorState::answer_drains() {
-  std::vector<NodeId> kept;
+void CoordinatorState::mark_draining(Node& node, bool draining) {
+  node.record.draining = draining;
+  if (draining) {
+    draining_.insert(node.record.node);
+  } else {
+    draining_.erase(node.record.node);
+  }
+}
+
+void CoordinatorState::end_drain(Node& node, const Error& why) {
+  mark_draining(node, false);
+  emit(Persist{node.record});
+  log(EventLevel::warning, "node " + node.record.info.name + " is not drained: it is needed");
+  std::erase_if(drains_, [&](const WaitingDrain& drain) {
+    if (drain.node != node.record.node) return false;
+    emit(Answered{drain.token, why});
+    return true;
+  });
+  all_due();
+}
+
+void CoordinatorState::settle_drains() {
+  // Of every node that is marked, asked for or not: the mark is stored, whoever asked may be gone with the predecessor.
+  const std::set<NodeId> draining = draining_;
+  for (const NodeId id : draining) {
+    if (!used(id)) continue;
+    if (const auto obstacle = drain_obstacle(id)) end_drain(nodes_.at(id), *obstacle);
+  }
   std::erase_if(drains_, [&](const WaitingDrain& drain) {
     const Node& node = nodes_.at(drain.node);
     if (node.connection && !node.record.draining) {
@@ -206,24 +233,11 @@ void CoordinatorState::answer_drains() {
                                                                 " was started again while it was being drained"}});
       return true;
     }
-    if (!used(drain.node)) {
-      emit(Answered{drain.token, Result<void>{}});
-      log(EventLevel::info, "node " + node.record.info.name + " is drained");
-      return true;
-    }
-    auto obstacle = drain_obstacle(drain.node);
-    if (!obstacle) return false;
-    emit(Answered{drain.token, std::move(*obstacle)});
-    kept.push_back(drain.node);
+    if (used(drain.node)) return false;
+    emit(Answered{drain.token, Result<void>{}});
+    log(EventLevel::info, "node " + node.record.info.name + " is drained");
     return true;
   });
-  for (const NodeId id : kept) {
-    Node& node = nodes_.at(id);
-    if (!std::exchange(node.record.draining, false)) continue;
-    emit(Persist{node.record});
-    log(EventLevel::warning, "node " + node.record.info.name + " is not drained: it is needed");
-    all_due();
-  }
 }
 
 std::optional<Error> CoordinatorState::drain_obstacle(NodeId node) const {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "cluster/control/comparable_speeds.hpp"
@@ -55,6 +56,26 @@ void CoordinatorState::all_due() {
   jobs_due_ = true;
 }
 
+void CoordinatorState::neighbours_due(const Replica& activated) {
+  jobs_due_ = true;
+  std::set<NodeId> nodes;
+  for (const NodeId node : rank_nodes(*activated.record.serving)) nodes.insert(node);
+  for (const PastEpoch& past : activated.past) nodes.insert(past.nodes.begin(), past.nodes.end());
+  const auto touches = [&nodes](const EpochPlan& plan) {
+    return std::any_of(plan.participants.begin(), plan.participants.end(),
+                       [&nodes](const Participant& participant) { return nodes.contains(participant.node); });
+  };
+  for (auto& [id, replica] : replicas_) {
+    const ReplicaRecord& record = replica.record;
+    const std::uint32_t wanted = deployments_.at(record.deployment).spec.workers;
+    const bool settled = replica.healthy() && wanted != 0 && record.serving->ranks() >= wanted;
+    if (!settled || record.deployment == activated.record.deployment || touches(*record.serving) ||
+        (record.pending && touches(*record.pending))) {
+      replica.due = true;
+    }
+  }
+}
+
 void CoordinatorState::plan_where_due(Replica& replica) {
   const ReplicaRecord& record = replica.record;
   if (!replica.due || replica.recovering || now_ < replica.not_before) return;
@@ -105,15 +126,24 @@ std::string CoordinatorState::reason_to_change(const Replica& replica, const Epo
   for (const NodeId node : rank_nodes(plan)) {
     if (nodes_.at(node).record.draining && !chosen(node)) return name_of(node) + " is being drained";
   }
-  if (placement.nodes.size() > plan.ranks()) {
+  // For the better only, in one order for all replicas of a deployment: where one change can undo another, two of them
+  // would take turns for ever. Workers that were asked for come first, and where none were, few shared ones.
+  const std::size_t wanted = deployments_.at(replica.record.deployment).spec.workers;
+  const auto asked_for = [wanted](std::size_t workers) { return std::min(workers, wanted); };
+  const std::size_t before = plan.ranks(), after = placement.nodes.size();
+  if (asked_for(after) < asked_for(before)) return {};
+  const std::size_t shared_before = shared_with_siblings(replica, rank_nodes(plan));
+  const std::size_t shared_after = shared_with_siblings(replica, placement.nodes);
+  if (asked_for(after) == asked_for(before)) {
+    if (shared_after > shared_before) return {};
+    if (shared_after < shared_before) return "it shares fewer workers with the other replicas";
+  }
+  if (asked_for(after) > asked_for(before) || (wanted == 0 && after > before)) {
     for (const NodeId node : placement.nodes) {
       if (!has_rank(plan, node)) return name_of(node) + " joins";
     }
   }
-  if (shared_with_siblings(replica, placement.nodes) < shared_with_siblings(replica, rank_nodes(plan))) {
-    return "it shares fewer workers with the other replicas";
-  }
-  if (placement.nodes.size() == plan.ranks() && cost_of(plan) >= options_.improvement_min * placement.cost) {
+  if (after == before && cost_of(plan) >= options_.improvement_min * placement.cost) {
     return "a placement is " + std::to_string(static_cast<int>(100 * (cost_of(plan) / placement.cost - 1))) +
            " % faster";
   }
@@ -136,11 +166,7 @@ Result<Placement> CoordinatorState::choose(const Replica& replica) const {
 
 Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, const Replica* replica,
                                                  const DeploymentRecord& deployment, Candidates candidates) const {
-  PlacementRequest request;
-  request.deployment = deployment.spec.name;
-  request.workers = deployment.spec.workers;
-  request.stages = deployment.spec.stages;
-  request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
+  const PlacementRequest request = request_of(deployment);
   std::vector<PlacementWorker> workers = workers_for(record, replica, candidates);
   if (const auto share = replica != nullptr ? share_of(*replica, candidates) : std::nullopt) {
     std::vector<PlacementWorker> own = workers;
@@ -168,6 +194,41 @@ Result<Placement> CoordinatorState::choose_among(const ReplicaRecord& record, co
   return kept;
 }
 
+PlacementRequest CoordinatorState::request_of(const DeploymentRecord& deployment) const {
+  PlacementRequest request;
+  request.deployment = deployment.spec.name;
+  request.workers = deployment.spec.workers;
+  request.stages = deployment.spec.stages;
+  request.kv_pages = pages_for(kv_positions_for(deployment.spec, deployment.facts.shape));
+  if (options_.network) {
+    request.network = options_.network;
+    request.read_bytes_per_second = median_speed();
+  }
+  return request;
+}
+
+double CoordinatorState::median_speed() const {
+  std::vector<double> measured;
+  for (const auto& [id, node] : nodes_)
+    if (node.record.info.computes && node.record.info.speed > 0) measured.push_back(node.record.info.speed);
+  if (measured.empty()) return 1;
+  const auto middle = measured.begin() + static_cast<std::ptrdiff_t>((measured.size() - 1) / 2);
+  std::nth_element(measured.begin(), middle, measured.end());
+  return *middle;
+}
+
+std::string CoordinatorState::prediction(const EpochPlan& plan) const {
+  if (!options_.network) return {};
+  const DeploymentRecord& deployment = deployments_.at(plan.deployment);
+  const StepModel model = step_model_of(deployment.facts, request_of(deployment), options_.memory);
+  const auto stages = static_cast<std::uint32_t>(plan.stages.size());
+  const StepTime time = step_time(model, std::max(1u, plan.ranks() / stages), stages);
+  char text[96];
+  std::snprintf(text, sizeof text, "; a step should take %.2f ms, %.2f ms of it exchanges", time.total() * 1e3,
+                time.exchange * 1e3);
+  return text;
+}
+
 bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candidates candidates) const {
   const NodeRecord& record = node.record;
   if (!record.info.computes) return false;
@@ -191,11 +252,13 @@ bool CoordinatorState::eligible(const Node& node, const Replica* replica, Candid
 std::vector<PlacementWorker> CoordinatorState::workers_for(const ReplicaRecord& record, const Replica* replica,
                                                            Candidates candidates) const {
   const std::map<NodeId, double> speeds = node_speeds();
+  const std::map<NodeId, std::uint64_t> planned_bytes = planned_bytes_by_node(record.replica);
   std::vector<PlacementWorker> workers;
   for (const auto& [id, node] : nodes_) {
     if (!eligible(node, replica, candidates)) continue;
     const NodeInfo& info = node.record.info;
-    const std::uint64_t planned = planned_bytes(id, record.replica);
+    const auto planned_here = planned_bytes.find(id);
+    const std::uint64_t planned = planned_here == planned_bytes.end() ? 0 : planned_here->second;
     const std::uint64_t left = info.memory_bytes > planned ? info.memory_bytes - planned : 0;
     workers.push_back({id, info.name, speeds.at(id), left, info.memory_bytes, info.cores});
   }
@@ -215,6 +278,29 @@ std::uint64_t CoordinatorState::planned_bytes(NodeId node, ReplicaId but) const 
     bytes += most;
   }
   return bytes;
+}
+
+std::map<NodeId, std::uint64_t> CoordinatorState::planned_bytes_by_node(ReplicaId but) const {
+  std::map<NodeId, std::uint64_t> bytes;
+  for (const auto& [id, replica] : replicas_) {
+    if (id == but) continue;
+    std::map<NodeId, std::uint64_t> most;
+    for (const auto* plan : {&replica.record.serving, &replica.record.pending}) {
+      if (!*plan) continue;
+      for (const auto& [node, own] : bytes_of(**plan)) most[node] = std::max(most[node], own);
+    }
+    for (const auto& [node, own] : most) bytes[node] += own;
+  }
+  return bytes;
+}
+
+const std::map<NodeId, std::uint64_t>& CoordinatorState::bytes_of(const EpochPlan& plan) const {
+  if (bytes_of_plans_.size() > 4 * replicas_.size() + 16) bytes_of_plans_.clear();  // mostly of epochs that are over
+  const auto [entry, is_new] = bytes_of_plans_.try_emplace({plan.replica, plan.epoch});
+  if (is_new) {
+    for (const NodeId node : rank_nodes(plan)) entry->second[node] = plan_bytes(plan, node);
+  }
+  return entry->second;
 }
 
 std::uint64_t CoordinatorState::plan_bytes(const EpochPlan& plan, NodeId node) const {

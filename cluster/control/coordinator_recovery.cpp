@@ -13,6 +13,7 @@ CoordinatorOutputs CoordinatorState::recover(TimePoint now, StoredState state) {
   for (NodeRecord& record : state.nodes) {
     node_names_[record.info.name] = record.node;
     counters_.next_node = std::max(counters_.next_node, NodeId{record.node.value + 1});
+    if (record.draining) draining_.insert(record.node);
     nodes_[record.node].record = std::move(record);
   }
   for (DeploymentRecord& record : state.deployments) {

@@ -70,8 +70,8 @@ void CoordinatorState::start_epoch(Replica& replica, const Placement& placement,
   replica.deadline = now_ + options_.prepare_timeout_of(plan);
   replica.failed = false;
   replica.message = why;
-  log(EventLevel::info,
-      title(record, plan.epoch) + " is being prepared on " + std::to_string(plan.ranks()) + " workers: " + why);
+  log(EventLevel::info, title(record, plan.epoch) + " is being prepared on " + std::to_string(plan.ranks()) +
+                            " workers: " + why + prediction(plan));
   persist(replica);
   std::vector<ConnectionId> to;
   for (const Participant& participant : plan.participants) to.push_back(*nodes_.at(participant.node).connection);
@@ -138,9 +138,9 @@ void CoordinatorState::activated(Replica& replica) {
   persist(replica);
   std::vector<NodeId> donors = participant_nodes(plan);
   donors.erase(donors.begin(), donors.begin() + plan.ranks());
+  neighbours_due(replica);
   retire_past(replica);
   retire(record.replica, {plan.epoch, std::move(donors)});
-  all_due();
 }
 
 void CoordinatorState::serving_broke(Replica& replica) {

@@ -39,14 +39,15 @@ std::optional<std::set<NodeId>> CoordinatorState::share_of(const Replica& replic
 }
 
 std::size_t CoordinatorState::shared_with_siblings(const Replica& replica, const std::vector<NodeId>& nodes) const {
-  std::set<NodeId> theirs;
+  const std::set<NodeId> mine(nodes.begin(), nodes.end());
+  std::size_t shared = 0;
   for (const ReplicaId id : deployments_.at(replica.record.deployment).replicas) {
     if (id == replica.record.replica) continue;
-    const std::vector<NodeId> used = nodes_of(replicas_.at(id).record);
-    theirs.insert(used.begin(), used.end());
+    const std::vector<NodeId> theirs = nodes_of(replicas_.at(id).record);
+    shared += static_cast<std::size_t>(
+        std::count_if(theirs.begin(), theirs.end(), [&](NodeId node) { return mine.contains(node); }));
   }
-  return static_cast<std::size_t>(
-      std::count_if(nodes.begin(), nodes.end(), [&](NodeId node) { return theirs.contains(node); }));
+  return shared;
 }
 
 }  // namespace tessera

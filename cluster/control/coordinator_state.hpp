@@ -112,7 +112,10 @@ class CoordinatorState {
   void settle_held(const Node& node, const std::vector<HeldEpoch>& held);
   /// Not registered any more: every plan that it takes part in is over.
   void lose(Node& node, const std::string& why);
-  void answer_drains();
+  /// Answers those who wait for a drain, and ends the drains that a deployment would not survive.
+  void settle_drains();
+  void end_drain(Node& node, const Error& why);
+  void mark_draining(Node& node, bool draining);
   /// Why a draining node cannot be left: a deployment that was looked at stays on it, and is named.
   std::optional<Error> drain_obstacle(NodeId node) const;
   Node* find_node(ConnectionId connection);
@@ -157,6 +160,8 @@ class CoordinatorState {
 
   // coordinator_planning.cpp
   void all_due();
+  /// Those that an activation of this replica may concern: memory, leases and shares of workers.
+  void neighbours_due(const Replica& activated);
   void plan_where_due(Replica& replica);
   /// The same shards in a new epoch, where a lease is missing.
   void renew_leases(Replica& replica);
@@ -169,17 +174,27 @@ class CoordinatorState {
                                            Candidates candidates) const;
   bool eligible(const Node& node, const Replica* replica, Candidates candidates) const;
   std::uint64_t planned_bytes(NodeId node, ReplicaId but) const;
+  /// The same of all nodes that have any.
+  std::map<NodeId, std::uint64_t> planned_bytes_by_node(ReplicaId but) const;
   std::uint64_t plan_bytes(const EpochPlan& plan, NodeId node) const;
+  /// Of all ranks; remembered, as every choice asks for those of all plans.
+  const std::map<NodeId, std::uint64_t>& bytes_of(const EpochPlan& plan) const;
   /// Of every known node (comparable_speeds.hpp); 1 where it has none.
   std::map<NodeId, double> node_speeds() const;
   double cost_of(const EpochPlan& plan) const;
+  /// Bytes per second of the worker whose comparable speed is 1.
+  double median_speed() const;
+  PlacementRequest request_of(const DeploymentRecord& deployment) const;
+  /// "; a step should take 3.1 ms, 0.9 of it exchanges", where the network is known.
+  std::string prediction(const EpochPlan& plan) const;
   std::vector<NodeId> lease_nodes(const Replica& replica, const EpochPlan& plan) const;
   bool lease_missing(const Replica& replica) const;
 
   // coordinator_siblings.cpp
   /// The workers that a replica should keep to, so that its siblings have theirs; nothing where it has no siblings.
   std::optional<std::set<NodeId>> share_of(const Replica& replica, Candidates candidates) const;
-  /// Of these nodes, those that a sibling of the replica has a shard on.
+  /// Of these nodes and the replica's siblings, the pairs of a node and a sibling that has a shard there: the sum over
+  /// all replicas falls with every change of one that makes its own smaller.
   std::size_t shared_with_siblings(const Replica& replica, const std::vector<NodeId>& nodes) const;
 
   // coordinator_recovery.cpp
@@ -217,6 +232,8 @@ class CoordinatorState {
   std::map<std::string, DeploymentRecord> deployments_;
   std::map<ReplicaId, Replica> replicas_;
   std::vector<WaitingDrain> drains_;
+  mutable std::map<std::pair<ReplicaId, Epoch>, std::map<NodeId, std::uint64_t>> bytes_of_plans_;
+  std::set<NodeId> draining_;  ///< that have the mark in their record
   JobTable jobs_;
   bool jobs_due_ = false;
   bool recovering_ = false;

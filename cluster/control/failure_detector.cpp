@@ -1,8 +1,13 @@
 #include "cluster/control/failure_detector.hpp"
 
+#include <algorithm>
+
 namespace tessera {
 
-void FailureDetector::seen(TimePoint now, NodeId node) { last_seen_[node] = now; }
+void FailureDetector::seen(TimePoint now, NodeId node) {
+  last_seen_[node] = now;
+  nobody_before_ = std::min(nobody_before_, now + options_.interval * options_.misses);
+}
 
 std::vector<NodeId> FailureDetector::look(TimePoint now) {
   if (looked_ && now - last_look_ > options_.interval) {
@@ -14,8 +19,12 @@ std::vector<NodeId> FailureDetector::look(TimePoint now) {
   looked_ = true;
   last_look_ = now;
   std::vector<NodeId> lost;
+  if (now < nobody_before_) return lost;
+  nobody_before_ = TimePoint::max();
   for (const auto& [node, last] : last_seen_) {
-    if (now - last > options_.interval * options_.misses) lost.push_back(node);
+    const TimePoint due = last + options_.interval * options_.misses;
+    if (now > due) lost.push_back(node);
+    nobody_before_ = std::min(nobody_before_, due);
   }
   return lost;
 }

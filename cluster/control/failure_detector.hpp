@@ -39,6 +39,8 @@ class FailureDetector {
   TimePoint last_look_{};
   bool looked_ = false;
   std::map<NodeId, TimePoint> last_seen_;
+  /// Nobody is lost before: so most looks, of which there is one with every beat of every node, look at nobody.
+  TimePoint nobody_before_{};
 };
 
 }  // namespace tessera

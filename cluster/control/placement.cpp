@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -108,6 +109,36 @@ Workers roomiest(std::span<const PlacementWorker> workers, std::size_t count) {
   return chosen;
 }
 
+/// Where nobody said how many.
+std::size_t workers_worth_using(const PlacementTask& task, std::size_t most, std::uint32_t stages) {
+  if (!task.request.network) return most;
+  const auto per_stage = static_cast<std::uint32_t>(std::max<std::size_t>(1, most / stages));
+  const StepModel model = step_model_of(task.facts, task.request, task.memory);
+  return std::size_t{stages} * workers_that_pay(model, stages, per_stage);
+}
+
+/// With as many workers as wanted, or more, or, where that does not fit either, fewer: those with the most memory.
+/// (Some that have little can spoil a stage that the others would have room for.)
+std::optional<Placement> place_in_stages(const PlacementTask& task, std::span<const PlacementWorker> workers,
+                                         std::uint32_t stages) {
+  const std::size_t most =
+      std::min<std::size_t>(workers.size(), std::size_t{task.facts.geometry.slice_count()} * stages);
+  const std::size_t asked_for =
+      task.request.workers != 0 ? task.request.workers : workers_worth_using(task, most, stages);
+  const std::size_t wanted = std::max<std::size_t>(std::min(asked_for, most), stages);
+  for (std::size_t count = wanted; count <= most; ++count) {
+    auto placement =
+        try_workers(task, Workers(workers.begin(), workers.begin() + static_cast<std::ptrdiff_t>(count)), stages);
+    if (!placement && count < workers.size()) placement = try_workers(task, roomiest(workers, count), stages);
+    if (placement) return placement;
+  }
+  for (std::size_t count = wanted; count > stages;) {
+    count = std::max<std::size_t>(stages, count - std::max<std::size_t>(1, count / 8));
+    if (auto placement = try_workers(task, roomiest(workers, count), stages)) return placement;
+  }
+  return std::nullopt;
+}
+
 Error does_not_fit(const PlacementTask& task, std::span<const PlacementWorker> workers) {
   const SliceRange layers{0, task.facts.shape.layers};
   const ShardMemory whole = whole_shard_memory(task, layers, workers.empty() ? 1 : workers.front().threads);
@@ -138,6 +169,17 @@ MemoryModel runtime_memory_model() {
   };
 }
 
+StepModel step_model_of(const ModelFacts& facts, const PlacementRequest& request, const MemoryModel& memory) {
+  StepModel model;
+  const SliceRange layers{0, facts.shape.layers};
+  model.weight_bytes = static_cast<double>(whole_shard_memory({facts, request, memory}, layers, 1).weight_bytes);
+  model.layers = facts.shape.layers;
+  model.dim = facts.shape.dim;
+  model.read_bytes_per_second = request.read_bytes_per_second;
+  model.network = request.network.value_or(NetworkFacts{});
+  return model;
+}
+
 Result<void> check_request(const ModelFacts& facts, const PlacementRequest& request) {
   const std::uint32_t slices = facts.geometry.slice_count();
   if (request.stages > facts.shape.layers) {
@@ -164,7 +206,6 @@ Result<Placement> place(const ModelFacts& facts, const PlacementRequest& request
                         std::span<const PlacementWorker> workers, const MemoryModel& memory) {
   TESSERA_CHECK(check_request(facts, request));
   const PlacementTask task{facts, request, memory};
-  const std::size_t slices = facts.geometry.slice_count();
   const std::size_t stages_min = std::max(1u, request.stages);
   if (workers.size() < stages_min) {
     return Error{ErrorCode::unavailable, "'" + request.deployment + "' waits for workers: it needs at least " +
@@ -174,25 +215,14 @@ Result<Placement> place(const ModelFacts& facts, const PlacementRequest& request
   const std::size_t stages_max =
       request.stages != 0 ? stages_min : std::min<std::size_t>(facts.shape.layers, workers.size());
   for (std::size_t stages = stages_min; stages <= stages_max && stages <= workers.size(); ++stages) {
-    const std::size_t most = std::min(workers.size(), slices * stages);
-    const std::size_t wanted = request.workers == 0 ? most : std::min<std::size_t>(request.workers, most);
-    for (std::size_t count = std::max(wanted, stages); count <= most; ++count) {
-      const auto stage_count = static_cast<std::uint32_t>(stages);
-      auto placement = try_workers(task, Workers(workers.begin(), workers.begin() + static_cast<std::ptrdiff_t>(count)),
-                                   stage_count);
-      if (!placement && count < workers.size()) {
-        placement = try_workers(task, roomiest(workers, count), stage_count);
-      }
-      if (!placement) continue;
-      std::vector<double> speeds;
-      for (const NodeId node : placement->nodes) {
-        speeds.push_back(std::find_if(workers.begin(), workers.end(), [node](const PlacementWorker& worker) {
-                           return worker.node == node;
-                         })->speed);
-      }
-      placement->cost = placement_cost(facts, placement->stages, speeds);
-      return std::move(*placement);
-    }
+    auto placement = place_in_stages(task, workers, static_cast<std::uint32_t>(stages));
+    if (!placement) continue;
+    std::map<NodeId, double> speed_of_node;
+    for (const PlacementWorker& worker : workers) speed_of_node[worker.node] = worker.speed;
+    std::vector<double> speeds;
+    for (const NodeId node : placement->nodes) speeds.push_back(speed_of_node.at(node));
+    placement->cost = placement_cost(facts, placement->stages, speeds);
+    return std::move(*placement);
   }
   return does_not_fit(task, workers);
 }

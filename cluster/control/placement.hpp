@@ -3,17 +3,19 @@
 //   wanted 3 of   w1 ████████ fast     w2 ████ slow     w3 ████████ fast, little memory left
 //   shares        w1 50 %              w2 25 %          w3 25 % (its memory), and so the others get more
 //
-// Tried in this order until memory suffices: shares by speed · shares shifted to where memory is · more workers · more
-// pipeline stages. Pure: the same input gives the same plan.
+// Tried in this order until memory suffices: shares by speed · shares shifted to where memory is · more workers ·
+// fewer, those with the most memory · more pipeline stages. Pure: the same input gives the same plan.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "cluster/control/deployment.hpp"
+#include "cluster/control/step_time_model.hpp"
 #include "runtime/tensor/shard_assignment.hpp"
 #include "runtime/tensor/shard_memory.hpp"
 
@@ -36,9 +38,13 @@ struct PlacementWorker {
 
 struct PlacementRequest {
   std::string deployment;
-  std::uint32_t workers = 0;  ///< wanted; 0: all, up to the slice count. More are used only where memory demands it.
-  std::uint32_t stages = 0;   ///< exactly so many; 0: as few as memory allows
+  /// Wanted; 0: all, up to the slice count, or, where the network is known, up to where one more does not make a step
+  /// faster (step_time_model.hpp). More are used only where memory demands it.
+  std::uint32_t workers = 0;
+  std::uint32_t stages = 0;  ///< exactly so many; 0: as few as memory allows
   std::uint32_t kv_pages = 0;
+  std::optional<NetworkFacts> network = {};
+  double read_bytes_per_second = 0;  ///< of a worker whose speed is 1; used with `network`
 };
 
 struct Placement {
@@ -56,6 +62,9 @@ Result<Placement> place(const ModelFacts& facts, const PlacementRequest& request
 
 /// Whether a model can be cut as asked for at all, whatever the workers.
 Result<void> check_request(const ModelFacts& facts, const PlacementRequest& request);
+
+/// What the step time model is told of it; `weight_bytes` by this memory model.
+StepModel step_model_of(const ModelFacts& facts, const PlacementRequest& request, const MemoryModel& memory);
 
 /// Cost (as in Placement) of stages on workers with these speeds, in rank order.
 double placement_cost(const ModelFacts& facts, std::span<const StagePlan> stages, std::span<const double> speeds);

@@ -11,10 +11,17 @@ namespace {
 class Division {
  public:
   Division(std::span<const SharedWorker> workers, std::span<const ShareClaim> claims)
-      : workers_(workers.begin(), workers.end()), claims_(claims), shares_(claims.size()), quotas_(claims.size()) {
+      : workers_(workers.begin(), workers.end()),
+        claims_(claims),
+        shares_(claims.size()),
+        speeds_(claims.size()),
+        quotas_(claims.size()) {
     std::stable_sort(workers_.begin(), workers_.end(),
                      [](const SharedWorker& a, const SharedWorker& b) { return a.speed > b.speed; });
-    for (const SharedWorker& worker : workers_) uses_[worker.node] = 0;
+    for (const SharedWorker& worker : workers_) {
+      uses_[worker.node] = 0;
+      speed_of_[worker.node] = worker.speed;
+    }
     order_.resize(claims.size());
     std::iota(order_.begin(), order_.end(), 0);
     // Who has most keeps most: of an odd number of workers the larger part stays where it is.
@@ -47,7 +54,7 @@ class Division {
       const std::size_t* poorest = nullptr;
       for (const std::size_t& claim : order_) {
         if (!open(claim) || !usable(claim, worker.node)) continue;
-        if (poorest == nullptr || speed(claim) < speed(*poorest)) poorest = &claim;
+        if (poorest == nullptr || speeds_[claim] < speeds_[*poorest]) poorest = &claim;
       }
       if (poorest != nullptr) give(*poorest, worker.node);
     }
@@ -78,20 +85,19 @@ class Division {
     const std::vector<NodeId>& held = claims_[claim].held;
     return std::count_if(held.begin(), held.end(), [&](NodeId node) { return usable(claim, node); });
   }
-  double speed(std::size_t claim) const {
-    double sum = 0;
-    for (const SharedWorker& worker : workers_) sum += shares_[claim].contains(worker.node) ? worker.speed : 0;
-    return sum;
-  }
   void give(std::size_t claim, NodeId node) {
-    if (shares_[claim].insert(node).second) ++uses_.at(node);
+    if (!shares_[claim].insert(node).second) return;
+    ++uses_.at(node);
+    speeds_[claim] += speed_of_.at(node);
   }
 
   std::vector<SharedWorker> workers_;  // fastest first
   std::span<const ShareClaim> claims_;
   std::vector<std::set<NodeId>> shares_;
+  std::vector<double> speeds_;  // of the shares
   std::vector<std::size_t> quotas_, order_;
   std::map<NodeId, std::uint32_t> uses_;
+  std::map<NodeId, double> speed_of_;
 };
 
 }  // namespace

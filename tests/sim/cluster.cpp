@@ -92,14 +92,73 @@ void Oracle::job(const JobRecord& record) {
     world_.violated("job " + std::to_string(record.job.value) + " ended twice");
 }
 
+void Oracle::memory(const std::map<std::string, StoredRecord>& records) {
+  std::map<NodeId, std::pair<std::string, std::uint64_t>> budgets;
+  std::map<std::string, ModelFacts> facts;
+  for (const auto& [key, record] : records) {
+    if (const auto* node = std::get_if<NodeRecord>(&record))
+      budgets[node->node] = {node->info.name, node->info.memory_bytes};
+    if (const auto* deployment = std::get_if<DeploymentRecord>(&record))
+      facts[deployment->spec.name] = deployment->facts;
+  }
+  std::map<NodeId, std::uint64_t> planned;
+  for (const auto& [key, record] : records) {
+    const auto* replica = std::get_if<ReplicaRecord>(&record);
+    if (replica == nullptr || !facts.contains(replica->deployment)) continue;
+    const ModelFacts& model = facts.at(replica->deployment);
+    // Both epochs of a change share what they have in common.
+    std::map<NodeId, std::uint64_t> most;
+    for (const auto* plan : {&replica->serving, &replica->pending}) {
+      if (!*plan) continue;
+      ShardMemoryOptions options;
+      options.kv_pages = (*plan)->kv_pages;
+      for (std::uint32_t rank = 0; rank < (*plan)->ranks(); ++rank) {
+        const EpochPlan::Place place = (*plan)->place_of(rank);
+        const StagePlan& stage = (*plan)->stages[place.stage];
+        const auto shards = ShardPlan::from(model.geometry, stage.shards);
+        if (!shards) return world_.violated("a plan is not whole: " + shards.error().message);
+        std::uint64_t& bytes = most[(*plan)->participants[rank].node];
+        bytes = std::max(bytes, hash_memory(model, {stage.layers, *shards, ShardRank{place.rank}}, options).total());
+      }
+    }
+    for (const auto& [node, bytes] : most) planned[node] += bytes;
+  }
+  for (const auto& [node, bytes] : planned) {
+    const auto budget = budgets.find(node);
+    if (budget == budgets.end() || bytes <= budget->second.second) continue;
+    world_.violated(budget->second.first + " is to hold " + std::to_string(bytes) + " bytes and has " +
+                    std::to_string(budget->second.second));
+  }
+}
+
+ShardMemory hash_memory(const ModelFacts& facts, const ShardAssignment& assignment, const ShardMemoryOptions& options) {
+  const ShardSlices& slices = assignment.slices();
+  const std::uint64_t layers = assignment.layers.count();
+  ShardMemory memory;
+  memory.weight_bytes = 100 * layers * (slices.attention.count() + slices.ffn.count());
+  memory.kv_bytes = 20 * layers * slices.kv_heads(facts.shape, facts.geometry).count() * options.kv_pages;
+  memory.buffer_bytes = 50;
+  return memory;
+}
+
+std::uint64_t replica_bytes(const HashGeometry& geometry, std::uint32_t kv_positions) {
+  ModelFacts facts;
+  facts.shape = geometry.shape;
+  facts.geometry = geometry.slices;
+  ShardMemoryOptions options;
+  options.kv_pages = pages_for(kv_positions);
+  return hash_memory(facts, {{0, geometry.shape.layers}, *ShardPlan::even(geometry.slices, 1), ShardRank{0}}, options)
+      .total();
+}
+
 bool SimStore::put(Term writer, const StoredRecord& record) {
-  if (writer < term) return false;
+  if (writer < term && !without_terms) return false;
   records[key_of(record)] = record;
   return true;
 }
 
 bool SimStore::erase(Term writer, const std::string& key) {
-  if (writer < term) return false;
+  if (writer < term && !without_terms) return false;
   records.erase(key);
   return true;
 }
@@ -110,7 +169,15 @@ StoredState SimStore::read() const {
   return state;
 }
 
-Cluster::Cluster(std::uint64_t seed, bool trace, FenceRules fence_rules) : world(seed, trace), rules(fence_rules) {
+Cluster::Cluster(std::uint64_t seed, bool trace, FenceRules fence_rules, Flaw what_is_wrong)
+    : world(seed, trace), rules(fence_rules), flaw(what_is_wrong) {
+  store.without_terms = flaw == Flaw::store_without_terms;
+  coordinator_options.memory = hash_memory;
+  if (flaw == Flaw::weightless_shards) {
+    coordinator_options.memory = [](const ModelFacts&, const ShardAssignment&, const ShardMemoryOptions&) {
+      return ShardMemory{};
+    };
+  }
   coordinator_options.prepare_timeout = 1500ms;
   coordinator_options.switch_timeout = 1s;
   coordinator_options.retry_delay_max = 1s;

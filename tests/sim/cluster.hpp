@@ -11,6 +11,7 @@
 #include "cluster/control/coordinator_core.hpp"
 #include "cluster/control/stream_frontend.hpp"
 #include "cluster/control/worker_fence.hpp"
+#include "tests/sim/flaw.hpp"
 #include "tests/sim/hash_shard.hpp"
 #include "tests/sim/world.hpp"
 
@@ -45,6 +46,8 @@ class Oracle {
   void token(const StreamId& stream, const StreamToken& token, const std::string& who);
   void score(const StreamId& stream, const PromptScore& score, const std::string& who);
   void job(const JobRecord& record);
+  /// After every write: what the stored plans ask of a node is within its budget.
+  void memory(const std::map<std::string, StoredRecord>& records);
 
  private:
   World& world_;
@@ -56,9 +59,15 @@ class Oracle {
   std::map<JobId, JobRecord> ended_;
 };
 
+/// Bytes of a shard of the hash model, as placement counts them.
+ShardMemory hash_memory(const ModelFacts& facts, const ShardAssignment& assignment, const ShardMemoryOptions& options);
+/// Of a whole replica on one worker.
+std::uint64_t replica_bytes(const HashGeometry& geometry, std::uint32_t kv_positions);
+
 /// What was written and synced. Writes of a coordinator whose term is over are refused.
 struct SimStore {
   Term term;
+  bool without_terms = false;  ///< Flaw::store_without_terms
   std::map<std::string, StoredRecord> records;
   bool put(Term writer, const StoredRecord& record);
   bool erase(Term writer, const std::string& key);
@@ -71,12 +80,13 @@ struct NodeMix {
   double late_command = 0;     ///< a command waits 0.1 to 3 s in the node before it is carried out
   double doubled_command = 0;  ///< a command is carried out twice
   double prepare_fails = 0;
-  Duration linger{0};  ///< a connection that the node gives up is still read for up to this long
+  Duration linger{0};        ///< a connection that the node gives up is still read for up to this long
+  Duration slow_sync{30ms};  ///< of one write in a hundred of the coordinator's
 };
 
 class Cluster {
  public:
-  Cluster(std::uint64_t seed, bool trace, FenceRules rules);
+  Cluster(std::uint64_t seed, bool trace, FenceRules rules, Flaw flaw);
   ~Cluster();
 
   World world;
@@ -84,7 +94,9 @@ class Cluster {
   Oracle oracle{world};
   SimStore store;
   FenceRules rules;
+  Flaw flaw;
   NodeMix mix;
+  std::map<std::string, std::uint64_t> budgets;  ///< bytes of memory by node name; others have plenty
   CoordinatorOptions coordinator_options;
 
   std::map<std::string, std::shared_ptr<SimNode>> nodes;      ///< by name; dead ones too until they start again
@@ -93,6 +105,8 @@ class Cluster {
 
   void start_node(const std::string& name);
   void start_coordinator();
+  /// Once in a while, where the run has this flaw.
+  bool flawed(Flaw which, double rate = 1) { return flaw == which && world.random().chance(rate); }
   /// Whom somebody reaches that dials the coordinator; null: nobody answers.
   std::shared_ptr<SimCoordinator> dial();
   std::shared_ptr<SimNode> node(const std::string& name);  ///< null when no process of the name lives

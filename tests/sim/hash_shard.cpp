@@ -52,12 +52,16 @@ std::vector<std::uint64_t> HashShard::compute(const HashGeometry& geometry, cons
     const auto& [layer, head] = entry.first;
     std::vector<std::uint64_t>& cells = entry.second;
     std::vector<std::uint64_t> hidden(plan.rows.size());
+    std::uint64_t state = 0;  // of everything before `next` in the pages of the row before
+    std::uint32_t next = 0;
     for (std::size_t i = 0; i < plan.rows.size(); ++i) {
       const PlannedRow& row = plan.rows[i];
       const std::vector<PageId>& pages = plan.sequences[row.sequence].pages;
-      std::uint64_t state = mix(layer, head);
-      for (std::uint32_t position = 0; position < row.position; ++position)
-        state = mix(state, cells[slot(pages, position, cells)]);
+      if (i == 0 || plan.rows[i - 1].sequence != row.sequence || row.position < next) {
+        state = mix(layer, head);
+        next = 0;
+      }
+      for (; next < row.position; ++next) state = mix(state, cells[slot(pages, next, cells)]);
       hidden[i] = cells[slot(pages, row.position, cells)] = mix(state, static_cast<std::uint64_t>(row.token));
     }
     for (std::uint32_t slice = slices_.attention.begin; slice < slices_.attention.end; ++slice) {

@@ -38,6 +38,7 @@ class HashShard {
   /// What the shard adds to each of the plan's logits.
   std::vector<std::uint64_t> compute(const HashGeometry& geometry, const StepPlan& plan);
   std::map<KvPlace, KvCells>& kv() { return kv_; }
+  const std::map<KvPlace, KvCells>& kv() const { return kv_; }
 
  private:
   SliceRange layers_;

@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "tests/sim/faults.hpp"
 #include "tests/sim/sim_client.hpp"
 #include "tests/sim/sim_coordinator.hpp"
 #include "tests/sim/sim_node.hpp"
@@ -12,53 +13,56 @@ namespace tessera::sim {
 
 namespace {
 
-constexpr Duration settle_time = 60s;
-constexpr std::size_t nodes_max = 7;
+/// The bound on progress: after the last fault everything that was asked for ends within it.
+constexpr Duration settle_time = 30s;
 constexpr std::size_t shared_tokens = 2 * kv_page_positions + 4;
 
 class Scenario {
  public:
   explicit Scenario(const RunOptions& options)
-      : cluster_(options.seed, options.trace, options.rules),
+      : cluster_(options.seed, options.trace, options.rules, options.flaw),
         world_(cluster_.world),
         random_(world_.random()),
-        rough_(options.rough || random_.chance(0.25)) {}
+        rough_(options.rough || random_.chance(0.25)),
+        faults_(cluster_, [this](bool deployed) { want("n", deployed); }) {}
 
   RunReport run() {
     draw_mix();
+    draw_deployments();
+    if (random_.chance(0.3)) draw_budgets();
     cluster_.start_coordinator();
-    for (std::uint64_t i = random_.between(std::uint64_t{2}, std::uint64_t{5}); i > 0; --i) join();
+    for (std::uint64_t i = random_.between(std::uint64_t{2}, std::uint64_t{5}); i > 0; --i) faults_.join();
     deploy();
     ask();
     schedule_fault();
     world_.run(TimePoint(faults_end_), [] { return false; });
     if (world_.violation().empty()) settle();
-    RunReport report{world_.violation(), world_.events(), 0, seconds_between(TimePoint{}, world_.now())};
+    RunReport report;
+    report.violation = world_.violation();
+    report.events = world_.events();
+    report.faults = caused_;
+    report.simulated_seconds = seconds_between(TimePoint{}, world_.now());
+    report.healing_seconds = seconds_between(TimePoint{}, TimePoint(healed_));
     for (const auto& client : cluster_.clients) report.resumptions += client->resumptions();
     return report;
   }
 
  private:
-  using Fault = void (Scenario::*)();
   std::uint64_t below(std::uint64_t bound) { return random_.between(std::uint64_t{0}, bound - 1); }
 
   void draw_mix() {
     faults_end_ = random_.between(2s, Duration(6s));
     fault_pause_ = random_.between(30ms, Duration(600ms));
+    if (random_.chance(0.05)) {
+      // Long enough for somebody to be away for ten seconds.
+      faults_end_ = random_.between(10s, Duration(25s));
+      fault_pause_ *= 3;
+      faults_.freeze_max = 10s;
+    }
     two_ = random_.chance(0.5);
-    const std::vector<Fault> all = {&Scenario::kill_node,
-                                    &Scenario::freeze_node,
-                                    &Scenario::cut_link,
-                                    &Scenario::slow_link,
-                                    &Scenario::join,
-                                    &Scenario::drain,
-                                    &Scenario::break_connection,
-                                    &Scenario::restart_coordinator,
-                                    &Scenario::freeze_coordinator,
-                                    &Scenario::second_coordinator};
-    for (const Fault fault : all)
-      if (random_.chance(0.45)) faults_.push_back(fault);
-    if (two_ && random_.chance(0.5)) faults_.push_back(&Scenario::redeploy);
+    const double share = 0.1 + 0.1 * static_cast<double>(below(5));
+    for (const Faults::Named& fault : Faults::all())
+      if (random_.chance(share) && (two_ || std::string(fault.name) != "redeploy")) mix_.push_back(fault);
     NodeMix& mix = cluster_.mix;
     if (random_.chance(0.3)) mix.slow_step = 0.1;
     if (random_.chance(0.4)) mix.late_command = 0.1;
@@ -68,23 +72,36 @@ class Scenario {
     if (random_.chance(0.3)) world_.frames.lost = 0.002;
     if (random_.chance(0.4)) world_.frames.doubled = 0.01;
     if (random_.chance(0.4)) world_.frames.late = 0.005;
+    if (random_.chance(0.2)) world_.packets_lost = 0.01;
+    if (random_.chance(0.2)) mix.slow_sync = 2s;
     if (!rough_) return;
     fault_pause_ = random_.between(20ms, Duration(200ms));
-    faults_.push_back(&Scenario::second_coordinator);
-    faults_.push_back(&Scenario::freeze_coordinator);
-    faults_.push_back(&Scenario::cut_link);
+    for (const Faults::Named& fault : Faults::all()) {
+      const std::string name = fault.name;
+      if (name == "second coordinator" || name == "freeze the coordinator" || name == "cut one way")
+        mix_.push_back(fault);
+    }
     mix.late_command = mix.doubled_command = 0.1;
     mix.linger = 3s;
     world_.frames.doubled = world_.frames.late = 0.03;
   }
 
+  void draw_deployments() {
+    draw_deployment("m");
+    if (two_) draw_deployment("n");
+  }
+  /// Memory for a part of a replica up to some of them.
+  void draw_budgets() {
+    const auto bytes = static_cast<double>(replica_bytes(cluster_.geometry, specs_.at("m").kv_positions));
+    for (int i = 1; i <= 9; ++i)
+      cluster_.budgets["w" + std::to_string(i)] =
+          static_cast<std::uint64_t>(bytes * (0.4 + 0.1 * static_cast<double>(below(20))));
+  }
   void deploy() {
     for (int i = 0; i < 2; ++i)
       cluster_.clients.push_back(std::make_shared<SimClient>(cluster_, "k" + std::to_string(i)));
-    draw_deployment("m");
     want("m", true);
     if (!two_) return;
-    draw_deployment("n");
     world_.after(random_.between(0ns, faults_end_), [this] { want("n", true); });
   }
 
@@ -94,7 +111,7 @@ class Scenario {
     spec.uri = "file:///" + name + ".h5";
     spec.idempotency_key = "deploy " + name;
     spec.stages = random_.chance(0.3) ? 2 : 0;
-    spec.replicas = random_.chance(0.4) ? 2 : 1;
+    spec.replicas = random_.chance(0.4) ? static_cast<std::uint32_t>(2 + below(2)) : 1;
     spec.kv_positions =
         static_cast<std::uint32_t>(random_.between(std::uint64_t{6}, std::uint64_t{14})) * kv_page_positions;
   }
@@ -138,105 +155,14 @@ class Scenario {
   }
 
   void schedule_fault() {
-    if (faults_.empty()) return;
+    if (mix_.empty()) return;
     world_.after(random_.between(1ms, 2 * fault_pause_), [this] {
       if (settling_ || world_.now() >= TimePoint(faults_end_)) return;
-      (this->*faults_[below(faults_.size())])();
+      const Faults::Named& fault = mix_[below(mix_.size())];
+      ++caused_[fault.name];
+      faults_.cause(fault);
       schedule_fault();
     });
-  }
-
-  std::shared_ptr<SimNode> some_node() {
-    std::vector<std::shared_ptr<SimNode>> living;
-    for (const auto& [name, node] : cluster_.nodes)
-      if (node->alive) living.push_back(node);
-    return living.empty() ? nullptr : living[below(living.size())];
-  }
-  std::string some_host() {
-    const std::uint64_t kind = below(4);
-    if (kind == 0 && !cluster_.coordinators.empty()) return cluster_.coordinators.back()->host;
-    if (kind == 1) return cluster_.clients[below(cluster_.clients.size())]->host;
-    const auto node = some_node();
-    return node ? node->host : "nobody";
-  }
-
-  // Faults.
-
-  void kill_node() {
-    const auto node = some_node();
-    if (!node) return;
-    world_.trace(node->host + " is killed");
-    world_.kill(*node);
-    for (const auto& [name, other] : cluster_.nodes) {
-      if (!other->alive) continue;
-      world_.timer(*other, random_.between(100us, Duration(20ms)),
-                   [raw = other.get(), lost = node->host] { raw->on_peer_lost(lost); });
-    }
-    if (random_.chance(0.8)) {
-      world_.after(random_.between(5ms, Duration(1500ms)), [this, name = node->host] { restart(name); });
-    }
-  }
-  void restart(const std::string& name) {
-    if (!cluster_.node(name)) cluster_.start_node(name);
-  }
-  void freeze_node() {
-    const auto node = some_node();
-    if (!node || node->frozen) return;
-    world_.trace(node->host + " is frozen");
-    world_.freeze(*node);
-    world_.after(random_.between(5ms, Duration(2500ms)), [this, node] { thaw(*node); });
-  }
-  void thaw(Process& process) {
-    if (!process.frozen || !process.alive) return;
-    world_.trace(process.host + " thaws");
-    world_.thaw(process);
-  }
-  void cut_link() {
-    const std::string from = some_host(), to = some_host();
-    if (from == to) return;
-    world_.trace("the link from " + from + " to " + to + " is cut");
-    world_.cut(from, to, world_.now() + random_.between(10ms, Duration(3s)));
-  }
-  void slow_link() {
-    const std::string from = some_host(), to = some_host();
-    if (from == to) return;
-    world_.slow_down(from, to, random_.between(1ms, Duration(200ms)));
-  }
-  void join() {
-    if (joined_ >= nodes_max) return;
-    cluster_.start_node("w" + std::to_string(++joined_));
-  }
-  void drain() {
-    if (drained_ + 2 > joined_) return;
-    ++drained_;  // w1 … are drained in order, so that some stay
-    world_.trace("w" + std::to_string(drained_) + " is to be drained");
-    cluster_.clients[0]->drain("w" + std::to_string(drained_));
-  }
-  /// Streams of the second deployment wait, or begin again on its next replica.
-  void redeploy() {
-    want("n", false);
-    world_.after(random_.between(1ms, Duration(1s)), [this] { want("n", true); });
-  }
-  void break_connection() { world_.break_some_connection(); }
-
-  void restart_coordinator() {
-    if (cluster_.coordinators.empty()) return;
-    const auto coordinator = cluster_.coordinators.back();
-    world_.trace(coordinator->host + " is killed");
-    world_.kill(*coordinator);
-    world_.after(random_.between(1ms, Duration(1s)), [this] {
-      if (!cluster_.dial()) cluster_.start_coordinator();
-    });
-  }
-  void freeze_coordinator() {
-    const auto coordinator = cluster_.dial();
-    if (!coordinator || coordinator->frozen) return;
-    world_.trace(coordinator->host + " is frozen");
-    world_.freeze(*coordinator);
-    world_.after(random_.between(5ms, Duration(2500ms)), [this, coordinator] { thaw(*coordinator); });
-  }
-  void second_coordinator() {
-    if (cluster_.dial() && cluster_.coordinators.size() < 3) cluster_.start_coordinator();
   }
 
   // The end.
@@ -244,22 +170,32 @@ class Scenario {
   /// All faults end; what was asked for must too.
   void settle() {
     settling_ = true;
+    faults_.end();
     world_.trace("the faults end");
     world_.heal();
     world_.frames = {};
     cluster_.mix = {};
-    for (auto& [name, node] : cluster_.nodes) thaw(*node);
+    for (auto& [name, node] : cluster_.nodes) faults_.thaw(*node);
+    for (const auto& client : cluster_.clients) faults_.thaw(*client);
     std::vector<std::string> dead;
-    for (const auto& [name, node] : cluster_.nodes)
+    for (const auto& [name, node] : cluster_.nodes) {
+      // A damaged copy is put right, and the worker started again.
+      if (node->alive && node->damaged()) world_.kill(*node);
       if (!node->alive) dead.push_back(name);
-    for (const std::string& name : dead) restart(name);
+    }
+    for (const std::string& name : dead) faults_.restart(name);
+    // Where memory is short the operator adds some.
+    if (!cluster_.budgets.empty())
+      for (const char* name : {"big1", "big2"}) cluster_.start_node(name);
     for (const auto& coordinator : cluster_.coordinators)
       if (coordinator->alive && coordinator->term() < cluster_.store.term) world_.kill(*coordinator);
     if (!cluster_.dial()) cluster_.start_coordinator();
-    thaw(*cluster_.coordinators.back());
+    faults_.thaw(*cluster_.coordinators.back());
     for (const auto& [name, spec] : specs_) want(name, true);
     const TimePoint end = world_.now() + settle_time;
+    const TimePoint healed = world_.now();
     if (!world_.run(end, [this] { return done(); })) world_.violated("does not end: " + unfinished());
+    healed_ = world_.now() - healed;
     if (world_.violation().empty()) leave_nothing();
   }
 
@@ -279,6 +215,9 @@ class Scenario {
   }
   std::string left_over() {
     const auto coordinator = cluster_.coordinators.back();
+    if (coordinator->unanswered() > 0) return "a request without an answer";
+    for (const NodeStatus& node : coordinator->core().status(world_.now()).nodes)
+      if (node.state == NodeState::draining) return "the drain of " + node.info.name;
     std::map<ReplicaId, Epoch> serving;
     for (const auto& [name, spec] : specs_) {
       const auto deployment = coordinator->core().deployment(name);
@@ -308,9 +247,10 @@ class Scenario {
   bool two_ = false;                         ///< deployments
   std::map<std::string, DeploySpec> specs_;  ///< by name
   std::vector<TokenId> common_;              ///< what half of the prompts begin with some of
-  std::vector<Fault> faults_;
-  Duration faults_end_{}, fault_pause_{};
-  std::size_t joined_ = 0, drained_ = 0;
+  Faults faults_;
+  std::vector<Faults::Named> mix_;
+  std::map<std::string, std::uint64_t> caused_;
+  Duration faults_end_{}, fault_pause_{}, healed_{};
   bool settling_ = false;
 };
 

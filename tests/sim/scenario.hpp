@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "cluster/control/worker_fence.hpp"
+#include "tests/sim/flaw.hpp"
 
 namespace tessera::sim {
 
@@ -16,6 +18,7 @@ struct RunOptions {
   FenceRules rules = FenceRules::all();
   /// Late and repeated messages and second coordinators in every run, instead of in some: what fences are for.
   bool rough = false;
+  Flaw flaw = Flaw::none;
 };
 
 struct RunReport {
@@ -23,6 +26,8 @@ struct RunReport {
   std::uint64_t events = 0;
   std::uint64_t resumptions = 0;  ///< of streams
   double simulated_seconds = 0;
+  std::map<std::string, std::uint64_t> faults;  ///< that were caused, by kind
+  double healing_seconds = 0;                   ///< from the last fault until everything that was asked for had ended
 };
 
 RunReport run_seed(const RunOptions& options);

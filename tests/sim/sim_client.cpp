@@ -57,13 +57,17 @@ void SimClient::pursue(const std::string& name) {
   cluster_.world.timer(*this, ask_again, [this, name] { pursue(name); });
 }
 
+/// Until there is an answer, whatever it is, as the client library does.
 void SimClient::drain(const std::string& node) {
+  if (drains_[node]) return;
   call(
-      [node](SimCoordinator& coordinator) {
-        const RequestToken token = coordinator.expect([](const CoordinatorOutput&) {});
+      [this, node](SimCoordinator& coordinator) {
+        const RequestToken token = coordinator.expect(
+            [this, node](const CoordinatorOutput&) { answer([this, node] { drains_[node] = true; }); });
         coordinator.input(DrainRequested{token, node});
       },
       [] {});
+  cluster_.world.timer(*this, 2 * ask_again, [this, node] { drain(node); });
 }
 
 void SimClient::submit_job(const std::string& idempotency_key) {
@@ -116,6 +120,8 @@ std::string SimClient::unfinished() const {
   }
   for (const auto& [key, ended] : jobs_)
     if (!ended) return "job " + key;
+  for (const auto& [node, answered] : drains_)
+    if (!answered) return "the drain of " + node;
   return {};
 }
 
@@ -160,8 +166,9 @@ void SimClient::carry_out(const StreamId& id, const StreamOutput::Any& output) {
     cluster_.world.close(end->second);
     stream.ends.erase(end);
   } else if (const auto* delivering = std::get_if<StreamOutput::Deliver>(&output)) {
-    if (delivering->token.index != stream.tokens++) cluster_.world.violated(host + ": a token is lost or doubled");
-    cluster_.oracle.token(id, delivering->token, host);
+    if (cluster_.flawed(Flaw::lost_token, 0.01)) return;
+    deliver(id, delivering->token);
+    if (cluster_.flawed(Flaw::doubled_token, 0.01)) deliver(id, delivering->token);
   } else if (const auto* scoring = std::get_if<StreamOutput::DeliverScore>(&output)) {
     if (scoring->score.index != ++stream.scores) cluster_.world.violated(host + ": a score is lost or doubled");
     cluster_.oracle.score(id, scoring->score, host);
@@ -171,6 +178,11 @@ void SimClient::carry_out(const StreamId& id, const StreamOutput::Any& output) {
     if (!stream.cancelled)
       cluster_.world.violated(host + ": stream " + to_string(id) + " failed: " + failing->error.message);
   }
+}
+
+void SimClient::deliver(const StreamId& id, const StreamToken& token) {
+  if (token.index != streams_.at(id).tokens++) cluster_.world.violated(host + ": a token is lost or doubled");
+  cluster_.oracle.token(id, token, host);
 }
 
 void SimClient::finished(const StreamId& id, FinishReason reason) {

@@ -44,6 +44,7 @@ class SimClient final : public Process {
   void locate(const StreamId& id, const StreamOutput::Locate& output);
   void open_at(const StreamId& id, const StreamOutput::Open& output);
   std::uint32_t streams_at(ReplicaId replica) const;
+  void deliver(const StreamId& id, const StreamToken& token);
   void finished(const StreamId& id, FinishReason reason);
   void tick_later(const StreamId& id);
 
@@ -57,7 +58,8 @@ class SimClient final : public Process {
   void pursue(const std::string& name);
   std::map<std::string, Wish> wishes_;
   std::map<StreamId, Stream> streams_;
-  std::map<std::string, bool> jobs_;
+  std::map<std::string, bool> jobs_;    ///< by idempotency key; true: ended
+  std::map<std::string, bool> drains_;  ///< by node; true: answered
 };
 
 }  // namespace tessera::sim

@@ -33,18 +33,19 @@ void SimNode::start_step(ReplicaId replica) {
   ++conductor.number;
   conductor.sums.assign(conductor.plan->logits.size(), 0);
   const EpochPlan plan = slot.shards.at(conductor.epoch).plan;
-  const StepFrame frame{replica, conductor.epoch, conductor.incarnation, conductor.number, host, *conductor.plan};
+  const auto step = std::make_shared<const StepFrame>(
+      StepFrame{replica, conductor.epoch, conductor.incarnation, conductor.number, host, *conductor.plan});
   for (std::uint32_t rank = 0; rank < plan.ranks(); ++rank) conductor.missing.insert(plan.participants[rank].name);
-  cluster_.world.timer(*this, step_timeout, [this, replica, epoch = frame.epoch, number = frame.number] {
+  cluster_.world.timer(*this, step_timeout, [this, replica, epoch = step->epoch, number = step->number] {
     const auto& waiting = slots_[replica].conductor;
     if (waiting && waiting->epoch == epoch && waiting->number == number && waiting->plan)
       broken(replica, epoch, "step " + std::to_string(number) + " takes too long");
   });
   for (std::uint32_t rank = 0; rank < plan.ranks(); ++rank) {
     if (plan.participants[rank].name != host)
-      frame_to(plan.participants[rank].name, [frame](SimNode& node) { node.on_step(frame); });
+      frame_to(plan.participants[rank].name, [step](SimNode& node) { node.on_step(*step); });
   }
-  on_step(frame);
+  on_step(*step);
 }
 
 void SimNode::on_step(const StepFrame& frame) {
@@ -61,17 +62,20 @@ void SimNode::on_step(const StepFrame& frame) {
   if (shard != slot.shards.end()) cluster_.oracle.pages(frame.plan, shard->second.hash, host);
   result.sums = shard == slot.shards.end() ? std::vector<std::uint64_t>(frame.plan.logits.size())
                                            : shard->second.hash.compute(cluster_.geometry, frame.plan);
+  if (!result.sums.empty() && cluster_.flawed(Flaw::wrong_sum, 0.02)) result.sums[0] += 1;
   Random& random = cluster_.world.random();
-  const Duration time = random.chance(cluster_.mix.slow_step) ? random.between(20ms, Duration(400ms))
-                                                              : random.between(1ms, Duration(6ms));
-  cluster_.world.timer(*this, time, [this, frame, result] {
-    if (const auto current = fence_.result(frame.replica, frame.epoch, frame.incarnation); !current) {
+  Duration time = random.chance(cluster_.mix.slow_step) ? random.between(20ms, Duration(400ms))
+                                                        : random.between(1ms, Duration(6ms));
+  if (cluster_.world.now() < slow_until_)
+    time = std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::nano>(time) * slowness_);
+  cluster_.world.timer(*this, time, [this, incarnation = frame.incarnation, root = frame.root, result] {
+    if (const auto current = fence_.result(result.replica, result.epoch, incarnation); !current) {
       cluster_.world.trace(host + " drops a result: " + current.error().message);
       return;
     }
-    cluster_.oracle.computes(info_.incarnation, frame.replica, frame.epoch);
-    if (frame.root == host) return on_result(result);
-    frame_to(frame.root, [result](SimNode& node) { node.on_result(result); });
+    cluster_.oracle.computes(info_.incarnation, result.replica, result.epoch);
+    if (root == host) return on_result(result);
+    frame_to(root, [result](SimNode& node) { node.on_result(result); });
   });
 }
 

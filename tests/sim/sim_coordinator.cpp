@@ -58,7 +58,7 @@ void SimCoordinator::pump() {
     // The disk works on while the process is frozen or dies: only the answer comes to the process.
     syncing_ = true;
     const bool slow = cluster_.world.random().chance(0.01);
-    const Duration sync = cluster_.world.random().between(Duration(10us), slow ? Duration(30ms) : Duration(300us));
+    const Duration sync = cluster_.world.random().between(Duration(10us), slow ? cluster_.mix.slow_sync : 300us);
     cluster_.world.after(sync, [this, self = shared_from_this(), output] {
       const bool accepted = (alive || cluster_.world.random().chance(0.5)) && write(output);
       cluster_.world.timer(*this, 0ns, [this, accepted] {
@@ -72,7 +72,11 @@ void SimCoordinator::pump() {
 }
 
 bool SimCoordinator::write(const CoordinatorOutput& output) {
-  if (const auto* persist = std::get_if<Persist>(&output)) return cluster_.store.put(term_, persist->record);
+  if (const auto* persist = std::get_if<Persist>(&output)) {
+    if (!cluster_.store.put(term_, persist->record)) return false;
+    cluster_.oracle.memory(cluster_.store.records);
+    return true;
+  }
   return cluster_.store.erase(term_, std::get<Erase>(output).key);
 }
 
@@ -85,8 +89,15 @@ void SimCoordinator::to_node(ConnectionId to, std::function<void(SimNode&, std::
 }
 
 void SimCoordinator::answer(RequestToken token, const CoordinatorOutput& output) {
+  if (cluster_.flawed(Flaw::lost_answer, 0.02)) return;
+  answer_once(token, output);
+  if (cluster_.flawed(Flaw::doubled_answer, 0.02)) answer_once(token, output);
+}
+
+void SimCoordinator::answer_once(RequestToken token, const CoordinatorOutput& output) {
+  if (!answered_.insert(token).second) return cluster_.world.violated(host + ": a request was answered twice");
   const auto it = requests_.find(token);
-  if (it == requests_.end()) return;
+  if (it == requests_.end()) return cluster_.world.violated(host + ": an answer that nobody asked for");
   const auto answer = it->second;
   requests_.erase(it);
   answer(output);

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "tests/sim/cluster.hpp"
@@ -26,6 +27,8 @@ class SimCoordinator final : public Process {
   RequestToken expect(std::function<void(const CoordinatorOutput&)> answer);
 
   CoordinatorCore& core() { return core_; }
+  /// Requests that wait for their answer.
+  std::size_t unanswered() const { return requests_.size(); }
   Term term() const { return term_; }
 
  private:
@@ -40,12 +43,14 @@ class SimCoordinator final : public Process {
   bool write(const CoordinatorOutput& output);
   void carry_out(const CoordinatorOutput& output);
   void answer(RequestToken token, const CoordinatorOutput& output);
+  void answer_once(RequestToken token, const CoordinatorOutput& output);
 
   Cluster& cluster_;
   Term term_;
   CoordinatorCore core_;
   std::map<ConnectionId, Peer> peers_;
   std::map<RequestToken, std::function<void(const CoordinatorOutput&)>> requests_;
+  std::set<RequestToken> answered_;
   std::deque<CoordinatorOutput> outputs_;
   bool syncing_ = false;
   std::uint64_t next_ = 1;

@@ -15,11 +15,11 @@ bool holds(const KvHolding& holding, const KvPlace& place) {
 
 }  // namespace
 
-void SimNode::frame_to(const std::string& name, std::function<void(SimNode&)> event) {
+void SimNode::frame_to(const std::string& name, std::function<void(SimNode&)> event, std::size_t bytes) {
   Cluster& cluster = cluster_;
   cluster_.world.frame(
       host, name, [&cluster, name]() -> ProcessPtr { return cluster.node(name); },
-      [event = std::move(event)](Process& process) { event(static_cast<SimNode&>(process)); });
+      [event = std::move(event)](Process& process) { event(static_cast<SimNode&>(process)); }, bytes);
 }
 
 void SimNode::prepare(LinkId link, const EpochPlan& plan) {
@@ -32,6 +32,11 @@ void SimNode::prepare(LinkId link, const EpochPlan& plan) {
   if (!index || cluster_.world.random().chance(cluster_.mix.prepare_fails)) {
     fence_.forget(plan.replica, plan.epoch);
     return answer(Error{ErrorCode::io, "the checkpoint cannot be read"});
+  }
+  if (damaged_ && index->value < plan.ranks()) {
+    fence_.forget(plan.replica, plan.epoch);
+    report_damage(plan.replica, plan.epoch);
+    return answer(Error{ErrorCode::corrupt, "the checkpoint is damaged"});
   }
   Shard shard{plan, {}, {}, {}};
   if (index->value < plan.ranks()) {
@@ -225,10 +230,13 @@ void SimNode::send_pages(ReplicaId replica, Shard& into, Epoch from) {
       if (!stage.layers.contains(place.first) || !heads.contains(place.second)) continue;
       KvFrame frame{replica, plan.epoch, place, cells};
       frame.cells.resize(std::size_t{plan.kv_pages} * kv_page_positions);
+      if (cluster_.flawed(Flaw::lost_pages)) std::fill(frame.cells.begin(), frame.cells.end(), 0);
       if (plan.participants[rank].name == host) {
         on_kv(frame);
       } else {
-        frame_to(plan.participants[rank].name, [frame](SimNode& node) { node.on_kv(frame); });
+        frame_to(
+            plan.participants[rank].name, [frame](SimNode& node) { node.on_kv(frame); },
+            frame.cells.size() * sizeof(std::uint64_t));
       }
     }
   }
@@ -251,6 +259,7 @@ void SimNode::say_ready(ReplicaId replica, Epoch epoch) {
 }
 
 void SimNode::retire(const RetireEpoch& command) {
+  if (cluster_.flawed(Flaw::deaf_to_retirement)) return;
   if (!fence_.retire(command.term, command.replica, command.epoch)) return;
   cluster_.oracle.obeyed(info_.incarnation, command.term, "a retire");
   Slot& slot = slots_[command.replica];

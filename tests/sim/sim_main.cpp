@@ -1,7 +1,9 @@
-// tessera_sim SEED [LAST_SEED] [--quiet] [--rough] [--without CHECK]: runs seeds of the simulation; with one seed,
-// tells what happens.
+// tessera_sim SEED [LAST_SEED] [--quiet] [--rough] [--without CHECK] [--flaw FLAW]: runs seeds of the simulation; with
+// one seed, tells what happens.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,9 +12,14 @@
 namespace {
 
 int usage() {
-  std::fprintf(stderr, "usage: tessera_sim SEED [LAST_SEED] [--quiet] [--rough] [--without CHECK]\n\nCHECK is one of:");
+  std::fprintf(
+      stderr,
+      "usage: tessera_sim SEED [LAST_SEED] [--quiet] [--rough] [--without CHECK] [--flaw FLAW]\n\nCHECK is one of:");
   for (std::size_t i = 0; i < tessera::fence_checks; ++i)
     std::fprintf(stderr, " %s", tessera::to_string(static_cast<tessera::FenceCheck>(i)));
+  std::fprintf(stderr, "\nFLAW is one of:");
+  for (std::size_t i = 1; i < tessera::sim::flaws; ++i)
+    std::fprintf(stderr, " %s", to_string(static_cast<tessera::sim::Flaw>(i)));
   std::fprintf(stderr, "\n");
   return 2;
 }
@@ -43,6 +50,12 @@ int main(int argc, char** argv) {
       while (check < fence_checks && name != to_string(static_cast<FenceCheck>(check))) ++check;
       if (check == fence_checks) return usage();
       options.rules = FenceRules::without(static_cast<FenceCheck>(check));
+    } else if (argument == "--flaw" && i + 1 < argc) {
+      const std::string name = argv[++i];
+      std::size_t flaw = 1;
+      while (flaw < sim::flaws && name != to_string(static_cast<sim::Flaw>(flaw))) ++flaw;
+      if (flaw == sim::flaws) return usage();
+      options.flaw = static_cast<sim::Flaw>(flaw);
     } else if (parse_seed(argument, seed)) {
       seeds.push_back(seed);
     } else {
@@ -53,9 +66,16 @@ int main(int argc, char** argv) {
   const std::uint64_t last = seeds.back();
   options.trace = seeds.size() == 1 && !quiet;
   int failed = 0;
+  std::uint64_t resumptions = 0;
+  std::map<std::string, std::uint64_t> faults;
+  double simulated = 0, healing_max = 0;
   for (options.seed = seeds.front(); options.seed <= last; ++options.seed) {
     const sim::RunReport report = sim::run_seed(options);
     if (!report.violation.empty()) ++failed;
+    resumptions += report.resumptions;
+    for (const auto& [kind, times] : report.faults) faults[kind] += times;
+    simulated += report.simulated_seconds;
+    healing_max = std::max(healing_max, report.healing_seconds);
     if (seeds.size() == 1 || !report.violation.empty()) {
       std::printf("seed %llu: %s (%llu events, %.1f s simulated, %llu resumptions)\n",
                   static_cast<unsigned long long>(options.seed),
@@ -64,6 +84,19 @@ int main(int argc, char** argv) {
                   static_cast<unsigned long long>(report.resumptions));
     }
   }
-  std::printf("%llu seeds, %d failed\n", static_cast<unsigned long long>(last - seeds.front() + 1), failed);
+  std::printf(
+      "%llu seeds, %d failed; %.2f h simulated, %llu resumptions of streams, all done at most %.1f s after the "
+      "faults\n",
+      static_cast<unsigned long long>(last - seeds.front() + 1), failed, simulated / 3600,
+      static_cast<unsigned long long>(resumptions), healing_max);
+  if (seeds.size() == 2) {
+    std::printf("faults:");
+    const char* separator = " ";
+    for (const auto& [kind, times] : faults) {
+      std::printf("%s%s %llu", separator, kind.c_str(), static_cast<unsigned long long>(times));
+      separator = ", ";
+    }
+    std::printf("\n");
+  }
   return failed == 0 ? 0 : 1;
 }

@@ -1,6 +1,8 @@
 // Links to coordinators, commands and jobs.
 #include "tests/sim/sim_node.hpp"
 
+#include <algorithm>
+
 #include "tests/sim/sim_coordinator.hpp"
 
 namespace tessera::sim {
@@ -15,7 +17,8 @@ SimNode::SimNode(Cluster& cluster, const std::string& name, NodeIncarnation inca
   info_.incarnation = incarnation;
   info_.rpc = {name, 1};
   info_.data = {name, 2};
-  info_.memory_bytes = 1u << 30;
+  const auto budget = cluster.budgets.find(name);
+  info_.memory_bytes = budget == cluster.budgets.end() ? 1u << 30 : budget->second;
   info_.speed = 1.0 + static_cast<double>(cluster.world.random().between(std::uint64_t{0}, std::uint64_t{3}));
   info_.profile = cluster.coordinator_options.profile;
 }
@@ -32,6 +35,37 @@ bool SimNode::idle() const {
     if (!slot.conductor->core.keys().empty() || slot.conductor->core.load().pages_used > 0) return false;
   }
   return true;
+}
+
+bool SimNode::conducts(bool in_step) const {
+  return std::any_of(slots_.begin(), slots_.end(), [in_step](const auto& entry) {
+    const auto& conductor = entry.second.conductor;
+    return conductor && conductor->running && (!in_step || (conductor->plan && !conductor->waits_for_lease));
+  });
+}
+
+void SimNode::slow_down(double factor, Duration time) {
+  slowness_ = factor;
+  slow_until_ = cluster_.world.now() + time;
+}
+
+void SimNode::stop_beats(Duration time) { silent_until_ = cluster_.world.now() + time; }
+
+void SimNode::damage_copy() {
+  damaged_ = true;
+  for (const auto& [replica, slot] : slots_) {
+    const Epoch begun = fence_.begun(replica);
+    const auto shard = slot.shards.find(begun);
+    if (shard == slot.shards.end() || shard->second.hash.kv().empty()) continue;
+    report_damage(replica, begun);
+    report_broken(replica, begun, "its copy of the checkpoint is damaged");
+  }
+}
+
+void SimNode::report_damage(ReplicaId replica, Epoch epoch) {
+  report(current_, [&](ConnectionId from) {
+    return CopyDamaged{from, replica, epoch, "model.h5: dataset 'layers.0.w1' is not what its checksum says"};
+  });
 }
 
 std::vector<std::pair<ReplicaId, Epoch>> SimNode::shards() const {
@@ -72,6 +106,7 @@ void SimNode::give_up(LinkId link) {
   cluster_.world.timer(*this, linger, [this, mine] { cluster_.world.close(mine); });
   if (link != current_) return;
   current_ = 0;
+  if (cluster_.flawed(Flaw::lost_coordinator, 0.1)) return;
   cluster_.world.timer(*this, cluster_.world.random().between(5ms, Duration(100ms)), [this] {
     if (current_ == 0) connect();
   });
@@ -83,7 +118,7 @@ void SimNode::beat() {
     const LinkId link = current_;
     if (cluster_.world.now() - it->second.last_answer > answer_timeout) {
       give_up(link);
-    } else if (it->second.registered) {
+    } else if (it->second.registered && cluster_.world.now() >= silent_until_) {
       cluster_.world.send(it->second.mine, [coordinator = it->second.coordinator, id = it->second.id] {
         if (const auto living = coordinator.lock()) living->on_beat(id);
       });

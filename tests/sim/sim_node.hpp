@@ -67,6 +67,13 @@ class SimNode final : public Process {
   SimNode(Cluster& cluster, const std::string& name, NodeIncarnation incarnation);
   void start();
   bool idle() const;
+  /// Conducts a replica; `in_step`: whose members compute now.
+  bool conducts(bool in_step) const;
+  // Faults.
+  void slow_down(double factor, Duration time);  ///< every step takes so much longer
+  void stop_beats(Duration time);                ///< all else goes on
+  void damage_copy();                            ///< of every checkpoint, until the process ends
+  bool damaged() const { return damaged_; }
   /// Epochs whose shards are here.
   std::vector<std::pair<ReplicaId, Epoch>> shards() const;
 
@@ -148,7 +155,8 @@ class SimNode final : public Process {
   void activate(const ActivateEpoch& command);
   void hand_over(const HandOver& command);
   void retire(const RetireEpoch& command);
-  void frame_to(const std::string& name, std::function<void(SimNode&)> event);
+  void frame_to(const std::string& name, std::function<void(SimNode&)> event, std::size_t bytes = World::message_bytes);
+  void report_damage(ReplicaId replica, Epoch epoch);
   void transfer(ReplicaId replica);
   void send_pages(ReplicaId replica, Shard& into, Epoch from);
   void say_ready(ReplicaId replica, Epoch epoch);
@@ -185,6 +193,9 @@ class SimNode final : public Process {
   std::map<ReplicaId, Slot> slots_;
   std::deque<LeasePlace> line_;  ///< the first one may compute
   std::uint64_t tickets_ = 0;
+  double slowness_ = 1;
+  TimePoint slow_until_{}, silent_until_{};
+  bool damaged_ = false;
   std::map<std::pair<JobId, std::uint32_t>, bool> jobs_;  ///< attempts; true: reported and answered
 };
 

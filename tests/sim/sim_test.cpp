@@ -1,6 +1,8 @@
-// Hundreds of seeds, and the proof that the simulation would notice a fence with a hole.
+// A thousand seeds and more, and the proof that the simulation would notice a fence with a hole, and that each of its
+// invariants can fail.
 #include <boost/test/unit_test.hpp>
 
+#include "tests/sim/faults.hpp"
 #include "tests/sim/scenario.hpp"
 #include "tests/support/sanitizers.hpp"
 
@@ -11,11 +13,15 @@ namespace {
 /// `./dev sim SEED` tells what happens in one.
 void run_seeds(std::uint64_t first, std::uint64_t last) {
   std::uint64_t resumptions = 0;
+  std::map<std::string, std::uint64_t> faults;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     const RunReport report = run_seed({seed});
     BOOST_CHECK_MESSAGE(report.violation.empty(), "./dev sim " << seed << ": " << report.violation);
     resumptions += report.resumptions;
+    for (const auto& [kind, times] : report.faults) faults[kind] += times;
   }
+  for (const Faults::Named& fault : Faults::all())
+    BOOST_CHECK_MESSAGE(faults[fault.name] > 0, "no seed had the fault '" << fault.name << "'");
   BOOST_CHECK_MESSAGE(resumptions > 0, "the faults disturbed nobody");
 }
 
@@ -48,15 +54,18 @@ BOOST_AUTO_TEST_CASE(a_seed_is_a_run) {
   BOOST_CHECK_NE(first.events, run_seed({8}).events);
 }
 
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_1_to_150) { run_seeds(1, 150); }
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_151_to_300) { run_seeds(151, 300); }
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_301_to_450,
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_1_to_200) { run_seeds(1, 200); }
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_201_to_600,
                      *boost::unit_test::precondition(test::NotSanitized())) {
-  run_seeds(301, 450);
+  run_seeds(201, 600);
 }
-BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_451_to_600,
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_601_to_1000,
                      *boost::unit_test::precondition(test::NotSanitized())) {
-  run_seeds(451, 600);
+  run_seeds(601, 1000);
+}
+BOOST_AUTO_TEST_CASE(every_invariant_holds_for_seeds_1001_to_1400,
+                     *boost::unit_test::precondition(test::NotSanitized())) {
+  run_seeds(1001, 1400);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -76,6 +85,40 @@ BOOST_AUTO_TEST_CASE(some_seed_fails_without_step_number) { require_noticed(Fenc
 BOOST_AUTO_TEST_CASE(some_seed_fails_without_result_current) { require_noticed(FenceCheck::result_current); }
 
 BOOST_AUTO_TEST_CASE(every_check_has_its_case) { BOOST_CHECK_EQUAL(fence_checks, 11u); }
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(simulation_with_a_flaw)
+
+namespace {
+
+/// Some seed's violation has these words, and the same seed holds without the flaw.
+void require_noticed(Flaw flaw, const std::string& invariant) {
+  RunOptions options;
+  options.flaw = flaw;
+  for (; options.seed <= mutated_seeds; ++options.seed) {
+    if (run_seed(options).violation.find(invariant) == std::string::npos) continue;
+    options.flaw = Flaw::none;
+    BOOST_CHECK_EQUAL(run_seed(options).violation, "");
+    return;
+  }
+  BOOST_ERROR("with " << to_string(flaw) << " no seed fails by '" << invariant << "'");
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_wrong_token_is_noticed) { require_noticed(Flaw::wrong_sum, "is wrong"); }
+BOOST_AUTO_TEST_CASE(a_wrong_page_is_noticed) { require_noticed(Flaw::lost_pages, "do not hold what it believes"); }
+BOOST_AUTO_TEST_CASE(a_lost_token_is_noticed) { require_noticed(Flaw::lost_token, "lost or doubled"); }
+BOOST_AUTO_TEST_CASE(a_lost_end_is_noticed) { require_noticed(Flaw::lost_token, "ended with"); }
+BOOST_AUTO_TEST_CASE(a_doubled_token_is_noticed) { require_noticed(Flaw::doubled_token, "lost or doubled"); }
+BOOST_AUTO_TEST_CASE(a_lost_answer_is_noticed) { require_noticed(Flaw::lost_answer, "a request without an answer"); }
+BOOST_AUTO_TEST_CASE(a_second_answer_is_noticed) { require_noticed(Flaw::doubled_answer, "answered twice"); }
+BOOST_AUTO_TEST_CASE(a_cluster_without_progress_is_noticed) { require_noticed(Flaw::lost_coordinator, "does not end"); }
+BOOST_AUTO_TEST_CASE(what_is_left_over_is_noticed) { require_noticed(Flaw::deaf_to_retirement, "left over: epoch"); }
+BOOST_AUTO_TEST_CASE(a_second_end_of_a_job_is_noticed) { require_noticed(Flaw::store_without_terms, "ended twice"); }
+BOOST_AUTO_TEST_CASE(a_worker_over_its_budget_is_noticed) { require_noticed(Flaw::weightless_shards, "is to hold"); }
+BOOST_AUTO_TEST_CASE(every_flaw_has_its_case) { BOOST_CHECK_EQUAL(flaws, 11u); }
 
 BOOST_AUTO_TEST_SUITE_END()
 

@@ -8,8 +8,8 @@ namespace tessera::sim {
 void World::after(Duration delay, Action event) { queue_.push({now_ + delay, ++order_, std::move(event)}); }
 
 void World::timer(Process& process, Duration delay, Action event) {
-  after(delay, [this, process = process.weak_from_this(), event = std::move(event)] {
-    if (const ProcessPtr living = process.lock()) post(living, event);
+  after(delay, [this, process = process.weak_from_this(), event = std::move(event)]() mutable {
+    if (const ProcessPtr living = process.lock()) post(living, std::move(event));
   });
 }
 
@@ -26,7 +26,8 @@ bool World::run(TimePoint end, const std::function<bool()>& done) {
   while (violation_.empty() && !done()) {
     if (queue_.empty() || queue_.top().when > end) return false;
     now_ = queue_.top().when;
-    const Action event = queue_.top().event;
+    // Moved, as it is popped at once: what a frame carries is large.
+    const Action event = std::move(const_cast<Scheduled&>(queue_.top()).event);
     queue_.pop();
     event();
   }
@@ -56,15 +57,26 @@ void World::thaw(Process& process) {
 
 void World::cut(const std::string& from, const std::string& to, TimePoint until) { cuts_[{from, to}] = until; }
 void World::slow_down(const std::string& from, const std::string& to, Duration delay) { slow_[{from, to}] = delay; }
+void World::narrow(const std::string& from, const std::string& to, std::uint64_t bytes_per_second) {
+  narrow_[{from, to}] = {bytes_per_second};
+}
 void World::heal() {
   cuts_.clear();
   slow_.clear();
+  narrow_.clear();
+  packets_lost = 0;
 }
 
-TimePoint World::arrival(const std::string& from, const std::string& to) {
+TimePoint World::arrival(const std::string& from, const std::string& to, std::size_t bytes) {
   if (from == to) return now_ + random_.between(5us, 50us);
   const auto cut = cuts_.find({from, to});
-  const TimePoint leaves = cut == cuts_.end() ? now_ : std::max(now_, cut->second);
+  TimePoint leaves = cut == cuts_.end() ? now_ : std::max(now_, cut->second);
+  if (const auto narrow = narrow_.find({from, to}); narrow != narrow_.end()) {
+    TimePoint& free_at = narrow->second.free_at;
+    free_at = leaves = std::max(leaves, free_at) + Duration(1'000'000'000 * bytes / narrow->second.bytes_per_second);
+  }
+  // The first timeout of a retransmission; it doubles.
+  for (Duration timeout = 200ms; random_.chance(packets_lost) && timeout < 4s; timeout *= 2) leaves += timeout;
   const auto slow = slow_.find({from, to});
   return leaves + random_.between(50us, 500us) + (slow == slow_.end() ? 0ns : random_.between(0ns, slow->second));
 }
@@ -84,16 +96,21 @@ bool World::is_open(ConnectionEnd end) const {
   return it != connections_.end() && it->second.open[end.side];
 }
 
-void World::send(ConnectionEnd from, Action event) {
+void World::send(ConnectionEnd from, Action event, std::size_t bytes) {
   if (!is_open(from)) return;
   Connection& connection = connections_.at(from.connection);
   const int other = 1 - from.side;
   const ProcessPtr sender = connection.process[from.side].lock(), receiver = connection.process[other].lock();
   if (!sender || !receiver) return;
-  const TimePoint when = std::max(connection.last[from.side], arrival(sender->host, receiver->host));
+  const TimePoint when = std::max(connection.last[from.side], arrival(sender->host, receiver->host, bytes));
   connection.last[from.side] = when;
-  after(when - now_, [this, receiver, end = ConnectionEnd{from.connection, other}, event = std::move(event)] {
-    post(receiver, [this, end, event] {
+  after(when - now_, [this, receiver, end = ConnectionEnd{from.connection, other}, event = std::move(event)]() mutable {
+    if (!receiver->alive) return;
+    if (!receiver->frozen) {
+      if (is_open(end)) event();
+      return;
+    }
+    post(receiver, [this, end, event = std::move(event)] {
       if (is_open(end)) event();
     });
   });
@@ -125,7 +142,18 @@ void World::break_some_connection() {
   for (const auto& [id, connection] : connections_)
     if (connection.open[0] && connection.open[1]) open.push_back(id);
   if (open.empty()) return;
-  const std::uint64_t id = open[random_.between(std::uint64_t{0}, open.size() - 1)];
+  break_connection(open[random_.between(std::uint64_t{0}, open.size() - 1)]);
+}
+
+void World::break_connections_of(const Process& process) {
+  for (const auto& [id, connection] : connections_) {
+    if (!connection.open[0] || !connection.open[1]) continue;
+    if (connection.process[0].lock().get() == &process || connection.process[1].lock().get() == &process)
+      break_connection(id);
+  }
+}
+
+void World::break_connection(std::uint64_t id) {
   trace("connection " + std::to_string(id) + " breaks");
   for (int side = 0; side < 2; ++side) {
     const ProcessPtr process = connections_.at(id).process[side].lock();
@@ -140,14 +168,14 @@ void World::break_some_connection() {
 }
 
 void World::frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
-                  std::function<void(Process&)> event) {
+                  std::function<void(Process&)> event, std::size_t bytes) {
   if (from != to && random_.chance(frames.lost)) {
     trace("a frame from " + from + " to " + to + " is lost");
     return;
   }
   const int copies = from != to && random_.chance(frames.doubled) ? 2 : 1;
   for (int copy = 0; copy < copies; ++copy) {
-    TimePoint when = std::max(last_frame_[{from, to}], arrival(from, to));
+    TimePoint when = std::max(last_frame_[{from, to}], arrival(from, to, bytes));
     // A frame that is late does not hold up those behind it.
     if (from != to && (copy > 0 || random_.chance(frames.late))) {
       when += random_.between(1ms, Duration(1500ms));
@@ -160,11 +188,11 @@ void World::frame(const std::string& from, const std::string& to, const std::fun
 
 void World::arrive(TimePoint when, const std::function<ProcessPtr()>& find,
                    const std::function<void(Process&)>& event) {
-  after(when - now_, [this, find, event] {
-    if (const ProcessPtr receiver = find()) {
-      Process* raw = receiver.get();
-      post(receiver, [raw, event] { event(*raw); });
-    }
+  after(when - now_, [this, find, event]() mutable {
+    const ProcessPtr receiver = find();
+    if (!receiver || !receiver->alive) return;
+    if (!receiver->frozen) return event(*receiver);
+    post(receiver, [raw = receiver.get(), event = std::move(event)] { event(*raw); });
   });
 }
 

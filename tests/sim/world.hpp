@@ -4,7 +4,8 @@
 //   process     can be killed (its connections end, its timers never fire) or frozen (everything that comes waits until
 //   it
 //               thaws, as for a stopped process whose sockets fill)
-//   link        host to host, one way: delayed, slow, or cut for a while (what is sent meanwhile arrives when it heals)
+//   link        host to host, one way: delayed, narrow, or cut for a while (what is sent meanwhile arrives when it
+//               heals); a lost packet is sent again later, and holds up what was sent after it
 //   connection  two ends, in order, like TCP; an end that closes is noticed by the other after what was sent before
 //   frame       addressed to a host, and deliberately worse than the real data plane's keyed connections: it can arrive
 //               twice or never, and reach the next process of the host. The fences must hold without the transport's
@@ -68,6 +69,8 @@ struct ConnectionEnd {
 
 class World {
  public:
+  static constexpr std::size_t message_bytes = 300;  ///< of a message whose size does not matter
+
   World(std::uint64_t seed, bool trace) : random_(seed), trace_(trace) {}
 
   TimePoint now() const { return now_; }
@@ -85,20 +88,24 @@ class World {
   /// Nothing from one host reaches the other before `until`.
   void cut(const std::string& from, const std::string& to, TimePoint until);
   void slow_down(const std::string& from, const std::string& to, Duration delay);
+  /// What is sent waits until everything before it has passed at this rate.
+  void narrow(const std::string& from, const std::string& to, std::uint64_t bytes_per_second);
   void heal();
 
   /// `closed[side]` runs at that end when the other end closed or its process died.
   std::uint64_t connect(Process& a, Process& b, Action a_closed, Action b_closed);
   /// Runs at the other end, in order with what else was sent.
-  void send(ConnectionEnd from, Action event);
+  void send(ConnectionEnd from, Action event, std::size_t bytes = message_bytes);
   void close(ConnectionEnd end);
   bool is_open(ConnectionEnd end) const;
   /// Resets a random connection: both ends find it closed.
   void break_some_connection();
+  /// All that the process has: its network went away and came back.
+  void break_connections_of(const Process& process);
 
   /// To whatever process `find` gives when it arrives; in order per pair of hosts, but see the mix.
   void frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
-             std::function<void(Process&)> event);
+             std::function<void(Process&)> event, std::size_t bytes = message_bytes);
   /// A frame that comes once and in order, for what no fence watches and the real connection's order is needed.
   void sure_frame(const std::string& from, const std::string& to, const std::function<ProcessPtr()>& find,
                   std::function<void(Process&)> event);
@@ -106,6 +113,7 @@ class World {
     double lost = 0, doubled = 0, late = 0;  ///< probabilities
   };
   FrameMix frames;
+  double packets_lost = 0;  ///< probability that a message has to be sent again
 
   bool tracing() const { return trace_; }
   void trace(const std::string& text) const;
@@ -127,7 +135,12 @@ class World {
     bool open[2] = {true, true};
     TimePoint last[2];  ///< arrival of what was sent last from this side
   };
-  TimePoint arrival(const std::string& from, const std::string& to);
+  struct Narrow {
+    std::uint64_t bytes_per_second;
+    TimePoint free_at{};
+  };
+  TimePoint arrival(const std::string& from, const std::string& to, std::size_t bytes = message_bytes);
+  void break_connection(std::uint64_t id);
   void arrive(TimePoint when, const std::function<ProcessPtr()>& find, const std::function<void(Process&)>& event);
   void post(const ProcessPtr& process, Action event);
   void tell_closed(ConnectionEnd closer);
@@ -139,6 +152,7 @@ class World {
   std::priority_queue<Scheduled> queue_;
   std::map<std::pair<std::string, std::string>, TimePoint> cuts_;
   std::map<std::pair<std::string, std::string>, Duration> slow_;
+  std::map<std::pair<std::string, std::string>, Narrow> narrow_;
   std::map<std::pair<std::string, std::string>, TimePoint> last_frame_;
   std::map<std::uint64_t, Connection> connections_;
   std::uint64_t next_connection_ = 1;

@@ -127,6 +127,8 @@ data_plane = "plain"
 token_lifetime_s = 60
 [exchange]
 wait = "spin"
+latency_us = 50
+mbit_per_s = 25000
 )");
   BOOST_TEST(config.file.string() == "/etc/tessera/cluster.toml");
   BOOST_TEST((config.storage.string() == "/models" && config.state_dir.string() == "/var/lib/tessera"));
@@ -139,6 +141,8 @@ wait = "spin"
   BOOST_TEST(
       (config.timeouts.request == 500ms && config.timeouts.stall == 3s && config.security.token_lifetime == 60s));
   BOOST_TEST((config.security.data_plane == DataPlane::plain && config.wait == ExchangeWait::spin));
+  BOOST_REQUIRE(config.network.has_value());
+  BOOST_TEST((config.network->latency == 50us && config.network->megabits_per_second == 25'000u));
 }
 
 BOOST_AUTO_TEST_CASE(relative_paths_begin_at_the_file) {
@@ -160,7 +164,10 @@ BOOST_AUTO_TEST_CASE(unknown_keys_are_refused_with_the_known_ones_and_the_neares
       fault(5, top + "memmory = \"1GiB\"") ==
       "nodes.c.memmory: unknown key; did you mean \"memory\"? Accepted here: cores, data_port, devices, gateway, host, "
       "isa, join_port, memory, name, numa, roles, rpc_port or ssh");
-  BOOST_TEST(fault(6, top + "[exchange]\nflavour = 1") == "exchange.flavour: unknown key. Accepted here: wait");
+  BOOST_TEST(fault(6, top + "[exchange]\nflavour = 1") ==
+             "exchange.flavour: unknown key. Accepted here: latency_us, mbit_per_s or wait");
+  BOOST_TEST(fault(6, top + "[exchange]\nlatency_us = 50") ==
+             "exchange.latency_us: latency_us and mbit_per_s describe the network together; give both, or none");
   BOOST_TEST(fault(5, top + "[timeout]\nmisses = 5") ==
              "timeout: unknown key; did you mean \"timeouts\"? Accepted here: coordinator, exchange, name, nodes, "
              "security, state_dir, storage or timeouts");

@@ -132,6 +132,45 @@ BOOST_FIXTURE_TEST_CASE(a_draining_node_stays_so, Serving) {
   BOOST_TEST((state() == ReplicaState::serving));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_drain_goes_on_after_a_restart, Serving) {
+  drain("w2");
+  restart();
+  for (const char* name : {"w1", "w2", "w3"}) reconnect(name);
+  BOOST_TEST((core.status(now).nodes[1].state == NodeState::draining));
+  const RequestToken again = drain("w2");
+  settle();
+  send(Tick{});
+  BOOST_TEST((core.status(now).nodes[1].state == NodeState::drained));
+  BOOST_REQUIRE(answers.contains(again));
+  BOOST_TEST(!answers.at(again));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_drain_whose_node_is_needed_after_a_restart_ends, FakeCluster) {
+  start("w1");
+  DeploySpec spec;
+  spec.name = "chat";
+  deploy(spec);
+  settle();
+  start("w2");
+  settle();
+  drain("w1");
+  restart();  // nobody waits for the drain's answer any more
+  kill("w2");
+  reconnect("w1");
+  pass(4s);
+  settle();
+  BOOST_REQUIRE((replica("chat").state == ReplicaState::serving));
+  send(Tick{});
+  BOOST_TEST((core.status(now).nodes[0].state == NodeState::ready));
+  BOOST_TEST(!std::get<NodeRecord>(store.at(node_key("w1"))).draining);
+  // What waits for a worker has one.
+  JobSpec job;
+  job.kind = JobKind::verify;
+  job.uri = "file:///small.h5";
+  send(JobSubmitted{ask(), job, 0});
+  BOOST_TEST(count<RunJob>() == 1u);
+}
+
 BOOST_FIXTURE_TEST_CASE(jobs_survive, Serving) {
   JobSpec verify;
   verify.kind = JobKind::verify;

@@ -135,6 +135,34 @@ BOOST_AUTO_TEST_CASE(stages_are_used_when_slices_alone_do_not_suffice) {
   BOOST_TEST(placement->stages.size() > 1u);
 }
 
+BOOST_AUTO_TEST_CASE(fewer_workers_are_used_than_there_are_when_memory_demands_it) {
+  // Two that could hold a slice, and together not one layer, would be the first stage.
+  const auto workers = workers_with({{1, 60}, {1, 60}, {1, plenty}, {1, plenty}});
+  const auto placement = place_small(request_for(0, 2), workers);
+  BOOST_REQUIRE(bool(placement));
+  check(*placement, small_model(), workers, 10, small_memory);
+  BOOST_TEST(placement->stages.size() == 2u);
+  BOOST_TEST((std::find(placement->nodes.begin(), placement->nodes.end(), NodeId{3}) != placement->nodes.end()));
+  BOOST_TEST((std::find(placement->nodes.begin(), placement->nodes.end(), NodeId{4}) != placement->nodes.end()));
+}
+
+BOOST_AUTO_TEST_CASE(where_the_network_is_known_no_more_workers_are_used_than_pay) {
+  const auto workers = workers_with({{1, plenty}, {1, plenty}, {1, plenty}, {1, plenty}});
+  PlacementRequest request = request_for(0);
+  request.read_bytes_per_second = 480e3;  // a step of one worker takes a millisecond
+  request.network = NetworkFacts{1e-3, 1e9, 0, 0};
+  BOOST_TEST(place_small(request, workers)->nodes.size() == 1u);  // 8 exchanges of a millisecond each
+  request.network = NetworkFacts{1e-6, 1e9, 0, 0};
+  BOOST_TEST(place_small(request, workers)->nodes.size() == 4u);
+  // Who asks for a number gets it, and memory comes first.
+  request.network = NetworkFacts{1e-3, 1e9, 0, 0};
+  request.workers = 3;
+  BOOST_TEST(place_small(request, workers)->nodes.size() == 3u);
+  request.workers = 0;
+  const auto tight = workers_with({{1, 400}, {1, 400}, {1, 400}, {1, 400}});
+  BOOST_TEST(place_small(request, tight)->nodes.size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(stages_get_layers_in_proportion_to_their_speed) {
   const auto workers = workers_with({{3, plenty}, {1, plenty}});
   const auto placement = place_small(request_for(2, 2), workers);
