@@ -204,6 +204,12 @@ constexpr Multiply kMultiplyRuns[] = {multiply<Format, 1, kRuns[0]>, multiply<Fo
                                       multiply<Format, 3, kRuns[2]>, multiply<Format, 4, kRuns[3]>,
                                       multiply<Format, 5, kRuns[4]>, multiply<Format, 6, kRuns[5]>,
                                       multiply<Format, 7, kRuns[6]>, multiply<Format, 8, kRuns[7]>};
+/// Two or three tiles that are left of runs of four, by tokens.
+template <typename Format>
+constexpr Multiply kMultiplyRest[][2] = {
+    {multiply<Format, 1, 2>, multiply<Format, 1, 3>}, {multiply<Format, 2, 2>, multiply<Format, 2, 3>},
+    {multiply<Format, 3, 2>, multiply<Format, 3, 3>}, {multiply<Format, 4, 2>, multiply<Format, 4, 3>},
+    {multiply<Format, 5, 2>, multiply<Format, 5, 3>}, {multiply<Format, 6, 2>, multiply<Format, 6, 3>}};
 #endif
 
 /// Moves on by some entries of x.
@@ -329,7 +335,13 @@ void multiply_unit(const tessera_matmul_q8_args& args) {
       runs.page_ahead = PageAhead::of(runs.scales, runs.tiles * args.tile_stride, args.next);
       kMultiplyRuns<Format>[args.tokens - 1](runs);
       tile += runs.tiles * kRuns[args.tokens - 1];
-      if (tile == args.tile_end) return;
+      const uint32_t rest = args.tile_end - tile;
+      if (rest == 0) return;
+      if (rest > 1) {
+        Pass last = at(tile, 0);
+        last.page_ahead = PageAhead::of(last.scales, args.tile_stride, args.next);
+        return kMultiplyRest<Format>[args.tokens - 1][rest - 2](last);
+      }
     }
 #endif
     Pass all = at(tile, 0);

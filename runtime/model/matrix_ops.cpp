@@ -41,20 +41,14 @@ struct Tiles {
   }
 };
 
-/// The first of the tiles gives y[row][0]; `next`: what the thread reads after them.
+/// The first of the tiles gives y[row][0]; `next`: what the thread reads after them. One call, as tiles lie one behind
+/// the other from unit to unit: a unit can be less than a kernel reads side by side.
 void multiply_tiles(const tessera_op_table& ops, const Tiles& tiles, const Activations& x, float* y, std::size_t ldy,
                     const void* next) {
-  const PackedLayout& layout = tiles.weights.packed();
-  const std::uint32_t unit_tiles = divide_up(layout.slice, lanes);
-  for (std::uint32_t tile = tiles.begin; tile < tiles.end;) {
-    const std::uint32_t unit = tiles.units.begin + tile / unit_tiles, first = tile % unit_tiles;
-    const std::uint32_t last = std::min(first + tiles.end - tile, layout.unit_tiles(unit));
-    MatmulCall call{&tiles.weights, unit, first, last, 0, y, ldy};
-    tile += last - first;
-    y += std::size_t{last - first} * lanes;
-    call.next = tile < tiles.end ? tiles.address(tile) : next;
-    matmul(ops, x, call);
-  }
+  if (tiles.begin == tiles.end) return;
+  const std::uint32_t unit_tiles = divide_up(tiles.weights.packed().slice, lanes);
+  const std::uint32_t unit = tiles.units.begin + tiles.begin / unit_tiles, first = tiles.begin % unit_tiles;
+  matmul(ops, x, {&tiles.weights, unit, first, first + tiles.end - tiles.begin, 0, y, ldy, next});
 }
 
 /// Where task `task` of `tasks` begins: at an even tile, as kernels take two tiles at a time.
