@@ -58,19 +58,16 @@ JobProgram make_job_program(DialOptions coordinator) {
   };
 }
 
-Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::string& content_id,
-                                            const TokenizerQuery& query) {
-  TESSERA_TRY(const auto source, open_source(uri));
-  TESSERA_TRY(const auto checkpoint, Checkpoint::open(source, content_id));
+Result<TokenizerChunk> read_tokenizer_chunk(const Checkpoint& checkpoint, const TokenizerQuery& query) {
   std::vector<std::byte> part;
   if (query.part == TextPart::tokenizer) {
-    TESSERA_TRY(part, checkpoint->read_tokenizer());
+    TESSERA_TRY(part, checkpoint.read_tokenizer());
   } else {
-    const auto source = std::as_bytes(std::span(checkpoint->manifest().chat_template));
+    const auto source = std::as_bytes(std::span(checkpoint.manifest().chat_template));
     part.assign(source.begin(), source.end());
   }
   TokenizerChunk chunk;
-  chunk.content_id = checkpoint->content_id();
+  chunk.content_id = checkpoint.content_id();
   chunk.total_bytes = part.size();
   if (query.offset >= part.size()) return chunk;
   const std::size_t length = std::min({part.size() - static_cast<std::size_t>(query.offset),
@@ -78,6 +75,13 @@ Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::s
   const auto* const begin = reinterpret_cast<const std::uint8_t*>(part.data()) + query.offset;
   chunk.bytes.assign(begin, begin + length);
   return chunk;
+}
+
+Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::string& content_id,
+                                            const TokenizerQuery& query) {
+  TESSERA_TRY(const auto source, open_source(uri));
+  TESSERA_TRY(const auto checkpoint, Checkpoint::open(source, content_id));
+  return read_tokenizer_chunk(*checkpoint, query);
 }
 
 Result<ModelFacts> read_model_facts(const DeploySpec& spec, const std::string& storage) {

@@ -7,6 +7,7 @@
 #include "cluster/rpc/conductor_service.hpp"
 #include "cluster/rpc/coordinator_client.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 
 namespace tessera {
 
@@ -15,7 +16,9 @@ namespace tessera {
 /// "scored_tokens", "windows"}; the same numbers as `tessera perplexity` on one node.
 JobProgram make_job_program(DialOptions coordinator);
 
-/// One piece of the tokenizer, or of the chat template, inside a checkpoint with this content id.
+/// One piece of the tokenizer, or of the chat template, inside a checkpoint.
+Result<TokenizerChunk> read_tokenizer_chunk(const Checkpoint& checkpoint, const TokenizerQuery& query);
+/// The same of a file that must hold this content id.
 Result<TokenizerChunk> read_tokenizer_chunk(const std::string& uri, const std::string& content_id,
                                             const TokenizerQuery& query);
 

@@ -203,9 +203,14 @@ void WorkerState::read_tokenizer(const ReadTokenizer& message) {
                                                        "'; ask the coordinator where it is now"});
     return;
   }
-  const bool posted = parts_.blocking->post([uri = held->uri, content_id = held->content_id, message] {
-    (*message.reply)(read_tokenizer_chunk(uri, content_id, message.query));
-  });
+  // Of what is open, if anything is: the file may be gone, or another one have its name, while this node goes on
+  // serving.
+  auto open = held->replica->executor().open_checkpoint(held->content_id);
+  const bool posted =
+      parts_.blocking->post([open = std::move(open), uri = held->uri, content_id = held->content_id, message] {
+        (*message.reply)(open ? read_tokenizer_chunk(*open, message.query)
+                              : read_tokenizer_chunk(uri, content_id, message.query));
+      });
   if (!posted) (*message.reply)(Error{ErrorCode::exhausted, "this node has too much to do; try again"});
 }
 

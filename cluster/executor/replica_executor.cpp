@@ -112,6 +112,11 @@ class ReplicaExecutor::Impl {
     return load;
   }
 
+  std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& content_id) const {
+    const std::shared_ptr<OpenCheckpoint> open = board_.open_checkpoint(content_id);
+    return open ? open->checkpoint : nullptr;
+  }
+
   void shutdown() {
     if (!thread_.joinable()) return;
     board_.stop();
@@ -154,6 +159,9 @@ void ReplicaExecutor::cancel(StreamId id) { impl_->cancel(id); }
 void ReplicaExecutor::detach(StreamId id) { impl_->detach(id); }
 std::vector<HeldEpoch> ReplicaExecutor::held() const { return impl_->held(); }
 ExecutorLoad ReplicaExecutor::load() const { return impl_->load(); }
+std::shared_ptr<const Checkpoint> ReplicaExecutor::open_checkpoint(const std::string& content_id) const {
+  return impl_->open_checkpoint(content_id);
+}
 void ReplicaExecutor::shutdown() { impl_->shutdown(); }
 
 }  // namespace tessera

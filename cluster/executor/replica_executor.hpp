@@ -143,6 +143,9 @@ class ReplicaExecutor {
 
   std::vector<HeldEpoch> held() const;
   ExecutorLoad load() const;
+  /// The checkpoint with this content id, while an epoch here has it open (else null): it stays readable when its path
+  /// does not.
+  std::shared_ptr<const Checkpoint> open_checkpoint(const std::string& content_id) const;
   /// Cuts everything, joins the threads. Streams get no update.
   void shutdown();
 
