@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "cluster/control/coordinator_core.hpp"
 #include "cluster/rpc/encoding.hpp"
 #include "runtime/base/ensure.hpp"
+#include "runtime/device/read_speed.hpp"
 
 namespace {
 
@@ -24,12 +24,6 @@ using namespace std::chrono_literals;
 
 constexpr std::uint32_t workers_per_replica = 8;
 constexpr std::uint32_t gigabyte = 1u << 30;
-
-double cpu_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 /// As large as Llama 3 8B in q8.
 ModelFacts model() {
@@ -158,29 +152,29 @@ class ManyNodes {
 };
 
 void measure(std::uint32_t nodes) {
-  double before = cpu_seconds();
+  double before = thread_cpu_seconds();
   ManyNodes cluster(nodes);
-  const double registering = cpu_seconds() - before;
-  before = cpu_seconds();
+  const double registering = thread_cpu_seconds() - before;
+  before = thread_cpu_seconds();
   cluster.deploy();
-  const double deploying = cpu_seconds() - before;
+  const double deploying = thread_cpu_seconds() - before;
   const std::uint64_t plan_writes = cluster.writes, plan_written = cluster.written;
   std::fprintf(stderr, "%u nodes: %zu replicas do not serve\n", nodes, cluster.unserved());
 
   cluster.inputs = cluster.writes = 0;
-  before = cpu_seconds();
+  before = thread_cpu_seconds();
   constexpr int seconds = 5;
   cluster.pass(std::chrono::seconds(seconds));
-  const double beating = (cpu_seconds() - before) / seconds;
+  const double beating = (thread_cpu_seconds() - before) / seconds;
   const double inputs = static_cast<double>(cluster.inputs) / seconds;
   const std::uint64_t quiet_writes = cluster.writes;
 
   std::vector<double> losses;
   for (int i = 0; i < 5; ++i) {
     cluster.commands = cluster.writes = cluster.written = 0;
-    before = cpu_seconds();
+    before = thread_cpu_seconds();
     cluster.lose_one();
-    losses.push_back(cpu_seconds() - before);
+    losses.push_back(thread_cpu_seconds() - before);
   }
   std::sort(losses.begin(), losses.end());
   std::printf("| %u | %.0f | %.2f ms | %.2f ms | %.2f ms | %llu, %.1f KB | %llu | %.2f ms | %llu, %llu, %.1f KB |\n",

@@ -29,8 +29,8 @@ struct Piece {
 TimePoint IncomingLink::passes(TimePoint now, std::size_t bytes, double bytes_per_second) {
   if (bytes_per_second <= 0) return now;
   const std::lock_guard lock(mutex_);
-  const std::chrono::duration<double> time(static_cast<double>(bytes) / bytes_per_second);
-  free_at_ = std::max(now, free_at_) + std::chrono::duration_cast<std::chrono::nanoseconds>(time);
+  const std::chrono::duration<double> takes(static_cast<double>(bytes) / bytes_per_second);
+  free_at_ = std::max(now, free_at_) + std::chrono::duration_cast<std::chrono::nanoseconds>(takes);
   return free_at_;
 }
 
