@@ -76,7 +76,9 @@ bool ExecutorBoard::has_successor(Epoch than) const {
 std::shared_ptr<OpenCheckpoint> ExecutorBoard::open_checkpoint(const std::string& content_id) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [number, entry] : epochs_) {
-    if (!entry.preparing && entry.shard->plan().content_id == content_id) return entry.shard->open();
+    // What was found damaged may be another file than the next plan names, or be restored by now.
+    const bool sound = !entry.preparing && !entry.shard->damage();
+    if (sound && entry.shard->plan().content_id == content_id) return entry.shard->open();
   }
   return nullptr;
 }

@@ -59,7 +59,7 @@ class ExecutorBoard {
   Result<void> check_root(Epoch epoch) const;
   /// Whether a newer epoch here could make this node the conductor again.
   bool has_successor(Epoch than) const;
-  /// The checkpoint of a content id, when an epoch here has it open.
+  /// The checkpoint of a content id, when an epoch here has it open and found no damage in it.
   std::shared_ptr<OpenCheckpoint> open_checkpoint(const std::string& content_id) const;
   std::uint64_t weight_bytes() const;
   std::uint64_t kv_bytes() const;

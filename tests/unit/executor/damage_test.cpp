@@ -1,4 +1,7 @@
 // A checkpoint whose bytes are not those that were deployed: who finds it, and what becomes of the epoch and the node.
+#include <filesystem>
+#include <fstream>
+
 #include <boost/test/unit_test.hpp>
 
 #include "tests/unit/executor/executor_fixture.hpp"
@@ -51,6 +54,27 @@ BOOST_FIXTURE_TEST_CASE(a_flipped_bit_fails_the_shard_that_maps_it_and_names_fil
   static_cast<void>(cluster.at(1).events.wait_prepared(bad.epoch));
   BOOST_TEST(!cluster.at(1).events.is_damaged(bad.epoch));
   // The node lives, and computes the right bits from the right file.
+  const EpochPlan good = cluster.plan({{{1}, {2}}});
+  const Result<void> started = cluster.start(good);
+  BOOST_REQUIRE_MESSAGE(started, started.error().message);
+  const StreamRequest request = make_request(1, 4, 5, 1100);
+  BOOST_REQUIRE(cluster.submit(good, request));
+  BOOST_REQUIRE(cluster.frontends().wait({request.id}, [](const StreamRecord& one) { return one.ended(); }));
+  BOOST_TEST(same(cluster.frontends().record(request.id), undisturbed(checkpoint, request)));
+}
+
+BOOST_FIXTURE_TEST_CASE(the_next_epoch_does_not_read_what_the_last_one_found_damaged, Damaged) {
+  EpochPlan bad = cluster.plan({{{1}, {2}}});
+  bad.uri = folder.file("served.h5");
+  std::filesystem::copy_file(checkpoint->source().name(), bad.uri);
+  BOOST_REQUIRE(cluster.start(bad));
+  // Sound until it serves; then somebody writes to it.
+  {
+    std::ifstream damaged(path, std::ios::binary);
+    std::ofstream(bad.uri, std::ios::binary | std::ios::in) << damaged.rdbuf();
+  }
+  static_cast<void>(cluster.at(2).events.wait_damaged(bad.epoch));
+  // The same model from another file, while the old epoch is still there.
   const EpochPlan good = cluster.plan({{{1}, {2}}});
   const Result<void> started = cluster.start(good);
   BOOST_REQUIRE_MESSAGE(started, started.error().message);
