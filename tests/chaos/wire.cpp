@@ -212,7 +212,7 @@ class Wire {
     }
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   std::vector<Host> hosts_;
   std::vector<Direction> directions_;  ///< from × to
   std::priority_queue<Late, std::vector<Late>, std::greater<>> late_;
