@@ -1,5 +1,5 @@
 // HugeBuffer: bytes in huge pages, where the kernel gives them to who asks: as weights lie in memory when they were
-// read into the page cache that way (runtime/checkpoint/mapped_file.hpp). Reading is a third faster than from small
+// read into the page cache that way (runtime/checkpoint/mapped_file.hpp). Reading is two fifths faster than from small
 // pages, so a roofline of small pages would be none.
 #pragma once
 

@@ -1,7 +1,6 @@
 #include "runtime/batching/prefill_pace.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tessera {
 

@@ -34,8 +34,7 @@ class GuardedMapping {
   /// True once a page could not be read. Lock-free.
   bool failed() const;
   /// Asks the kernel to read what is whole huge pages within [begin, end) as such, when it is read from the disk; bytes
-  /// that are in the page cache stay as they are. Reading from a huge page is faster by a third or more: the hardware
-  /// prefetches across it, and its address is translated once.
+  /// that are in the page cache stay as they are. Why: docs/performance.md, "Huge pages".
   void prefer_huge_pages(std::size_t begin, std::size_t end) const;
 
  private:

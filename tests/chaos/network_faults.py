@@ -1,10 +1,9 @@
 """Faults of the network between hosts. As in process_faults.py: each sets marks and ends with every worker serving again."""
 
-import signal
 import time
 
 from network import USER
-from process_faults import some_worker
+from process_faults import some_worker, stand_still
 
 HELD_S = 5  # a fault that streams go on under
 
@@ -15,15 +14,20 @@ def heal(world, kind="cut healed: it is fenced and rejoins"):
     world.settle()
 
 
+def do_without_one_of(world, *pair):
+    """Until the cut heals."""
+    world.watch("one of them is left out", lambda status, each: each["state"] == "serving"
+                and not set(pair) <= {shard["node"] for shard in each["serving"]["shards"]})
+    world.wait_tokens()
+    heal(world)
+
+
 def cut_workers(world, rng):
-    """Both reach the coordinator, and not each other: one of them is left out."""
+    """Both reach the coordinator, and not each other."""
     one, other = rng.sample(world.workers, 2)
     world.mark("cut between two workers")
     world.network.both(one, other, cut=1)
-    world.watch("one of them is left out", lambda status, each: each["state"] == "serving"
-                and not {one, other} <= {shard["node"] for shard in each["serving"]["shards"]})
-    world.wait_tokens()
-    heal(world)
+    do_without_one_of(world, one, other)
 
 
 def cut_worker_from_coordinator(world, rng):
@@ -67,10 +71,7 @@ def one_way_workers(world, rng):
     one, other = rng.sample(world.workers, 2)
     world.mark("one-way cut between two workers")
     world.network.set(one, other, cut=1)
-    world.watch("one of them is left out", lambda status, each: each["state"] == "serving"
-                and not {one, other} <= {shard["node"] for shard in each["serving"]["shards"]})
-    world.wait_tokens()
-    heal(world)
+    do_without_one_of(world, one, other)
 
 
 def cut_coordinator(world, rng):
@@ -124,17 +125,7 @@ def freeze_mid_frame(world, rng):
     world.mark("SIGSTOP of a worker in the middle of a frame")
     world.network.set(name, "*", rate_bps=64_000)
     time.sleep(rng.uniform(0.05, 0.3))
-    world.signal(name, signal.SIGSTOP)
-    stopped = time.monotonic()
-    try:
-        world.network.heal()
-        world.wait_members([each for each in world.workers if each != name])
-        world.wait_tokens()
-        time.sleep(max(0, stopped + world.freeze_s - time.monotonic()))
-        world.mark("SIGCONT: it is fenced and rejoins")
-    finally:
-        world.signal(name, signal.SIGCONT)
-    world.settle()
+    stand_still(world, name, meanwhile=world.network.heal)
 
 
 FAULTS = {

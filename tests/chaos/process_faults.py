@@ -48,9 +48,9 @@ def drain_conductor(world, rng):
     drain_worker(world, rng, conducts=True)
 
 
-def kill_worker(world, rng):
-    name = some_worker(world, rng)
-    world.mark("kill -9 of a worker")
+def kill_worker(world, rng, conducts=False):
+    name = world.conductor() if conducts else some_worker(world, rng)
+    world.mark("kill -9 of the conductor's node" if conducts else "kill -9 of a worker")
     world.kill(name)
     world.wait_members([each for each in world.workers if each != name])
     world.wait_tokens()
@@ -58,12 +58,7 @@ def kill_worker(world, rng):
 
 
 def kill_conductor(world, rng):
-    name = world.conductor()
-    world.mark("kill -9 of the conductor's node")
-    world.kill(name)
-    world.wait_members([each for each in world.workers if each != name])
-    world.wait_tokens()
-    start_again(world)
+    kill_worker(world, rng, conducts=True)
 
 
 def kill_two(world, rng):
@@ -105,12 +100,12 @@ def kill_during_recovery(world, rng):
     start_again(world)
 
 
-def freeze(world, rng, conducts):
-    name = world.conductor() if conducts else some_worker(world, rng)
-    world.mark("SIGSTOP of the conductor's node" if conducts else "SIGSTOP of a worker")
+def stand_still(world, name, meanwhile=lambda: None):
+    """Stops it, for freeze_s at least; the others go on, and it is fenced and rejoins when it goes on."""
     world.signal(name, signal.SIGSTOP)
     stopped = time.monotonic()
     try:
+        meanwhile()
         world.wait_members([each for each in world.workers if each != name])
         world.wait_tokens()
         time.sleep(max(0, stopped + world.freeze_s - time.monotonic()))
@@ -120,12 +115,14 @@ def freeze(world, rng, conducts):
     world.settle()
 
 
-def freeze_worker(world, rng):
-    freeze(world, rng, False)
+def freeze_worker(world, rng, conducts=False):
+    name = world.conductor() if conducts else some_worker(world, rng)
+    world.mark("SIGSTOP of the conductor's node" if conducts else "SIGSTOP of a worker")
+    stand_still(world, name)
 
 
 def freeze_conductor(world, rng):
-    freeze(world, rng, True)
+    freeze_worker(world, rng, conducts=True)
 
 
 def slow_worker(world, rng):

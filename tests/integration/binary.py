@@ -11,6 +11,8 @@ BINARY = os.environ["TESSERA_BINARY"]
 SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TINY = os.path.join(SOURCE_ROOT, "tests", "data", "tiny")
 TIME_FACTOR = float(os.environ.get("TESSERA_TIME_FACTOR", "1"))
+# The sanitized build's short suite: what is too much for it is left to the release build.
+SANITIZED = TIME_FACTOR > 2 and os.environ.get("TESSERA_INTEGRATION") != "full"
 
 OK, FAILURE, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -7,11 +7,10 @@ import sys
 import types
 import unittest
 
-from binary import SOURCE_ROOT, TIME_FACTOR
+from binary import SANITIZED, SOURCE_ROOT, TIME_FACTOR
 from unittest_junit import full_only
 
 CHAOS = os.path.join(SOURCE_ROOT, "tests", "chaos")
-SANITIZED = TIME_FACTOR > 2 and os.environ.get("TESSERA_INTEGRATION") != "full"
 # Far above the goals, far below the patience of whoever waits for a peer that says nothing (20 s): that must never be what ends a pause.
 PAUSE_S = 10 * max(1, TIME_FACTOR / 2)
 

@@ -7,6 +7,7 @@
 
 #include "runtime/batching/prefill_pace.hpp"
 #include "tests/unit/batching/conductor_driver.hpp"
+#include "tests/unit/batching/small_sequences.hpp"
 
 namespace tessera {
 
@@ -20,14 +21,6 @@ ConductorLimits paced(double stretch_max) {
   limits.running_max = 8;
   limits.stretch_max = stretch_max;
   return limits;
-}
-
-SequenceSpec spec_of(std::uint64_t id, std::uint32_t prompt, std::uint32_t tokens_max) {
-  SequenceSpec spec;
-  spec.key = {0, id};
-  for (std::uint32_t i = 0; i < prompt; ++i) spec.prompt.push_back(static_cast<TokenId>((id * 7 + i * 3) % 90));
-  spec.tokens_max = tokens_max;
-  return spec;
 }
 
 class Timed {
@@ -56,9 +49,9 @@ BOOST_AUTO_TEST_SUITE(conductor_pace)
 
 BOOST_AUTO_TEST_CASE(a_long_prompt_stretches_the_steps_of_streams_by_the_bound_and_no_more) {
   Timed timed(1.8, 0.04);
-  for (std::uint64_t id = 1; id <= 4; ++id) timed.driver.submit(spec_of(id, 30, 400));
+  for (std::uint64_t id = 1; id <= 4; ++id) timed.driver.submit(sequence_of(id, 30, 400));
   for (int i = 0; i < 20; ++i) timed.step();
-  timed.driver.submit(spec_of(9, 1900, 5));
+  timed.driver.submit(sequence_of(9, 1900, 5));
   std::size_t steps = 0, rows = 0;
   while (rows < 1900) {
     const auto step = timed.step();
@@ -74,20 +67,20 @@ BOOST_AUTO_TEST_CASE(a_long_prompt_stretches_the_steps_of_streams_by_the_bound_a
 BOOST_AUTO_TEST_CASE(without_a_bound_or_streams_a_prompt_gets_whole_steps) {
   for (const bool streams : {true, false}) {
     Timed timed(streams ? 0 : 1.8, 0.04);
-    if (streams) timed.driver.submit(spec_of(1, 30, 400));
+    if (streams) timed.driver.submit(sequence_of(1, 30, 400));
     for (int i = 0; streams && i < 5; ++i) timed.step();
-    timed.driver.submit(spec_of(9, 1900, 5));
+    timed.driver.submit(sequence_of(9, 1900, 5));
     BOOST_TEST(timed.step().at(9) == (streams ? 511u : 512u));
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_short_prompt_is_computed_at_once_also_beside_a_long_one) {
   Timed timed(1.8, 0.04);
-  timed.driver.submit(spec_of(1, 30, 400));
+  timed.driver.submit(sequence_of(1, 30, 400));
   for (int i = 0; i < 20; ++i) timed.step();
-  timed.driver.submit(spec_of(8, 1000, 5));
+  timed.driver.submit(sequence_of(8, 1000, 5));
   timed.step();
-  timed.driver.submit(spec_of(9, 60, 5));
+  timed.driver.submit(sequence_of(9, 60, 5));
   const auto step = timed.step();
   BOOST_TEST(step.at(9) == 60u);
   BOOST_TEST(step.at(8) == 1u);  // the short one used up what the streams bear; nobody stops altogether
@@ -96,9 +89,9 @@ BOOST_AUTO_TEST_CASE(a_short_prompt_is_computed_at_once_also_beside_a_long_one) 
 
 BOOST_AUTO_TEST_CASE(long_prompts_share_what_the_streams_bear) {
   Timed timed(1.8, 0.04);
-  timed.driver.submit(spec_of(1, 30, 400));
+  timed.driver.submit(sequence_of(1, 30, 400));
   for (int i = 0; i < 20; ++i) timed.step();
-  for (std::uint64_t id = 7; id <= 9; ++id) timed.driver.submit(spec_of(id, 900, 5));
+  for (std::uint64_t id = 7; id <= 9; ++id) timed.driver.submit(sequence_of(id, 900, 5));
   timed.step();
   const auto step = timed.step();
   const auto [least, most] = std::minmax({step.at(7), step.at(8), step.at(9)});
@@ -109,9 +102,9 @@ BOOST_AUTO_TEST_CASE(long_prompts_share_what_the_streams_bear) {
 
 BOOST_AUTO_TEST_CASE(the_last_rows_of_a_long_prompt_are_bounded_too) {
   Timed timed(1.8, 0.04);
-  timed.driver.submit(spec_of(1, 30, 400));
+  timed.driver.submit(sequence_of(1, 30, 400));
   for (int i = 0; i < 20; ++i) timed.step();
-  timed.driver.submit(spec_of(9, 200, 5));
+  timed.driver.submit(sequence_of(9, 200, 5));
   std::size_t rows = 0;
   while (rows < 200) {
     const std::size_t step = timed.step().at(9);

@@ -27,6 +27,16 @@ struct Damaged {
           .executor->prepare(plan, TestCluster::keys_for(plan, ParticipantIndex{i}));
     }
   }
+  /// From the undamaged file: the nodes live, and compute the right bits.
+  void serve_sound() {
+    const EpochPlan good = cluster.plan({{{1}, {2}}});
+    const Result<void> started = cluster.start(good);
+    BOOST_REQUIRE_MESSAGE(started, started.error().message);
+    const StreamRequest request = make_request(1, 4, 5, 1100);
+    BOOST_REQUIRE(cluster.submit(good, request));
+    BOOST_REQUIRE(cluster.frontends().wait({request.id}, [](const StreamRecord& one) { return one.ended(); }));
+    BOOST_TEST(same(cluster.frontends().record(request.id), undisturbed(checkpoint, request)));
+  }
   void check(const Error& error) const {
     for (const std::string& word : {path, std::string("layers.1.ffn_down"), std::string("slice")})
       BOOST_TEST(error.message.find(word) != std::string::npos, error.message << " does not name " << word);
@@ -53,14 +63,7 @@ BOOST_FIXTURE_TEST_CASE(a_flipped_bit_fails_the_shard_that_maps_it_and_names_fil
   cluster.retire(bad);
   static_cast<void>(cluster.at(1).events.wait_prepared(bad.epoch));
   BOOST_TEST(!cluster.at(1).events.is_damaged(bad.epoch));
-  // The node lives, and computes the right bits from the right file.
-  const EpochPlan good = cluster.plan({{{1}, {2}}});
-  const Result<void> started = cluster.start(good);
-  BOOST_REQUIRE_MESSAGE(started, started.error().message);
-  const StreamRequest request = make_request(1, 4, 5, 1100);
-  BOOST_REQUIRE(cluster.submit(good, request));
-  BOOST_REQUIRE(cluster.frontends().wait({request.id}, [](const StreamRecord& one) { return one.ended(); }));
-  BOOST_TEST(same(cluster.frontends().record(request.id), undisturbed(checkpoint, request)));
+  serve_sound();
 }
 
 BOOST_FIXTURE_TEST_CASE(the_next_epoch_does_not_read_what_the_last_one_found_damaged, Damaged) {
@@ -75,13 +78,7 @@ BOOST_FIXTURE_TEST_CASE(the_next_epoch_does_not_read_what_the_last_one_found_dam
   }
   static_cast<void>(cluster.at(2).events.wait_damaged(bad.epoch));
   // The same model from another file, while the old epoch is still there.
-  const EpochPlan good = cluster.plan({{{1}, {2}}});
-  const Result<void> started = cluster.start(good);
-  BOOST_REQUIRE_MESSAGE(started, started.error().message);
-  const StreamRequest request = make_request(1, 4, 5, 1100);
-  BOOST_REQUIRE(cluster.submit(good, request));
-  BOOST_REQUIRE(cluster.frontends().wait({request.id}, [](const StreamRecord& one) { return one.ended(); }));
-  BOOST_TEST(same(cluster.frontends().record(request.id), undisturbed(checkpoint, request)));
+  serve_sound();
 }
 
 BOOST_FIXTURE_TEST_CASE(where_the_plan_says_so_bytes_are_checked_before_the_epoch_is_prepared, Damaged) {
